@@ -1,0 +1,58 @@
+"""Writing files so that a reader sees the whole of the new one or the whole of the old one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitascope.errors import DiskFull, NotFound, RequestError, ResourceError
+
+
+def _as_vitascope_error(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space left to write {str(path)!r}; free some room and try again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ResourceError(f"not allowed to write {str(path)!r}; choose a folder that you may write to")
+    return ResourceError(f"cannot write {str(path)!r}: {error.strerror}")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it into place when the block ends well, else remove it.
+
+    The temporary file keeps the suffix of `path`, since writers choose their format by it.
+    Raises: NotFound if the folder is missing, RequestError if `path` is a folder, DiskFull, ResourceError.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise NotFound(f"no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+    if path.is_dir():
+        raise RequestError(f"{str(path)!r} is a folder; give the name of a file")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write `data` to `path` in one move. Raises: as `replacing`."""
+    path = Path(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return path

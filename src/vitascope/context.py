@@ -1,0 +1,103 @@
+"""What a run lends to whoever works in it: progress, cancellation, a checkpoint store, settings.
+
+Never the task's data.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vitascope.atomic import write_bytes
+from vitascope.errors import JobCancelled
+from vitascope.settings import Settings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one stage has come.
+
+    Range: step 0..total; a stage that cannot count says total 0. `preview`: a small picture, if there is one.
+    """
+
+    stage: str
+    step: int
+    total: int
+    preview: Any = None
+
+
+class CheckpointStore(Protocol):
+    """Where a stage keeps bytes that let it go on after a crash."""
+
+    def save(self, name: str, data: bytes) -> None:
+        """Keep `data` under `name`, replacing what was there in one move."""
+        ...
+
+    def load(self, name: str) -> bytes | None:
+        """What was kept under `name`, or None."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget `name`; no error if it is not there."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderCheckpoints:
+    """A checkpoint store in a local folder, one file a name."""
+
+    folder: Path
+
+    def save(self, name: str, data: bytes) -> None:
+        """Keep `data` under `name`. Raises: DiskFull."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / name, data)
+
+    def load(self, name: str) -> bytes | None:
+        """What was kept under `name`, or None."""
+        path = self.folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    def delete(self, name: str) -> None:
+        """Forget `name`."""
+        (self.folder / name).unlink(missing_ok=True)
+
+
+def _ignore(_: Progress) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Lent to generators, steps and chains for one run.
+
+    `checkpoint_every` is in denoising steps; 0 keeps no denoising state.
+    """
+
+    on_progress: Callable[[Progress], None] = _ignore
+    cancel: threading.Event = field(default_factory=threading.Event)
+    checkpoints: CheckpointStore | None = None
+    checkpoint_every: int = 0
+    settings: Settings = field(default_factory=Settings.from_environment)
+    warnings: list[str] = field(default_factory=list)
+
+    def progress(self, stage: str, step: int, total: int, preview: Any = None) -> None:
+        """Say how far `stage` has come, and stop here if somebody asked to.
+
+        Raises: JobCancelled.
+        """
+        self.check_cancelled()
+        self.on_progress(Progress(stage, step, total, preview))
+
+    def check_cancelled(self) -> None:
+        """Raises: JobCancelled if the run was asked to stop."""
+        if self.cancel.is_set():
+            raise JobCancelled("the run was cancelled")
+
+    def warn(self, message: str) -> None:
+        """Keep a line that the user should read when the run ends."""
+        if message not in self.warnings:
+            self.warnings.append(message)

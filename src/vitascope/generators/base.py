@@ -1,0 +1,70 @@
+"""The one door through which every family makes clips."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.placement import Placement
+from vitascope.errors import UnsupportedTask
+from vitascope.recipe import Stage
+from vitascope.shelf import Item
+from vitascope.task import Task
+
+TaskT = TypeVar("TaskT", bound=Task)
+
+
+class Generator(Item):
+    """Makes clips from tasks. A frozen record of knobs; modules are handed in.
+
+    A run is: `complete` (family defaults filled in, limits checked, nothing loaded), the engine's `load`,
+    then `generate`.
+    """
+
+    accepts: ClassVar[tuple[type[Task], ...]] = ()
+
+    def complete(self, task: TaskT) -> TaskT:
+        """The task with this family's defaults filled in, checked against its limits.
+
+        Loads no weights. Raises: UnsupportedTask, with the nearest valid value in the message.
+        """
+        self.check_kind(task)
+        return task
+
+    def check_kind(self, task: Task) -> None:
+        """Raises: UnsupportedTask if this generator does not make this kind of task."""
+        if not isinstance(task, self.accepts):
+            kinds = ", ".join(kind.kind for kind in self.accepts)
+            raise UnsupportedTask(f"{self.name} makes {kinds}, not {task.kind}", param="kind")
+
+    def modules_key(self) -> Hashable:
+        """Equal for two records that can share loaded modules."""
+        return self.model_dump_json()
+
+    @abstractmethod
+    def load(self, placement: Placement) -> Any:
+        """The modules, placed as `placement` (resolved) says; None if there are none.
+
+        Raises: WeightsMissing, InvalidMedia (weights of another family), OutOfMemory, NoNetwork.
+        """
+
+    @abstractmethod
+    def generate(self, tasks: Sequence[Task], modules: Any, context: Context) -> list[Clip]:
+        """One clip for each completed task, in order; progress and cancellation once a denoising step.
+
+        More than one task is one batch: the last bits may differ from one at a time, and the recipes say so.
+        Raises: JobCancelled, OutOfMemory, RunError.
+        """
+
+    def stage(self, task: Task, **notes: Any) -> Stage:
+        """What the recipe says of a clip that this generator made from `task`."""
+        return Stage(
+            kind="generator",
+            name=self.name,
+            knobs=self.model_dump(mode="json"),
+            task=task.described(),
+            notes=notes,
+        )

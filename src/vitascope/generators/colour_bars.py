@@ -1,0 +1,57 @@
+"""A generator without a model, for trying workflows, services and displays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.placement import Placement
+from vitascope.generators.base import Generator
+from vitascope.recipe import Recipe
+from vitascope.task import Task, TextToVideo
+
+TaskT = TypeVar("TaskT", bound=Task)
+
+
+class ColourBars(Generator):
+    """Moving colour bars, different for each prompt and seed; needs no weights and no GPU."""
+
+    accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo,)
+
+    num_inference_steps: int = Field(4, ge=1, le=1000)
+
+    def complete(self, task: TaskT) -> TaskT:
+        """The task at 128 x 128, 17 frames, 8 frames a second where it does not say otherwise."""
+        self.check_kind(task)
+        defaults = {"width": 128, "height": 128, "num_frames": 17, "fps": Fraction(8)}
+        return task.model_copy(update={k: v for k, v in defaults.items() if getattr(task, k) is None})
+
+    def modules_key(self) -> Hashable:
+        """All colour bars share the same nothing."""
+        return ()
+
+    def load(self, placement: Placement) -> None:
+        """Nothing to load."""
+
+    def generate(self, tasks: Sequence[Task], modules: Any, context: Context) -> list[Clip]:  # noqa: ARG002
+        """Bars that move by one bar width over the clip."""
+        for step in range(self.num_inference_steps):
+            context.progress("denoise", step + 1, self.num_inference_steps)
+        return [self._bars(task) for task in tasks]
+
+    def _bars(self, task: Task) -> Clip:
+        assert task.width and task.height and task.num_frames and task.fps, "complete() fills these in"
+        digest = hashlib.sha256(f"{task.seed}:{task.prompt}".encode()).digest()
+        colours = np.frombuffer(digest[:24], np.uint8).reshape(8, 3)
+        x = np.arange(task.width)[None, :]
+        shift = np.arange(task.num_frames)[:, None] * task.width / (8 * task.num_frames)
+        bars = colours[((x + shift) * 8 // task.width).astype(int) % 8]
+        frames = np.repeat(bars[:, None], task.height, axis=1)
+        return Clip(frames, task.fps, recipe=Recipe().then(self.stage(task)))

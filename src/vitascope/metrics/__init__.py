@@ -1,0 +1,8 @@
+"""The shelf of metrics: one file each."""
+
+from vitascope.metrics.base import Metric, Score
+from vitascope.shelf import Shelf
+
+METRICS: Shelf[Metric] = Shelf("vitascope.metrics", Metric, "metric")
+
+__all__ = ["METRICS", "Metric", "Score"]

@@ -1,0 +1,50 @@
+"""What made a clip, written so that it can be made again.
+
+A recipe travels with its clip through every room and ends in the container's metadata.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import vitascope
+
+
+class Stage(BaseModel):
+    """One thing that was done to reach a clip: a generation, or one step's work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str  # "generator", "step" or "file"
+    name: str
+    knobs: dict[str, Any] = Field(default_factory=dict)
+    task: dict[str, Any] | None = None  # what this stage was asked to make, completed with defaults
+    notes: dict[str, Any] = Field(default_factory=dict)  # what a reader should know, such as a padded edge
+
+
+class Recipe(BaseModel):
+    """The stages that made a clip, in order, and the versions that they ran on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vitascope: str = vitascope.__version__
+    stages: tuple[Stage, ...] = ()
+    placement: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)  # "torch": "2.13.0", "device": "cpu"
+
+    def then(self, stage: Stage) -> Recipe:
+        """This recipe with one more stage at its end."""
+        return self.model_copy(update={"stages": (*self.stages, stage)})
+
+    def with_note(self, key: str, value: Any) -> Recipe:
+        """This recipe with a note added to its last stage.
+
+        Raises: ValueError if there is no stage to carry the note.
+        """
+        if not self.stages:
+            raise ValueError(f"a recipe without stages cannot carry the note {key!r}")
+        last = self.stages[-1]
+        noted = last.model_copy(update={"notes": {**last.notes, key: value}})
+        return self.model_copy(update={"stages": (*self.stages[:-1], noted)})

@@ -1,0 +1,41 @@
+"""What the environment says: the only reader of environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Where things are kept and which services may be asked; values flow down as arguments.
+
+    `VITASCOPE_HOME`      caches, checkpoints and intermediate clips (default ~/.cache/vitascope)
+    `VITASCOPE_OFFLINE`   1 = never download (`HF_HUB_OFFLINE` is honoured too)
+    `VITASCOPE_LLM_URL`, `VITASCOPE_LLM_MODEL`, `VITASCOPE_LLM_KEY`
+                          an OpenAI-compatible endpoint for prompt expansion and captioning
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    offline: bool = False
+    llm_url: str | None = None
+    llm_model: str | None = None
+    llm_key: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the variables above, from `os.environ` unless another mapping is given."""
+        env = os.environ if environment is None else environment
+        cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        truthy = {"1", "true", "yes", "on"}
+        return cls(
+            home=Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser(),
+            offline=any(env.get(k, "").lower() in truthy for k in ("VITASCOPE_OFFLINE", "HF_HUB_OFFLINE")),
+            llm_url=env.get("VITASCOPE_LLM_URL") or None,
+            llm_model=env.get("VITASCOPE_LLM_MODEL") or None,
+            llm_key=env.get("VITASCOPE_LLM_KEY") or None,
+        )

@@ -1,0 +1,45 @@
+"""The door of every step: one half before a generation, one half after it, a note between them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.placement import Placement
+from vitascope.recipe import Stage
+from vitascope.shelf import Item
+from vitascope.task import Task
+
+Note = dict[str, Any]
+
+
+class Step(Item):
+    """Wraps a generation like an onion: may change the task before it and the clip after it.
+
+    Either half may be left as it is. The note is plain JSON: what `apply` must know of `prepare`.
+    """
+
+    def check(self, task: Task) -> None:
+        """Look at a task before anything is queued or loaded. Raises: UnsupportedTask."""
+
+    def prepare(self, task: Task, context: Context) -> tuple[Task, Note]:  # noqa: ARG002
+        """The task as the generator shall see it, and a note for `apply`."""
+        return task, {}
+
+    def apply(self, clip: Clip, note: Note, modules: Any, context: Context) -> Clip:  # noqa: ARG002
+        """The clip as it shall leave. `note` is empty when the step works alone on a file."""
+        return clip
+
+    def modules_key(self) -> Hashable:
+        """Equal for two records that can share loaded modules."""
+        return self.model_dump_json()
+
+    def load(self, placement: Placement) -> Any:  # noqa: ARG002
+        """The modules that `apply` needs; None if it needs none."""
+        return None
+
+    def stage(self, **notes: Any) -> Stage:
+        """What the recipe says of this step's work."""
+        return Stage(kind="step", name=self.name, knobs=self.model_dump(mode="json"), notes=notes)
