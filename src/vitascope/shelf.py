@@ -51,9 +51,9 @@ T = TypeVar("T", bound=Item)
 class Shelf(Generic[T]):
     """The items of one package, found by file name, and those of other packages, found by entry point.
 
-    Files whose name starts with an underscore, and `base.py`, are not items. An underscore in a file's name
-    is a hyphen in the item's. Other packages add an item through the entry-point group named like the package:
-    `[project.entry-points."vitascope.generators"]  my-model = "my_package.my_model:MyModel"`.
+    Files whose name starts with an underscore, and `base.py`, are not items. An underscore in a file's
+    name is a hyphen in the item's. Other packages add an item through the entry-point group named like the
+    package: `[project.entry-points."vitascope.generators"]  my-model = "my_package.my_model:MyModel"`.
     """
 
     def __init__(self, package: str, base: type[T], noun: str) -> None:
