@@ -20,6 +20,18 @@ def _as_vitascope_error(error: OSError, path: Path) -> Exception:
     return ResourceError(f"cannot write {str(path)!r}: {error.strerror}")
 
 
+def check_writable(path: str | Path) -> None:
+    """Look, before a long run, whether its result could be written.
+
+    Raises: NotFound if the folder is missing, ResourceError if writing there is not allowed.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise NotFound(f"no folder {str(folder)!r} to write {Path(path).name!r} into; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ResourceError(f"not allowed to write into {str(folder)!r}; choose another folder")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it into place when the block ends well, else remove it.
@@ -28,8 +40,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises: NotFound if the folder is missing, RequestError if `path` is a folder, DiskFull, ResourceError.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise NotFound(f"no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+    check_writable(path)
     if path.is_dir():
         raise RequestError(f"{str(path)!r} is a folder; give the name of a file")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
@@ -52,19 +53,33 @@ class Chain(BaseModel):
 
     def run(self, task: Task, engine: Engine, context: Context) -> Clip:
         """Make one clip from a task. Raises: UnsupportedTask, ResourceError, RunError, JobCancelled."""
-        self.check(task)
+        return self.run_batch([task], engine, context)[0]
+
+    def run_batch(self, tasks: Sequence[Task], engine: Engine, context: Context) -> list[Clip]:
+        """One clip a task, all denoised together, in order.
+
+        The last bits may differ from making them one at a time, and the recipes say so. Raises: as `run`.
+        """
+        for task in tasks:
+            self.check(task)
         assert self.generator is not None, "check() refuses a chain without one"
-        notes: list[Note] = []
-        prepared = task
+        prepared = [self._prepare(task, context) for task in tasks]
+        completed = [self.generator.complete(task) for task, _ in prepared]
+        clips = self.generator.generate(completed, engine.modules(self.generator), context)
+        finished = []
+        for clip, (_, notes) in zip(clips, prepared, strict=True):
+            treated = clip
+            for step, note in zip(reversed(self.around), reversed(notes), strict=True):
+                treated = _apply(step, treated, note, engine, context)
+            finished.append(self.run_after(treated, engine, context))
+        return finished
+
+    def _prepare(self, task: Task, context: Context) -> tuple[Task, list[Note]]:
+        notes = []
         for step in self.around:
-            prepared, note = step.prepare(prepared, context)
+            task, note = step.prepare(task, context)
             notes.append(note)
-        prepared = self.generator.complete(prepared)
-        modules = engine.modules(self.generator)
-        (clip,) = self.generator.generate([prepared], modules, context)
-        for step, note in zip(reversed(self.around), reversed(notes), strict=True):
-            clip = _apply(step, clip, note, engine, context)
-        return self.run_after(clip, engine, context)
+        return task, notes
 
     def run_after(self, clip: Clip, engine: Engine, context: Context) -> Clip:
         """Treat a given clip with the steps `after`."""

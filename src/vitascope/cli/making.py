@@ -1,0 +1,124 @@
+"""What `vitascope generate` does once its flags are parsed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
+from typing import Any
+
+from vitascope.atomic import check_writable
+from vitascope.cli.display import print_json, progress_bar
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.errors import RequestError
+from vitascope.workflows import Chain
+from vitascope.workflows.generate import order
+
+
+def parse_size(size: str | None) -> dict[str, int]:
+    """`720x480` as width and height. Raises: RequestError."""
+    if size is None:
+        return {}
+    width, cross, height = size.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise RequestError(f"size {size!r} is not WIDTHxHEIGHT, such as 720x480", param="size")
+    return {"width": int(width), "height": int(height)}
+
+
+def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
+    """`name=value` pairs, values read as YAML (numbers, true, [lists], words). Raises: RequestError."""
+    import yaml
+
+    knobs = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise RequestError(f"--set {pair!r} is not name=value", param="set")
+        try:
+            knobs[name.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RequestError(f"--set {pair!r}: the value cannot be read", param="set") from error
+    return knobs
+
+
+def numbered(output: Path, index: int, count: int) -> Path:
+    """`clip.mp4` for one clip, `clip-1.mp4`, `clip-2.mp4` ... for several."""
+    return output if count == 1 else output.with_name(f"{output.stem}-{index + 1}{output.suffix}")
+
+
+@contextmanager
+def cancelled_by_signals(context: Context) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the run to stop at its next denoising step; a second one stops at once."""
+
+    def stop(_number: int, _frame: Any) -> None:
+        if context.cancel.is_set():
+            raise KeyboardInterrupt
+        context.cancel.set()
+
+    previous = {number: signal(number, stop) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal(number, handler)
+
+
+def make_clips(
+    prompt: str,
+    model: str,
+    options: dict[str, Any],
+    seeds: Sequence[int],
+    output: Path,
+    *,
+    batch: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make one clip a seed and write them; each is whole or not there at all.
+
+    Raises: RequestError, ResourceError, RunError, JobCancelled.
+    """
+    targets = [numbered(output, index, len(seeds)) for index in range(len(seeds))]
+    for target in targets:
+        check_writable(target)
+    asked = order(prompt, model=model, seed=seeds[0], **options)
+    chain = Chain(generator=asked.generator)
+    tasks = [asked.task.model_copy(update={"seed": seed}) for seed in seeds]
+    chain.check(asked.task)
+    engine = Engine(asked.placement)
+    made: list[dict[str, Any]] = []
+    with progress_bar(quiet) as listen:
+        context = Context(on_progress=listen)
+        with cancelled_by_signals(context):
+            context.progress("load", 0, 0)
+            for group in [list(range(len(tasks)))] if batch else [[i] for i in range(len(tasks))]:
+                started = time.monotonic()
+                clips = chain.run_batch([tasks[index] for index in group], engine, context)
+                seconds = time.monotonic() - started
+                made += [_write(clip, targets[i], seconds) for i, clip in zip(group, clips, strict=True)]
+    for warning in context.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        print_json(made)
+    else:
+        for row in made:
+            print(f"{row['path']}: {row['clip']} in {row['seconds']} s")
+
+
+def _write(clip: Clip, target: Path, seconds: float) -> dict[str, Any]:
+    clip.save(target)
+    return {
+        "path": str(target),
+        "clip": f"{clip.num_frames} frames, {clip.width}x{clip.height}, {float(clip.fps):g} fps",
+        "num_frames": clip.num_frames,
+        "width": clip.width,
+        "height": clip.height,
+        "fps": float(clip.fps),
+        "seconds": round(seconds, 2),
+        "recipe": clip.recipe.model_dump(mode="json"),
+    }

@@ -1,0 +1,96 @@
+"""One call from a sentence, a picture or a clip to a clip."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vitascope.clip import Clip, Image
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError, UnknownName, invalid_value
+from vitascope.generators import Generator, for_model
+from vitascope.media import read, read_image
+from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.workflows.chain import Chain
+
+DEFAULT_MODEL = "sprout"
+
+
+class Order(BaseModel):
+    """One request taken apart: what to make, who makes it, where it runs."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    task: Task
+    generator: Generator
+    placement: Placement
+
+
+def order(
+    prompt: str,
+    *,
+    model: str = DEFAULT_MODEL,
+    image: str | Path | Image | None = None,
+    video: str | Path | Clip | None = None,
+    **options: Any,
+) -> Order:
+    """Sort `options` into the task's fields, the placement's fields and the generator's knobs.
+
+    Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
+    """
+    if image is not None and video is not None:
+        raise RequestError("give a picture or a clip to start from, not both", param="image")
+    kind: type[Task] = TextToVideo
+    fields: dict[str, Any] = {"prompt": prompt}
+    if image is not None:
+        kind = ImageToVideo
+        fields["image"] = image if isinstance(image, Image) else read_image(image)
+    if video is not None:
+        kind = VideoToVideo
+        fields["video"] = video if isinstance(video, Clip) else read(video)
+    fields |= {name: options.pop(name) for name in list(options) if name in kind.model_fields}
+    where = {name: options.pop(name) for name in list(options) if name in Placement.model_fields}
+    try:
+        placement = Placement(**where)
+    except ValidationError as error:
+        raise invalid_value(error, "placement") from error
+    task = kind.of(**fields)
+    generator = for_model(model)
+    unknown = [name for name in options if name not in type(generator).model_fields]
+    if unknown:
+        known = {*kind.model_fields, *Placement.model_fields, *type(generator).model_fields} - {"name"}
+        raise UnknownName(f"option for {generator.name}", unknown[0], known, param=unknown[0])
+    return Order(task=task, generator=for_model(model, **options), placement=placement)
+
+
+@lru_cache(maxsize=1)
+def _warm_engine(placement: Placement) -> Engine:
+    return Engine(placement)
+
+
+def generate(
+    prompt: str,
+    *,
+    model: str = DEFAULT_MODEL,
+    image: str | Path | Image | None = None,
+    video: str | Path | Clip | None = None,
+    context: Context | None = None,
+    **options: Any,
+) -> Clip:
+    """Make a clip from a sentence; with `image`, from its first frame on; with `video`, from that clip.
+
+    `options` are fields of the task (`width`, `height`, `num_frames`, `fps`, `seed`, `negative_prompt`,
+    `strength`), of the placement (`device`, `dtype`, `offload`, ...) and knobs of the model's generator
+    (`num_inference_steps`, `guidance_scale`, `scheduler`, `loras`, ...). Models stay loaded between calls
+    with the same placement.
+
+    Raises: RequestError (asked wrongly), ResourceError (something is missing here), RunError (our fault).
+    """
+    asked = order(prompt, model=model, image=image, video=video, **options)
+    chain = Chain(generator=asked.generator)
+    return chain.run(asked.task, _warm_engine(asked.placement), context or Context())
