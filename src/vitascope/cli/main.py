@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import doctor, generate, info, shelves
+from vitascope.cli import doctor, generate, info, run, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -19,6 +19,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+app.command("run")(run.run)
+_STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)
 app.command("info")(info.info)

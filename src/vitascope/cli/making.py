@@ -100,7 +100,10 @@ def make_clips(
                 started = time.monotonic()
                 clips = chain.run_batch([tasks[index] for index in group], engine, context)
                 seconds = time.monotonic() - started
-                made += [_write(clip, targets[i], seconds) for i, clip in zip(group, clips, strict=True)]
+                made += [
+                    {**written(clip, targets[i]), "seconds": round(seconds, 2)}
+                    for i, clip in zip(group, clips, strict=True)
+                ]
     for warning in context.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -110,7 +113,8 @@ def make_clips(
             print(f"{row['path']}: {row['clip']} in {row['seconds']} s")
 
 
-def _write(clip: Clip, target: Path, seconds: float) -> dict[str, Any]:
+def written(clip: Clip, target: Path) -> dict[str, Any]:
+    """Save a clip; gives what a script wants to know of it."""
     clip.save(target)
     return {
         "path": str(target),
@@ -119,6 +123,5 @@ def _write(clip: Clip, target: Path, seconds: float) -> dict[str, Any]:
         "width": clip.width,
         "height": clip.height,
         "fps": float(clip.fps),
-        "seconds": round(seconds, 2),
         "recipe": clip.recipe.model_dump(mode="json"),
     }

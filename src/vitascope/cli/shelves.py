@@ -47,7 +47,7 @@ def models(json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.
 
 
 def list_shelf(
-    shelf: Annotated[str, typer.Argument(help="generators, steps or metrics")],
+    shelf: Annotated[str, typer.Argument(help="workflows, generators, steps or metrics")],
     json_: Annotated[bool, typer.Option("--json", help="Print it as JSON, with every parameter.")] = False,
 ) -> None:
     """List what stands on a shelf, with one line each."""
@@ -57,9 +57,18 @@ def list_shelf(
     from vitascope.metrics import METRICS
     from vitascope.steps import STEPS
 
+    if shelf == "workflows":
+        from vitascope.workflows.workflow import load, names
+
+        rows = [{"name": name, "summary": load(name).summary} for name in names()]
+        if json_:
+            print_json(rows)
+        else:
+            print_table(["name", "what it does"], [[row["name"], row["summary"]] for row in rows])
+        return
     shelves = {"generators": GENERATORS, "steps": STEPS, "metrics": METRICS}
     if shelf not in shelves:
-        raise UnknownName("shelf", shelf, shelves)
+        raise UnknownName("shelf", shelf, [*shelves, "workflows"])
     items = list(shelves[shelf])
     if json_:
         print_json(

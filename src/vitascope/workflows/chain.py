@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
@@ -15,6 +16,7 @@ from vitascope.generators.base import Generator
 from vitascope.recipe import Recipe
 from vitascope.steps.base import Note, Step
 from vitascope.task import Task
+from vitascope.workflows.store import ClipStore, clip_key, key_of
 
 
 class Chain(BaseModel):
@@ -51,9 +53,27 @@ class Chain(BaseModel):
         if not self.around:
             self.generator.complete(task)
 
-    def run(self, task: Task, engine: Engine, context: Context) -> Clip:
-        """Make one clip from a task. Raises: UnsupportedTask, ResourceError, RunError, JobCancelled."""
-        return self.run_batch([task], engine, context)[0]
+    def run(self, task: Task, engine: Engine, context: Context, store: ClipStore | None = None) -> Clip:
+        """Make one clip from a task; with a store, start after the last stage that it still has.
+
+        Raises: UnsupportedTask, ResourceError, RunError, JobCancelled.
+        """
+        self.check(task)
+        assert self.generator is not None, "check() refuses a chain without one"
+        prepared, notes = self._prepare(task, context)
+        completed = self.generator.complete(prepared)
+        key = key_of(self.generator.name, self.generator.model_dump(mode="json"), completed.described())
+
+        def generate() -> Clip:
+            modules = engine.modules(self.generator)
+            return self.generator.generate([completed], modules, context)[0]
+
+        return _treated(key, generate, self._work(notes), engine, context, store)
+
+    def run_after(self, clip: Clip, engine: Engine, context: Context, store: ClipStore | None = None) -> Clip:
+        """Treat a given clip with the steps `after`; with a store, as `run`."""
+        key = clip_key(clip) if store else ""
+        return _treated(key, lambda: clip, [(step, {}) for step in self.after], engine, context, store)
 
     def run_batch(self, tasks: Sequence[Task], engine: Engine, context: Context) -> list[Clip]:
         """One clip a task, all denoised together, in order.
@@ -66,13 +86,10 @@ class Chain(BaseModel):
         prepared = [self._prepare(task, context) for task in tasks]
         completed = [self.generator.complete(task) for task, _ in prepared]
         clips = self.generator.generate(completed, engine.modules(self.generator), context)
-        finished = []
-        for clip, (_, notes) in zip(clips, prepared, strict=True):
-            treated = clip
-            for step, note in zip(reversed(self.around), reversed(notes), strict=True):
-                treated = _apply(step, treated, note, engine, context)
-            finished.append(self.run_after(treated, engine, context))
-        return finished
+        return [
+            _treated("", lambda made=clip: made, self._work(notes), engine, context, None)
+            for clip, (_, notes) in zip(clips, prepared, strict=True)
+        ]
 
     def _prepare(self, task: Task, context: Context) -> tuple[Task, list[Note]]:
         notes = []
@@ -81,16 +98,44 @@ class Chain(BaseModel):
             notes.append(note)
         return task, notes
 
-    def run_after(self, clip: Clip, engine: Engine, context: Context) -> Clip:
-        """Treat a given clip with the steps `after`."""
-        for step in self.after:
-            clip = _apply(step, clip, {}, engine, context)
-        return clip
+    def _work(self, notes: Sequence[Note]) -> list[tuple[Step, Note]]:
+        """The steps that treat the clip, in order, each with its note."""
+        around = zip(reversed(self.around), reversed(notes), strict=True)
+        return [*around, *((step, {}) for step in self.after)]
+
+
+def _treated(
+    key: str,
+    source: Callable[[], Clip],
+    work: Sequence[tuple[Step, Note]],
+    engine: Engine,
+    context: Context,
+    store: ClipStore | None,
+) -> Clip:
+    """The clip of `source`, treated by the steps of `work`; what `store` already has is not made again."""
+    keys = [key]
+    for step, note in work:
+        keys.append(key_of(keys[-1], step.name, step.model_dump(mode="json"), note))
+    clip, done = None, len(keys)
+    while store and clip is None and done > 0:
+        done -= 1
+        clip = store.get(keys[done])
+    if clip is None:
+        clip, done = source(), 0
+        if store:
+            clip = store.put(keys[0], clip)
+    for (step, note), stage_key in zip(work[done:], keys[done + 1 :], strict=True):
+        clip = _apply(step, clip, note, engine, context)
+        if store:
+            clip = store.put(stage_key, clip)
+    return clip
 
 
 def _apply(step: Step, clip: Clip, note: Note, engine: Engine, context: Context) -> Clip:
     context.check_cancelled()
     before: Recipe = clip.recipe
     treated = step.apply(clip, note, engine.modules(step), context)
+    if treated is clip and note:  # the step did its work before the generation
+        return replace(clip, recipe=before.then(step.stage(**note)))
     assert treated is clip or treated.recipe != before, f"{step.name} forgot the recipe"
     return treated

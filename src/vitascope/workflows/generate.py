@@ -31,6 +31,27 @@ class Order(BaseModel):
     placement: Placement
 
 
+def task_from(
+    prompt: str,
+    image: str | Path | Image | None = None,
+    video: str | Path | Clip | None = None,
+    **fields: Any,
+) -> Task:
+    """The task that a prompt, with a picture or a clip or neither, asks for.
+
+    Raises: RequestError for both at once or a field out of range, NotFound, InvalidMedia.
+    """
+    if image is not None and video is not None:
+        raise RequestError("give a picture or a clip to start from, not both", param="image")
+    if image is not None:
+        picture = image if isinstance(image, Image) else read_image(image)
+        return ImageToVideo.of(prompt=prompt, image=picture, **fields)
+    if video is not None:
+        clip = video if isinstance(video, Clip) else read(video)
+        return VideoToVideo.of(prompt=prompt, video=clip, **fields)
+    return TextToVideo.of(prompt=prompt, **fields)
+
+
 def order(
     prompt: str,
     *,
@@ -43,29 +64,25 @@ def order(
 
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
-    if image is not None and video is not None:
-        raise RequestError("give a picture or a clip to start from, not both", param="image")
-    kind: type[Task] = TextToVideo
-    fields: dict[str, Any] = {"prompt": prompt}
-    if image is not None:
-        kind = ImageToVideo
-        fields["image"] = image if isinstance(image, Image) else read_image(image)
-    if video is not None:
-        kind = VideoToVideo
-        fields["video"] = video if isinstance(video, Clip) else read(video)
-    fields |= {name: options.pop(name) for name in list(options) if name in kind.model_fields}
-    where = {name: options.pop(name) for name in list(options) if name in Placement.model_fields}
+    generator = for_model(model)
+    kind = ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
+    owners: dict[str, dict[str, Any]] = {"task": {}, "placement": {}, "knobs": {}}
+    for name, value in options.items():
+        if name in kind.model_fields:
+            owners["task"][name] = value
+        elif name in Placement.model_fields:
+            owners["placement"][name] = value
+        elif name in type(generator).model_fields:
+            owners["knobs"][name] = value
+        else:
+            known = {*kind.model_fields, *Placement.model_fields, *type(generator).model_fields}
+            raise UnknownName(f"option for {generator.name}", name, known, param=name)
     try:
-        placement = Placement(**where)
+        placement = Placement(**owners["placement"])
     except ValidationError as error:
         raise invalid_value(error, "placement") from error
-    task = kind.of(**fields)
-    generator = for_model(model)
-    unknown = [name for name in options if name not in type(generator).model_fields]
-    if unknown:
-        known = {*kind.model_fields, *Placement.model_fields, *type(generator).model_fields} - {"name"}
-        raise UnknownName(f"option for {generator.name}", unknown[0], known, param=unknown[0])
-    return Order(task=task, generator=for_model(model, **options), placement=placement)
+    task = task_from(prompt, image, video, **owners["task"])
+    return Order(task=task, generator=for_model(model, **owners["knobs"]), placement=placement)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,118 @@
+"""What `vitascope run` and `vitascope apply` do once their flags are parsed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitascope.atomic import check_writable
+from vitascope.cli.display import print_json, progress_bar
+from vitascope.cli.making import cancelled_by_signals, parse_knobs, written
+from vitascope.clip import Clip
+from vitascope.context import Context, FolderCheckpoints
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError
+from vitascope.media import read
+from vitascope.settings import Settings
+from vitascope.steps import STEPS
+from vitascope.workflows import Chain, ClipStore, load
+from vitascope.workflows.generate import task_from
+
+
+def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
+    """`--factor 4 --method=dis --loop` as knobs; a flag without a value means true. Raises: RequestError."""
+    pairs: list[str] = []
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--"):
+            raise RequestError(f"{flag!r} is not a flag; write a step's parameter as --name value")
+        name = flag.removeprefix("--")
+        if "=" in name:
+            pairs.append(name)
+        elif rest and not rest[0].startswith("--"):
+            pairs.append(f"{name}={rest.pop(0)}")
+        else:
+            pairs.append(f"{name}=true")
+    return parse_knobs(pairs)
+
+
+def run_workflow(
+    name: str,
+    prompt: str | None,
+    inputs: dict[str, Any],
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    output: Path,
+    **display: bool,
+) -> None:
+    """Run a workflow and write its clip. Raises: RequestError, ResourceError, RunError, JobCancelled."""
+    check_writable(output)
+    placement = Placement(device=options.pop("device", "auto"))
+    workflow = load(name, settings)
+    chain = workflow.chain
+    if chain.generator is None:
+        if inputs["video"] is None:
+            raise RequestError(
+                f"workflow {workflow.name!r} treats a clip: give it one with --video", param="video"
+            )
+        clip = read(inputs["video"])
+        _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
+        return
+    task = task_from(prompt or "", **inputs, **options)
+    chain.check(task)
+    _work(lambda *lent: chain.run(task, *lent), placement, output, **display)
+
+
+def apply_step(
+    name: str,
+    knobs: dict[str, Any],
+    path: Path,
+    output: Path,
+    device: str | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Treat the clip of a file with one step. Raises: as `run_workflow`."""
+    check_writable(output)
+    chain = Chain(after=(STEPS[name].with_knobs(**knobs),))
+    clip = read(path)
+    placement = Placement(device=device or "auto")
+    display = {"keep": False, "fresh": False, "as_json": as_json, "quiet": quiet}
+    _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
+
+
+def _work(
+    run: Callable[[Engine, Context, ClipStore], Clip],
+    placement: Placement,
+    output: Path,
+    *,
+    keep: bool,
+    fresh: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    settings = Settings.from_environment()
+    store = ClipStore(settings.home / "clips", fresh=fresh)
+    with progress_bar(quiet) as listen:
+        context = Context(
+            on_progress=listen,
+            settings=settings,
+            checkpoints=FolderCheckpoints(settings.home / "checkpoints"),
+        )
+        with cancelled_by_signals(context):
+            clip = run(Engine(placement), context, store)
+            row = written(clip, output)
+    for warning in context.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        print_json({**row, "kept": [str(path) for path in store.used]})
+        return
+    print(f"{row['path']}: {row['clip']}")
+    if keep:
+        for path in store.used:
+            print(f"kept: {path}")

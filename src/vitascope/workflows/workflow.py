@@ -1,0 +1,178 @@
+"""A workflow: a named chain, read from a YAML file that a reader can open and copy.
+
+::
+
+    summary: A sentence is written out, made into a clip, and its motion is smoothed.
+    steps:
+      - expand-prompt            # steps above `generate` go around it
+      - generate: {model: sprout}
+      - interpolate:             # steps below it come after it
+          factor: 4
+      - workflow: other          # the steps of another workflow, in place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitascope.errors import NotFound, RequestError, UnknownName
+from vitascope.generators import Generator, for_model
+from vitascope.steps import STEPS, Step
+from vitascope.workflows.chain import Chain
+from vitascope.workflows.document import Located, read_yaml
+
+BUILT_IN = Path(__file__).parent
+GENERATE = "generate"
+INCLUDE = "workflow"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a workflow: the id that `--set` uses, what stands there, its knobs, and its place."""
+
+    id: str
+    name: str
+    knobs: dict[str, Any]
+    place: Located
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A named chain and where it was read."""
+
+    name: str
+    summary: str
+    chain: Chain
+    path: Path
+    ids: tuple[str, ...]
+
+
+def names() -> list[str]:
+    """The built-in workflows."""
+    return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """The file of a built-in workflow, or the file that `name` names. Raises: UnknownName, NotFound."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise NotFound(f"no workflow file at {name!r}")
+        return path
+    path = BUILT_IN / f"{name}.yaml"
+    if not path.is_file():
+        raise UnknownName("workflow", name, names())
+    return path
+
+
+def load(name: str, settings: Mapping[str, Any] | None = None) -> Workflow:
+    """Read a workflow by name or file, with `settings` such as {"interpolate.factor": 4} put in.
+
+    Raises: UnknownName, NotFound, RequestError naming the file, the line and what is allowed there.
+    """
+    path = find(name)
+    document = read_yaml(path)
+    head = document.mapping("a workflow", {"summary", "steps"})
+    if "steps" not in head:
+        raise document.complain("a workflow needs `steps`, a list")
+    entries = _numbered(_entries(document, (path.resolve(),)))
+    changed = _with_settings(entries, settings or {}, path)
+    summary = head["summary"].text("`summary`") if "summary" in head else ""
+    return Workflow(path.stem, summary, _chain(changed, path), path, tuple(entry.id for entry in changed))
+
+
+def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:
+    found: list[Entry] = []
+    for item in document.mapping("a workflow", {"summary", "steps"})["steps"].sequence("`steps`"):
+        name, knobs = _name_and_knobs(item)
+        if name == INCLUDE:
+            found += _included(knobs.text("the name of a workflow"), item, above)
+        elif name == GENERATE or name in STEPS.names():
+            plain = {key: value.plain() for key, value in knobs.mapping(f"the parameters of {name}").items()}
+            found.append(Entry(name, name, plain, item))
+        else:
+            known = [GENERATE, INCLUDE, *STEPS.names()]
+            raise item.complain(str(UnknownName("step", name, known)))
+    return found
+
+
+def _name_and_knobs(item: Located) -> tuple[str, Located]:
+    if isinstance(item.value, str):
+        return item.value, Located({}, item.file, item.line)
+    mapping = item.mapping("a step")
+    if len(mapping) != 1:
+        raise item.complain(f"a step is one name with its parameters below it, not {len(mapping)} names")
+    ((name, knobs),) = mapping.items()
+    return name, Located({}, item.file, item.line) if knobs.value is None else knobs
+
+
+def _included(name: str, item: Located, above: tuple[Path, ...]) -> list[Entry]:
+    beside = Path(item.file).parent / name
+    try:
+        path = beside if beside.is_file() else find(name)
+    except RequestError as error:
+        raise item.complain(str(error)) from error
+    if path.resolve() in above:
+        raise item.complain(
+            f"workflow {name!r} contains itself: {' -> '.join(p.stem for p in above)} -> {path.stem}"
+        )
+    document = read_yaml(path)
+    if "steps" not in document.mapping("a workflow", {"summary", "steps"}):
+        raise document.complain("a workflow needs `steps`, a list")
+    return _entries(document, (*above, path.resolve()))
+
+
+def _numbered(entries: list[Entry]) -> list[Entry]:
+    """The second `reverse` becomes `reverse-2`, so that `--set` can name it."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for entry in entries:
+        seen[entry.name] = seen.get(entry.name, 0) + 1
+        suffix = "" if seen[entry.name] == 1 else f"-{seen[entry.name]}"
+        numbered.append(Entry(entry.name + suffix, entry.name, entry.knobs, entry.place))
+    return numbered
+
+
+def _with_settings(entries: list[Entry], settings: Mapping[str, Any], path: Path) -> list[Entry]:
+    changes: dict[str, dict[str, Any]] = {}
+    for dotted, value in settings.items():
+        owner, dot, knob = dotted.partition(".")
+        if not dot:
+            raise RequestError(f"--set {dotted!r} is not step.parameter=value", param=dotted)
+        if owner not in {entry.id for entry in entries}:
+            raise UnknownName(f"step of {path.stem}", owner, [entry.id for entry in entries], param=dotted)
+        changes.setdefault(owner, {})[knob.replace("-", "_")] = value
+    return [Entry(e.id, e.name, {**e.knobs, **changes.get(e.id, {})}, e.place) for e in entries]
+
+
+def _chain(entries: list[Entry], path: Path) -> Chain:
+    generators = [index for index, entry in enumerate(entries) if entry.name == GENERATE]
+    if len(generators) > 1:
+        raise entries[generators[1]].place.complain("a workflow generates once; here is a second `generate`")
+    at = generators[0] if generators else 0
+    after = entries[at + 1 :] if generators else entries
+    if not entries:
+        raise RequestError(f"{path}: the workflow has no steps")
+    return Chain(
+        around=tuple(_step(entry) for entry in entries[:at]),
+        generator=_generator(entries[at]) if generators else None,
+        after=tuple(_step(entry) for entry in after),
+    )
+
+
+def _step(entry: Entry) -> Step:
+    try:
+        return STEPS[entry.name].with_knobs(**entry.knobs)
+    except RequestError as error:
+        raise entry.place.complain(str(error)) from error
+
+
+def _generator(entry: Entry) -> Generator:
+    knobs = dict(entry.knobs)
+    try:
+        return for_model(str(knobs.pop("model", "sprout")), **knobs)
+    except RequestError as error:
+        raise entry.place.complain(str(error)) from error

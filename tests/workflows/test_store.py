@@ -1,0 +1,110 @@
+"""A rerun starts at the first stage that changed."""
+
+import numpy as np
+import pytest
+
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.generators.colour_bars import ColourBars
+from vitascope.steps.base import Step
+from vitascope.steps.reverse import Reverse
+from vitascope.task import TextToVideo
+from vitascope.workflows import Chain, ClipStore
+
+RAN = []
+
+
+class Counting(ColourBars):
+    """Colour bars that say when they are made."""
+
+    def generate(self, tasks, modules, context):
+        RAN.append("generate")
+        return super().generate(tasks, modules, context)
+
+
+class Shift(Step):
+    """Moves every frame; says when it ran; fails when told to."""
+
+    by: int = 1
+    fails: bool = False
+
+    def apply(self, clip, note, modules, context):
+        RAN.append(f"shift {self.by}")
+        if self.fails:
+            raise RuntimeError("power cut")
+        return clip.with_frames(np.roll(clip.array(), self.by, axis=2), recipe=clip.recipe.then(self.stage()))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran():
+    RAN.clear()
+
+
+def run(tmp_path, *after, fresh=False, prompt="a star"):
+    chain = Chain(generator=Counting(), after=after)
+    store = ClipStore(tmp_path / "clips", fresh=fresh)
+    clip = chain.run(TextToVideo(prompt=prompt), Engine(Placement(device="cpu")), Context(), store)
+    return clip, list(RAN)
+
+
+def test_a_second_run_makes_nothing_again(tmp_path):
+    first, _ = run(tmp_path, Shift(by=3))
+    RAN.clear()
+    second, ran = run(tmp_path, Shift(by=3))
+    assert ran == []
+    assert np.array_equal(first.array(), second.array())
+    assert first.recipe == second.recipe
+    assert first.fps == second.fps
+
+
+def test_one_changed_parameter_restarts_at_its_step(tmp_path):
+    run(tmp_path, Shift(by=3), Shift(by=4))
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=3), Shift(by=5))
+    assert ran == ["shift 5"]
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=2), Shift(by=4))
+    assert ran == ["shift 2", "shift 4"]
+
+
+def test_a_crash_loses_nothing_that_was_finished(tmp_path):
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(tmp_path, Shift(by=3), Shift(by=4, fails=True))
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=3), Shift(by=4))
+    assert ran == ["shift 4"]
+
+
+def test_another_prompt_shares_nothing_and_fresh_makes_all_again(tmp_path):
+    run(tmp_path, Shift(by=3))
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=3), prompt="a ring")
+    assert ran == ["generate", "shift 3"]
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=3), fresh=True)
+    assert ran == ["generate", "shift 3"]
+
+
+def test_a_damaged_clip_is_made_again(tmp_path):
+    run(tmp_path, Shift(by=3))
+    for path in (tmp_path / "clips").rglob("*"):
+        if path.is_file() and path.suffix != ".json":
+            path.write_bytes(path.read_bytes()[:50])
+    RAN.clear()
+    clip, ran = run(tmp_path, Shift(by=3))
+    assert ran == ["generate", "shift 3"]
+    assert clip.num_frames == 17
+
+
+def test_a_given_clip_is_known_by_its_content(tmp_path):
+    chain = Chain(after=(Shift(by=3), Reverse()))
+    frames = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    for changed, expected in ((0, ["shift 3"]), (0, []), (1, ["shift 3"])):
+        RAN.clear()
+        given = frames.copy()
+        given[4, 0, 0, 0] ^= changed
+        store = ClipStore(tmp_path / "clips")
+        chain.run_after(Clip(given, 8), Engine(Placement(device="cpu")), Context(), store)
+        assert expected == RAN

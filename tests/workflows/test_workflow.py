@@ -1,0 +1,94 @@
+"""Workflow files: what is read, what is refused with its file and line, what `--set` changes."""
+
+import textwrap
+
+import pytest
+
+from vitascope.errors import NotFound, RequestError, UnknownName
+from vitascope.workflows.workflow import load, names
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine.yaml"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text).lstrip())
+        return str(path)
+
+    return write
+
+
+def test_every_built_in_workflow_loads_and_says_what_it_does():
+    assert "loop" in names()
+    for name in names():
+        assert len(load(name).summary) > 20
+
+
+def test_steps_around_and_after_the_generator(write):
+    path = write(
+        """
+        summary: three stages
+        steps:
+          - reverse
+          - generate: {model: colour-bars, num_inference_steps: 2}
+          - reverse: {and_forth: true}
+        """
+    )
+    workflow = load(path)
+    assert [step.name for step in workflow.chain.around] == ["reverse"]
+    assert workflow.chain.generator.num_inference_steps == 2
+    assert workflow.chain.after[0].and_forth is True
+    assert workflow.ids == ("reverse", "generate", "reverse-2")
+
+
+def test_settings_reach_the_step_they_name(write):
+    path = write("steps: [{generate: {model: colour-bars}}, reverse]")
+    assert load(path, {"reverse.and-forth": True}).chain.after[0].and_forth is True
+    assert load(path, {"generate.num_inference_steps": 9}).chain.generator.num_inference_steps == 9
+    with pytest.raises(UnknownName, match="did you mean 'reverse'"):
+        load(path, {"revers.and_forth": True})
+    with pytest.raises(RequestError, match="not step.parameter"):
+        load(path, {"and_forth": True})
+
+
+def test_a_workflow_may_contain_another(write):
+    write("steps: [{reverse: {and_forth: true}}]", "inner.yaml")
+    path = write("steps: [{generate: {model: colour-bars}}, {workflow: inner.yaml}]")
+    assert load(path).chain.after[0].and_forth is True
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("steps:\n  - revers\n", 2, "did you mean 'reverse'"),
+        ("steps:\n  - reverse:\n      and_fort: true\n", 2, "and_forth"),
+        ("steps:\n  - reverse:\n      and_forth: [1]\n", 2, "and_forth"),
+        ("steps:\n  - reverse: 3\n", 2, "mapping"),
+        ("steps:\n  - reverse\n  - {reverse: , generate: }\n", 3, "one name"),
+        ("steps:\n  - generate: {model: colour-bars}\n  - generate: {model: colour-bars}\n", 3, "second"),
+        ("summary: nothing\n", 1, "needs `steps`"),
+        ("steps: reverse\n", 1, "must be a list"),
+        ("stages: []\n", 1, "allowed: steps, summary"),
+        ("steps:\n  - &a [*a]\n", 2, "contains itself"),
+        ("steps:\n  - reverse\n - generate\n", 3, ""),
+        ("steps:\n  - workflow: mine.yaml\n", 2, "contains itself"),
+        ("steps:\n  - workflow: nowhere\n", 2, "unknown workflow"),
+        ("", 1, "empty"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name_and_line(write, text, line, words):
+    path = write(text)
+    with pytest.raises(RequestError) as caught:
+        load(path)
+    assert f"{path}, line {line}" in str(caught.value)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_steps_and_no_file(write, tmp_path):
+    with pytest.raises(RequestError, match="no steps"):
+        load(write("steps: []"))
+    with pytest.raises(NotFound):
+        load(str(tmp_path / "none.yaml"))
+    with pytest.raises(UnknownName, match="did you mean 'loop'"):
+        load("lop")
