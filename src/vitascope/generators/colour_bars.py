@@ -26,6 +26,7 @@ class ColourBars(Generator):
     accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo,)
 
     num_inference_steps: int = Field(4, ge=1, le=1000)
+    seconds_a_step: float = Field(0.0, ge=0, le=60)  # lets a service be tried under a known load
 
     def complete(self, task: TaskT) -> TaskT:
         """The task at 128 x 128, 17 frames, 8 frames a second where it does not say otherwise."""
@@ -44,6 +45,8 @@ class ColourBars(Generator):
         """Bars that move by one bar width over the clip."""
         for step in range(self.num_inference_steps):
             context.progress("denoise", step + 1, self.num_inference_steps)
+            context.cancel.wait(self.seconds_a_step)
+        context.check_cancelled()
         return [self._bars(task) for task in tasks]
 
     def _bars(self, task: Task) -> Clip:

@@ -1,0 +1,103 @@
+"""`vitascope generate` and `info`, with the generator that needs no weights."""
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import vitascope as package
+
+BARS = ("--model", "colour-bars", "-q")
+
+
+def test_writes_a_clip_that_says_how_to_make_it_again(vitascope, tmp_path):
+    done = vitascope(
+        "generate", "a star", *BARS, "-o", "star.mp4", "--seed", 7, "--frames", 9, "--size", "96x64"
+    )
+    assert done.code == 0, done.err
+    clip = package.read("star.mp4")
+    assert (clip.num_frames, clip.width, clip.height) == (9, 96, 64)
+    told = vitascope("info", "star.mp4", "--json").json()
+    assert told["recipe"]["stages"][0]["task"]["seed"] == 7
+    again = vitascope(*shlex.split(told["command"])[1:])
+    assert again.code == 0, again.err
+    assert np.array_equal(package.read("again.mp4").array(), clip.array())
+    assert "made again by" in vitascope("info", "star.mp4").out
+
+
+def test_several_clips_have_following_seeds(vitascope):
+    done = vitascope("generate", "a star", *BARS, "-o", "star.gif", "-n", 3, "--seed", 5, "--json")
+    rows = done.json()
+    assert [row["path"] for row in rows] == ["star-1.gif", "star-2.gif", "star-3.gif"]
+    assert [row["recipe"]["stages"][0]["task"]["seed"] for row in rows] == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate", "", *BARS], 2, "prompt"),
+        (["generate", "   ", *BARS], 2, "prompt"),
+        (["generate", "a" * 100_000, *BARS], 2, "prompt"),
+        (["generate", "a star", "-m", "colour-bar"], 2, "colour-bars"),
+        (["generate", "a star", *BARS, "--size", "0x128"], 2, "width"),
+        (["generate", "a star", *BARS, "--size", "big"], 2, "WIDTHxHEIGHT"),
+        (["generate", "a star", *BARS, "--frames", "0"], 2, "num_frames"),
+        (["generate", "a star", *BARS, "--guidance", "3"], 2, "guidance_scale"),
+        (["generate", "a star", *BARS, "--set", "colour=red"], 2, "colour"),
+        (["generate", "a star", *BARS, "--set", "colour"], 2, "name=value"),
+        (["generate", "a star", *BARS, "--device", "warp"], 2, "device"),
+        (["generate", "a star", *BARS, "-o", "nowhere/star.mp4"], 2, "nowhere"),
+        (["generate", "a star", *BARS, "-o", "star.docx"], 2, "docx"),
+        (["generate", "a star", *BARS, "--image", "none.png"], 2, "none.png"),
+        (["info", "none.mp4"], 2, "none.mp4"),
+        (["list", "shelfs"], 2, "shelf"),
+        (["apply", "revers", "none.mp4"], 2, "reverse"),
+        (["run", "lop", "a star"], 2, "loop"),
+    ],
+)
+def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_path, arguments, code, words):
+    done = vitascope(*arguments)
+    assert done.code == code, (done.out, done.err)
+    assert words in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_flag_is_asked_wrongly(vitascope):
+    assert vitascope("generate", "a star", "--colour", "red").code == 2
+
+
+def test_ctrl_c_leaves_no_half_file(tmp_path):
+    command = [sys.executable, "-m", "vitascope", "generate", "a star", "-m", "colour-bars"]
+    command += ["--steps", "1000", "--set", "seconds_a_step=0.05", "-o", "star.mp4"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_apply_treats_a_file_and_keeps_its_recipe(vitascope):
+    vitascope("generate", "a star", *BARS, "-o", "star.mkv")
+    done = vitascope("apply", "reverse", "star.mkv", "--and-forth", "-o", "loop.mkv", "-q")
+    assert done.code == 0, done.err
+    clip = package.read("loop.mkv")
+    assert clip.num_frames == 32
+    assert [stage.name for stage in clip.recipe.stages] == ["colour-bars", "reverse"]
+
+
+def test_lists_and_doctor(vitascope):
+    assert "reverse" in vitascope("list", "steps").out
+    assert "loop" in vitascope("list", "workflows").out
+    assert any(row["name"] == "colour-bars" for row in vitascope("list", "generators", "--json").json())
+    assert vitascope("models", "--json").json() is not None
+    report = vitascope("doctor", "--json").json()
+    assert report["memory_gib"] > 0
+    assert "torch" in report["facts"]
