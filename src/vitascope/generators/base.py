@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.clip import Clip
 from vitascope.context import Context
@@ -17,6 +20,30 @@ from vitascope.task import Task
 TaskT = TypeVar("TaskT", bound=Task)
 
 
+class KnownModel(BaseModel):
+    """Published weights that a generator loads by a short name.
+
+    `repo`: the hub id, or None for weights that come in the package `vitascope-embedded`. `aliases`: other hub
+    ids of the same files. `tasks`: kinds by name. Units: download_gib in GiB (2**30 bytes).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    repo: str | None
+    aliases: tuple[str, ...] = ()
+    revision: str | None = None
+    licence: str
+    download_gib: float | None = Field(None, ge=0)
+    tasks: tuple[str, ...]
+    note: str = ""
+    source: str = ""
+
+    def is_called(self, model: str) -> bool:
+        """Whether `model` is the name, the hub id or an alias of these weights."""
+        return model in (self.name, self.repo, *self.aliases)
+
+
 class Generator(Item):
     """Makes clips from tasks. A frozen record of knobs; modules are handed in.
 
@@ -25,6 +52,21 @@ class Generator(Item):
     """
 
     accepts: ClassVar[tuple[type[Task], ...]] = ()
+    models: ClassVar[tuple[KnownModel, ...]] = ()
+    pipelines: ClassVar[tuple[str, ...]] = ()  # `_class_name`s in model_index.json that this family loads
+
+    @classmethod
+    def known_model(cls, model: str) -> KnownModel | None:
+        """The published weights called `model` (short name, hub id or alias); None for any other string."""
+        return next((known for known in cls.models if known.is_called(model)), None)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:  # noqa: ARG003
+        """Whether a folder without model_index.json, or a single file, holds weights of this family.
+
+        Looks at names, keys and sizes only.
+        """
+        return False
 
     def complete(self, task: TaskT) -> TaskT:
         """The task with this family's defaults filled in, checked against its limits.

@@ -1,0 +1,96 @@
+"""Is there room? Asked before loading, and explained when it ran out after all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitascope.engine.placement import Placement
+from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, num_parameters
+from vitascope.errors import OutOfMemory
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+GIB = 2**30
+
+
+def free_gib(placement: Placement) -> float:
+    """Memory that `placement` may use: what is free on its device, at most its `memory_gib`. Units: GiB."""
+    free = free_ram_gib()
+    if placement.device.startswith("cuda"):
+        import torch
+
+        free = torch.cuda.mem_get_info(placement.device)[0] / GIB
+    return min(free, placement.memory_gib or free)
+
+
+def free_ram_gib() -> float:
+    """Free memory of the machine. Units: GiB."""
+    import psutil
+
+    return float(psutil.virtual_memory().available) / GIB
+
+
+def component_gib(folder: Path, dtype: str) -> dict[str, float]:
+    """What each component of a model in diffusers layout will take once loaded. Units: GiB."""
+    sizes = {}
+    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = [file for file in part.iterdir() if file.suffix in WEIGHT_SUFFIXES]
+        safe = [file for file in files if file.suffix == ".safetensors"]
+        if files:
+            sizes[part.name] = sum(num_parameters(file) for file in safe or files) * BYTES[dtype] / GIB
+    return sizes
+
+
+def check_room(folder: Path, placement: Placement) -> None:
+    """See that the weights in `folder` fit where `placement` puts them.
+
+    Counts weights alone, so it refuses only what cannot be. Raises: OutOfMemory with needed, free and a
+    placement that fits.
+    """
+    sizes = component_gib(folder, placement.dtype)
+    total, largest = sum(sizes.values()), max(sizes.values(), default=0.0)
+    on_device = {"none": total, "model": largest, "sequential": 0.0}[placement.offload]
+    free = free_gib(placement)
+    if on_device > free:
+        raise OutOfMemory(
+            f"the weights need {on_device:.1f} GiB on {placement.device} in {placement.dtype} and {free:.1f} GiB "
+            f"may be used; {_advice(placement, largest, free)}"
+        )
+    ram = free_ram_gib()
+    if placement.offload != "none" and total > ram:
+        raise OutOfMemory(f"offloading keeps {total:.1f} GiB of weights in main memory and {ram:.1f} GiB are free")
+
+
+def _advice(placement: Placement, largest: float, free: float) -> str:
+    if not placement.device.startswith("cuda"):
+        return "use a smaller model, dtype bfloat16, or a machine with more memory"
+    if placement.offload == "none" and largest < 0.8 * free:
+        return "use offload='model'"
+    return "use offload='sequential' (slow) or a smaller model"
+
+
+@contextmanager
+def exhaustion_explained(placement: Placement, doing: str) -> Iterator[None]:
+    """Torch's ways of saying that memory ran out, as OutOfMemory with what would help."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _ran_out(placement, doing) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise _ran_out(placement, doing) from error
+        raise
+
+
+def _ran_out(placement: Placement, doing: str) -> OutOfMemory:
+    options = ["a smaller size or fewer frames"]
+    if not placement.vae_tiling:
+        options.append("vae_tiling")
+    if placement.device.startswith("cuda") and placement.offload == "none":
+        options.append("offload='model'")
+    elif placement.device.startswith("cuda") and placement.offload == "model":
+        options.append("offload='sequential'")
+    return OutOfMemory(f"{placement.device} ran out of memory while {doing}; try {', '.join(options)}")

@@ -1,0 +1,155 @@
+"""A placement, said in diffusers' words: loading a pipeline, placing it, looking at it as another class."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitascope.engine.placement import Placement
+from vitascope.errors import InvalidMedia, RequestError, RunError, VitascopeError
+
+
+@dataclass
+class LoadedPipeline:
+    """A diffusers pipeline on its device, and what a recipe says of its weights."""
+
+    pipeline: Any
+    placement: Placement
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        self._scheduler_config = dict(self.pipeline.scheduler.config)
+        self._scheduler_class = type(self.pipeline.scheduler)
+
+    def as_class(self, where: str) -> Any:
+        """The same components in the pipeline class "module:Class", placed alike."""
+        cls = import_class(where)
+        if type(self.pipeline) is not cls:
+            wanted = inspect.signature(cls.__init__).parameters
+            parts = {name: part for name, part in self.pipeline.components.items() if name in wanted}
+            self.pipeline = place(cls(**parts), self.placement)
+        return self.pipeline
+
+    def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
+        """A fresh scheduler of the class "module:Class", or of the model's own, with the model's configuration."""
+        cls = import_class(where) if where else self._scheduler_class
+        return cls.from_config({**self._scheduler_config, **(changes or {})})
+
+    def new_original_scheduler(self) -> Any:
+        """A fresh scheduler exactly as the model was saved with."""
+        return self._scheduler_class.from_config(self._scheduler_config)
+
+
+def import_class(where: str) -> Any:
+    """The class named "module:Class".
+
+    The module is named in full because `from diffusers import X` looks through all of diffusers first.
+    """
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def load(where: str, folder: Path, placement: Placement, **components: Any) -> Any:
+    """The pipeline class "module:Class" with the weights in `folder`, placed; `components` replace loaded ones.
+
+    The dtype is always given: without it the text encoder alone comes up in the dtype of its file.
+    Pickled weights are read by diffusers and transformers with `weights_only=True`.
+    Raises: InvalidMedia for weights that do not fit their configuration.
+    """
+    import torch
+
+    cls = import_class(where)
+    dtype = getattr(torch, placement.dtype)
+    try:
+        with _quiet():
+            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **components)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise
+        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise InvalidMedia(f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first}", param="model") from error
+    return place(pipeline, placement)
+
+
+def place(pipeline: Any, placement: Placement) -> Any:
+    """Move a pipeline to where `placement` says, with its VAE options.
+
+    Raises: RequestError for an offload without a GPU, or tiling that this VAE cannot do.
+    """
+    pipeline.set_progress_bar_config(disable=True)
+    if placement.offload != "none" and placement.device == "cpu":
+        raise RequestError(f"offload={placement.offload!r} needs a GPU, not device 'cpu'", param="offload")
+    if placement.offload == "model":
+        pipeline.enable_model_cpu_offload(device=placement.device)
+    elif placement.offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=placement.device)
+    else:
+        pipeline.to(placement.device)
+    for wanted, method in ((placement.vae_tiling, "enable_tiling"), (placement.vae_slicing, "enable_slicing")):
+        if wanted:
+            _call_if_there(pipeline.vae, method)
+    return pipeline
+
+
+def _call_if_there(vae: Any, method: str) -> None:
+    if not hasattr(vae, method):
+        option = f"vae_{method.removeprefix('enable_')}"
+        raise RequestError(f"{type(vae).__name__} has no {method}; leave {option} off", param=option)
+    getattr(vae, method)()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loaders' progress bars and notes off the terminal, not their errors."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    levels = [(room, room.get_verbosity()) for room in (diffusers_logging, transformers_logging)]
+    bars = transformers_logging.is_progress_bar_enabled()
+    for room, _ in levels:
+        room.set_verbosity(logging.ERROR)
+        room.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for room, level in levels:
+            room.set_verbosity(level)
+        if bars:
+            for room, _ in levels:
+                room.enable_progress_bar()
+
+
+@contextmanager
+def failures_explained(item: str) -> Iterator[None]:
+    """Anything that breaks inside a pipeline and is not ours, as RunError that keeps its cause."""
+    try:
+        yield
+    except VitascopeError:
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+        raise RunError(f"{item} failed: {type(error).__name__}: {first}", item=item) from error
+
+
+def environment(placement: Placement) -> dict[str, str]:
+    """The versions and the device that a recipe names."""
+    import diffusers
+    import torch
+    import transformers
+
+    said = {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "device": placement.device,
+        "dtype": placement.dtype,
+    }
+    if placement.device.startswith("cuda"):
+        said["gpu"] = torch.cuda.get_device_name(placement.device)
+    return said

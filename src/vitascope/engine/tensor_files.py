@@ -1,0 +1,95 @@
+"""Files of tensors: are they whole, how big is what they hold, and their tensors without running pickled code."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from vitascope.errors import InvalidMedia, WeightsMissing
+
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
+MAX_HEADER = 100_000_000  # the limit of the safetensors library itself
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """Names, types, shapes and offsets of the tensors in a file, without reading them.
+
+    Raises: InvalidMedia, WeightsMissing for a git-lfs pointer. Source: the safetensors format,
+    https://github.com/huggingface/safetensors#format.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        if start == b"version ":
+            raise WeightsMissing(f"{str(path)!r} is a git-lfs pointer, not the weights; run: git lfs pull")
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > min(MAX_HEADER, path.stat().st_size):
+            raise InvalidMedia(f"{str(path)!r} is not a safetensors file, or a truncated one")
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError as error:
+            raise InvalidMedia(f"{str(path)!r} is not a safetensors file: its header cannot be read") from error
+    if not isinstance(header, dict):
+        raise InvalidMedia(f"{str(path)!r} is not a safetensors file: its header is no object")
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    whole = 8 + length + max(ends, default=0)
+    if path.stat().st_size < whole:
+        have = path.stat().st_size
+        raise InvalidMedia(f"{str(path)!r} is truncated: {have:,} of {whole:,} bytes; fetch it again")
+    return header
+
+
+def check_whole(path: Path) -> None:
+    """Raises: InvalidMedia for a safetensors file that is damaged or cut short."""
+    if path.suffix == ".safetensors":
+        safetensors_header(path)
+
+
+def num_parameters(path: Path) -> int:
+    """How many numbers a weights file holds; pickled files are judged by their size, two bytes a number."""
+    if path.suffix != ".safetensors":
+        return path.stat().st_size // 2
+    header = safetensors_header(path)
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors or pickled file, on the CPU; no pickled code is run.
+
+    A pickled file may wrap its tensors in "state_dict", "module" or "model". Raises: InvalidMedia.
+    """
+    import torch
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        safetensors_header(path)
+        return load_file(path)
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, ValueError):  # an old archive that cannot be mapped, or no archive at all
+        data = _load_unmapped(path)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    for wrapper in ("state_dict", "module", "model"):
+        if isinstance(data, dict) and isinstance(data.get(wrapper), dict):
+            data = data[wrapper]
+    if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
+        raise InvalidMedia(f"{str(path)!r} holds no plain dictionary of tensors")
+    return data
+
+
+def _load_unmapped(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidMedia:
+    if "weights_only" in str(error) or "Unsupported" in str(error):
+        return InvalidMedia(f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors")
+    return InvalidMedia(f"{str(path)!r} cannot be read as weights: {str(error).splitlines()[0][:200]}")

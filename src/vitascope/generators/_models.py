@@ -1,0 +1,72 @@
+"""From what the user calls a model to the generator that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vitascope.engine import weights
+from vitascope.errors import InvalidMedia, UnknownName
+from vitascope.generators import GENERATORS
+from vitascope.generators.base import Generator, KnownModel
+from vitascope.settings import Settings
+
+
+def known_models() -> list[tuple[type[Generator], KnownModel]]:
+    """Every model that a generator on the shelf knows by a short name, in the order of the shelf."""
+    return [(generator, known) for generator in GENERATORS for known in generator.models]
+
+
+def for_model(model: str, **knobs: Any) -> Generator:
+    """The generator that runs `model`, with these knobs.
+
+    `model` is a short name ("sprout", "cogvideox-2b"), a hub id ("zai-org/CogVideoX-2b"), a local folder, a
+    single file of weights, or the name of a generator on the shelf, which then runs its default model.
+    Raises: UnknownName with the nearest known one, NotFound, InvalidMedia for weights of no known family,
+    NoNetwork and WeightsMissing for a hub id that has to be asked and cannot be.
+    """
+    for generator, known in known_models():
+        if known.is_called(model):
+            return generator.with_knobs(**{"model": model, **knobs})
+    if model in GENERATORS.names():
+        return GENERATORS[model].with_knobs(**knobs)
+    source = weights.find_source(model, knobs.get("revision"))
+    if source is None:
+        raise UnknownName("model", model, _names(), param="model")
+    if source.kind != "hub":
+        return _family_of(Path(source.name)).with_knobs(**{"model": model, **knobs})
+    configs = weights.read_configs(source, offline=Settings.from_environment().offline)
+    return _family_of_pipeline(configs.pipeline, model).with_knobs(**{"model": model, **knobs})
+
+
+def _names() -> list[str]:
+    models = known_models()
+    ids = [repo for _, known in models for repo in (known.repo, *known.aliases) if repo]
+    return [*(known.name for _, known in models), *ids, *GENERATORS.names()]
+
+
+def _family_of(path: Path) -> type[Generator]:
+    pipeline = weights.pipeline_of(path)
+    if pipeline is not None:
+        return _family_of_pipeline(pipeline, str(path))
+    for generator in GENERATORS:
+        if generator.recognises(path):
+            return generator
+    what = "no model_index.json and no weights" if path.is_dir() else "no keys"
+    raise InvalidMedia(
+        f"{str(path)!r} has {what} that a generator knows; give a folder saved by diffusers, or name the "
+        f"generator yourself: {', '.join(GENERATORS.names())}",
+        param="model",
+    )
+
+
+def _family_of_pipeline(pipeline: str | None, model: str) -> type[Generator]:
+    for generator in GENERATORS:
+        if pipeline in generator.pipelines:
+            return generator
+    known = sorted(name for generator in GENERATORS for name in generator.pipelines)
+    raise InvalidMedia(
+        f"{model!r} is a {pipeline or 'model without a pipeline class'}, which no generator here runs; "
+        f"they run: {', '.join(known)}",
+        param="model",
+    )
