@@ -1,0 +1,1 @@
+"""The craft of prompts: how each family likes them written, and who writes them out."""
