@@ -112,7 +112,9 @@ def _is_plain(value: Any) -> bool:
         return all(_is_plain(part) for part in value)
     if isinstance(value, dict):
         return all(isinstance(key, str) and _is_plain(part) for key, part in value.items())
-    return value is None or isinstance(value, bool | int | float | str | torch.Tensor | np.ndarray | np.generic)
+    return value is None or isinstance(
+        value, bool | int | float | str | torch.Tensor | np.ndarray | np.generic
+    )
 
 
 def _encode(value: Any, tensors: dict[str, Any]) -> Any:

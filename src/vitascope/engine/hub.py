@@ -12,7 +12,14 @@ from vitascope.errors import DiskFull, NoNetwork, UnknownName, WeightsMissing
 
 CONFIG_FILES = ["model_index.json", "vitascope.json", "*/config.json", "*/scheduler_config.json"]
 OTHER_FORMATS = ["*.onnx*", "*.msgpack", "*.h5", "*.gguf", "*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*"]
-HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}  # by version of the hub client
+HTTP_LIBRARIES = {
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+}  # by version of the hub client
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
@@ -27,7 +34,9 @@ def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
     if not (folder / "model_index.json").is_file():
         if offline:
             raise _not_here(repo)
-        raise WeightsMissing(f"{repo!r} on the hub has no model_index.json; give one of its files, downloaded")
+        raise WeightsMissing(
+            f"{repo!r} on the hub has no model_index.json; give one of its files, downloaded"
+        )
     return folder
 
 
@@ -60,9 +69,15 @@ def _pickled_twins(repo: str, revision: str | None, ignored: list[str]) -> list[
     info = HfApi().model_info(repo, revision=revision, files_metadata=True)
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     safe = {Path(name).parent for name in files if name.endswith(".safetensors")}
-    twins = [name for name in files if Path(name).suffix in (".bin", ".pt", ".ckpt") and Path(name).parent in safe]
-    wanted = filter_repo_objects(files, allow_patterns=[*SMALL_FILES, "*/*"], ignore_patterns=[*ignored, *twins])
-    missing = [name for name in wanted if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str)]
+    twins = [
+        name for name in files if Path(name).suffix in (".bin", ".pt", ".ckpt") and Path(name).parent in safe
+    ]
+    wanted = filter_repo_objects(
+        files, allow_patterns=[*SMALL_FILES, "*/*"], ignore_patterns=[*ignored, *twins]
+    )
+    missing = [
+        name for name in wanted if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
+    ]
     needed = sum(files[name] for name in missing)
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
@@ -105,7 +120,9 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
         raise _unreachable(repo) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left while {repo!r} was downloaded; free some room and try again") from error
+            raise DiskFull(
+                f"no space left while {repo!r} was downloaded; free some room and try again"
+            ) from error
         raise _unreachable(repo) from error
     except Exception as error:
         if type(error).__module__.split(".")[0] in HTTP_LIBRARIES:
@@ -114,4 +131,6 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
 
 
 def _unreachable(repo: str) -> NoNetwork:
-    return NoNetwork(f"{repo!r} is not on this machine and the hub could not be reached; go online or give a local folder")
+    return NoNetwork(
+        f"{repo!r} is not on this machine and the hub could not be reached; go online or give a local folder"
+    )

@@ -59,7 +59,9 @@ def check_room(folder: Path, placement: Placement) -> None:
         )
     ram = free_ram_gib()
     if placement.offload != "none" and total > ram:
-        raise OutOfMemory(f"offloading keeps {total:.1f} GiB of weights in main memory and {ram:.1f} GiB are free")
+        raise OutOfMemory(
+            f"offloading keeps {total:.1f} GiB of weights in main memory and {ram:.1f} GiB are free"
+        )
 
 
 def _advice(placement: Placement, largest: float, free: float) -> str:

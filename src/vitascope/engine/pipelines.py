@@ -73,7 +73,9 @@ def load(where: str, folder: Path, placement: Placement, **components: Any) -> A
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise InvalidMedia(f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first}", param="model") from error
+        raise InvalidMedia(
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first}", param="model"
+        ) from error
     return place(pipeline, placement)
 
 
@@ -91,7 +93,10 @@ def place(pipeline: Any, placement: Placement) -> Any:
         pipeline.enable_sequential_cpu_offload(device=placement.device)
     else:
         pipeline.to(placement.device)
-    for wanted, method in ((placement.vae_tiling, "enable_tiling"), (placement.vae_slicing, "enable_slicing")):
+    for wanted, method in (
+        (placement.vae_tiling, "enable_tiling"),
+        (placement.vae_slicing, "enable_slicing"),
+    ):
         if wanted:
             _call_if_there(pipeline.vae, method)
     return pipeline

@@ -29,7 +29,9 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         try:
             header = json.loads(stream.read(length))
         except ValueError as error:
-            raise InvalidMedia(f"{str(path)!r} is not a safetensors file: its header cannot be read") from error
+            raise InvalidMedia(
+                f"{str(path)!r} is not a safetensors file: its header cannot be read"
+            ) from error
     if not isinstance(header, dict):
         raise InvalidMedia(f"{str(path)!r} is not a safetensors file: its header is no object")
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
@@ -91,5 +93,7 @@ def _load_unmapped(path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> InvalidMedia:
     if "weights_only" in str(error) or "Unsupported" in str(error):
-        return InvalidMedia(f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors")
+        return InvalidMedia(
+            f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors"
+        )
     return InvalidMedia(f"{str(path)!r} cannot be read as weights: {str(error).splitlines()[0][:200]}")

@@ -71,7 +71,9 @@ def embedded(name: str) -> Source:
         raise DependencyMissing("vitascope-embedded", "embedded", f"the model {name!r}") from error
     path = Path(vitascope_embedded.path(name))
     if not path.is_dir():
-        raise WeightsMissing(f"vitascope-embedded has no model {name!r}; run: pip install -U vitascope-embedded")
+        raise WeightsMissing(
+            f"vitascope-embedded has no model {name!r}; run: pip install -U vitascope-embedded"
+        )
     return Source("embedded", str(path))
 
 
@@ -108,18 +110,23 @@ def pipeline_of(path: Path) -> str | None:
     return read_json(path / "model_index.json").get("_class_name") if path.is_dir() else None
 
 
+def check_family(configs: Configs, pipelines: tuple[str, ...], model: str) -> None:
+    """Raises: InvalidMedia if the model is of another family, WeightsMissing if it is no diffusers folder."""
+    if not configs.index:
+        raise WeightsMissing(f"{model!r} has no model_index.json; give a folder saved by diffusers")
+    if configs.pipeline not in pipelines:
+        raise InvalidMedia(
+            f"{model!r} holds a {configs.pipeline}, not one of {', '.join(pipelines)}", param="model"
+        )
+
+
 def check_folder(folder: Path, pipelines: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
     """See that `folder` holds a model of this family with every file that its index names.
 
     Raises: InvalidMedia (another family, a damaged file), WeightsMissing naming the file.
     """
     index = read_json(folder / "model_index.json")
-    if not index:
-        raise WeightsMissing(f"{str(folder)!r} has no model_index.json; give a folder saved by diffusers")
-    if index.get("_class_name") not in pipelines:
-        raise InvalidMedia(
-            f"{str(folder)!r} holds a {index.get('_class_name')}, not one of {', '.join(pipelines)}", param="model"
-        )
+    check_family(Configs(index), pipelines, str(folder))
     for name in _component_names(index):
         part = folder / name
         if not part.is_dir():
@@ -140,7 +147,9 @@ def _weight_files_of(part: Path) -> list[Path]:
         names = set(read_json(index_file).get("weight_map", {}).values())
         missing = sorted(name for name in names if not (part / name).is_file())
         if missing and not index_file.name.startswith("pytorch_model"):
-            raise WeightsMissing(f"{str(part)!r} lacks {missing[0]!r}, one of {len(names)} files of its weights")
+            raise WeightsMissing(
+                f"{str(part)!r} lacks {missing[0]!r}, one of {len(names)} files of its weights"
+            )
         shards |= {part / name for name in names if (part / name).is_file()}
     files = sorted(shards) or sorted(file for file in part.iterdir() if file.suffix in WEIGHT_SUFFIXES)
     if not files:
@@ -170,7 +179,9 @@ def fingerprint(path: Path) -> str:
         return path.name
     digest = hashlib.sha256()
     for file in _relevant_files(path):
-        digest.update(f"{file.relative_to(path) if file != path else file.name}:{file.stat().st_size}\n".encode())
+        digest.update(
+            f"{file.relative_to(path) if file != path else file.name}:{file.stat().st_size}\n".encode()
+        )
         _digest_content(file, digest)
     return digest.hexdigest()[:16]
 

@@ -1,0 +1,320 @@
+"""The one adapter between diffusers' pipelines and the Generator door; families subclass it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from vitascope.clip import Clip, Pixels
+from vitascope.context import Context
+from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine.pipelines import LoadedPipeline
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError, UnknownName, UnsupportedTask
+from vitascope.generators._profile import Profile
+from vitascope.generators.base import Generator
+from vitascope.recipe import Recipe
+from vitascope.settings import Settings
+from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+
+TaskT = TypeVar("TaskT", bound=Task)
+
+
+class DiffusersGenerator(Generator):
+    """A family of models that diffusers runs.
+
+    A family says, as class variables: `models` and a `Profile` for each of them, `pipelines` that it recognises,
+    `pipeline_for` each kind of task; and overrides, where it differs: `profile_of` (defaults read from a model's
+    own configuration), `arguments` (what its pipelines are called with).
+    """
+
+    accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo,)
+    profiles: ClassVar[Mapping[str, Profile]] = {}  # by the short name of a known model
+    pipeline_for: ClassVar[Mapping[str, str]] = {}  # kind of task -> "module:Class"
+    schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
+    denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes
+    load_knobs: ClassVar[tuple[str, ...]] = (
+        "model",
+        "revision",
+    )  # those that decide which modules are loaded
+
+    model: str = Field("", description="short name, hub id, local folder or single file")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    num_inference_steps: int | None = Field(None, ge=1, le=1000)
+    guidance_scale: float | None = Field(None, ge=0, le=100)
+    scheduler: str | None = None
+    loras: tuple[str, ...] = Field((), description="LoRA files with weights: FILE or FILE:0.8")
+    max_sequence_length: int | None = Field(
+        None, ge=1, le=4096, description="tokens of the prompt that are read"
+    )
+
+    # ---- before anything is loaded -------------------------------------------------------------------------
+
+    def source(self) -> weights.Source:
+        """Where this record's weights come from. Raises: UnknownName, NotFound, DependencyMissing."""
+        known = self.known_model(self.model)
+        if known is not None:
+            if known.repo is None:
+                return weights.embedded(known.name)
+            return weights.Source("hub", known.repo, self.revision or known.revision)
+        source = weights.find_source(self.model, self.revision)
+        if source is None:
+            names = [name for known in self.models for name in (known.name, known.repo) if name]
+            raise UnknownName(f"{self.name} model", self.model, names, param="model")
+        return source
+
+    def profile(self) -> Profile:
+        """Defaults and limits of this record's model; of a local folder, read from its configuration files.
+
+        Raises: as `source`, InvalidMedia for a folder of another family, NoNetwork for an unknown hub id.
+        """
+        known = self.known_model(self.model)
+        if known is not None and known.name in self.profiles:
+            return self.profiles[known.name]
+        source = self.source()
+        configs = weights.read_configs(source, offline=Settings.from_environment().offline)
+        weights.check_family(configs, self.pipelines, self.model)
+        return self.profile_of(configs).overridden(configs.vitascope, self.model)
+
+    @classmethod
+    def profile_of(cls, configs: weights.Configs) -> Profile:  # noqa: ARG003
+        """The profile of a model that is not known by name, from its own configuration files.
+
+        A family's first profile unless it knows better.
+        """
+        return next(iter(cls.profiles.values()))
+
+    def complete(self, task: TaskT) -> TaskT:
+        """The task with this model's defaults filled in, checked against its limits; loads no weights.
+
+        Raises: UnsupportedTask with the nearest valid value, UnknownName for a scheduler, NotFound for a LoRA file.
+        """
+        self.check_kind(task)
+        if self.scheduler is not None and self.scheduler not in self.schedulers:
+            raise UnknownName(f"scheduler of {self.name}", self.scheduler, self.schedulers, param="scheduler")
+        self._lora_files()
+        profile = self.profile()
+        filled = profile.complete(task, self.model)
+        if isinstance(task, VideoToVideo) and int(self._num_steps(profile) * task.strength) < 1:
+            least = 1 / self._num_steps(profile)
+            raise UnsupportedTask(
+                f"strength={task.strength} of {self._num_steps(profile)} steps leaves none; at least {least:.3g}",
+                param="strength",
+            )
+        return task.model_copy(update=filled)
+
+    def filled_in(self, profile: Profile) -> DiffusersGenerator:
+        """This record with the model's own values where a knob is open: what a recipe must say."""
+        update: dict[str, Any] = {
+            "num_inference_steps": self._num_steps(profile),
+            "guidance_scale": profile.guidance_scale if self.guidance_scale is None else self.guidance_scale,
+            "scheduler": self.scheduler or profile.scheduler,
+            "max_sequence_length": self.max_sequence_length or profile.max_sequence_length,
+        }
+        return self.model_copy(update=update)
+
+    def _num_steps(self, profile: Profile) -> int:
+        return self.num_inference_steps or profile.num_inference_steps
+
+    def _lora_files(self) -> list[lora.LoraFile]:
+        return [lora.LoraFile.parse(text) for text in self.loras]
+
+    def modules_key(self) -> Hashable:
+        """The knobs that decide which modules are loaded."""
+        return tuple(getattr(self, knob) for knob in self.load_knobs)
+
+    # ---- loading --------------------------------------------------------------------------------------------
+
+    def load(self, placement: Placement) -> LoadedPipeline:
+        """The pipeline, on its device. Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull."""
+        path = weights.local_path(self.source(), offline=Settings.from_environment().offline)
+        weights.check_folder(path, self.pipelines)
+        memory.check_room(path, placement)
+        with memory.exhaustion_explained(placement, f"loading {self.model}"):
+            pipeline = pipelines.load(
+                self._first_pipeline(), path, placement, **self.components(path, placement)
+            )
+        return LoadedPipeline(pipeline, placement, weights.fingerprint(path))
+
+    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
+        """Components that the pipeline shall not load by itself."""
+        return {}
+
+    def _first_pipeline(self) -> str:
+        return self.pipeline_for[self.profile().kinds[0]]
+
+    # ---- making clips -----------------------------------------------------------------------------------------
+
+    def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
+        """One clip for each completed task; all of one kind, size and length.
+
+        Raises: UnsupportedTask for tasks that are no batch, JobCancelled, OutOfMemory, RunError, InvalidMedia.
+        """
+        import torch
+
+        first = _one_batch(tasks)
+        knobs = self.filled_in(self.profile())
+        placement = modules.placement
+        pipeline = modules.as_class(self.pipeline_for[first.kind])
+        pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
+        generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
+        files = self._lora_files()
+        identity = self._identity(knobs, tasks, modules, files)
+        with ExitStack() as stack:
+            stack.enter_context(pipelines.failures_explained(self.name))
+            stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
+            report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
+            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
+            stack.enter_context(torch.inference_mode())
+            arguments = knobs.arguments(tasks, pipeline, context)
+            frames = self.frames_of(pipeline(**arguments, generator=generators))
+        context.progress("decode", 1, 1)
+        notes: dict[str, Any] = {
+            "weights": modules.fingerprint,
+            "scheduler": type(pipeline.scheduler).__name__,
+            "num_denoiser_calls": run.num_denoiser_calls,
+        }
+        if report:
+            notes["loras"] = report
+        return [
+            self._clip(task, pixels, knobs, modules, _with_place(notes, index, len(tasks)))
+            for index, (task, pixels) in enumerate(zip(tasks, frames, strict=True))
+        ]
+
+    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
+        """A fresh scheduler for one request: the one called `name`, or the model's own."""
+        return modules.new_scheduler(self.schedulers[name] if name else None)
+
+    def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
+        """What the pipeline is called with; all knobs are filled in. A family adds its own, or leaves out."""
+        first = tasks[0]
+        self.warn_of_cut_prompts(tasks, pipeline, context)
+        arguments: dict[str, Any] = {
+            "prompt": [task.prompt for task in tasks],
+            "negative_prompt": [task.negative_prompt for task in tasks],
+            "width": first.width,
+            "height": first.height,
+            "num_frames": first.num_frames,
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+            "output_type": "np",
+        }
+        if self.max_sequence_length is not None:
+            arguments["max_sequence_length"] = self.max_sequence_length
+        if isinstance(first, ImageToVideo):
+            arguments["image"] = [
+                fitted(task.image.pixels, task, context) for task in tasks if isinstance(task, ImageToVideo)
+            ]
+        if isinstance(first, VideoToVideo):
+            arguments["video"] = [
+                [fitted(frame, task, context) for frame in task.video.frames[0 : task.num_frames or 0]]
+                for task in tasks
+                if isinstance(task, VideoToVideo)
+            ]
+            arguments["strength"] = first.strength
+            del arguments["num_frames"]
+        return arguments
+
+    def warn_of_cut_prompts(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> None:
+        """Say which words of a prompt are too many for the text encoder and are left out."""
+        limit, tokenizer = self.max_sequence_length, getattr(pipeline, "tokenizer", None)
+        if limit is None or tokenizer is None:
+            return
+        for task in tasks:
+            for kind, text in (("prompt", task.prompt), ("negative prompt", task.negative_prompt)):
+                tokens = tokenizer(text, truncation=False, verbose=False).input_ids
+                if len(tokens) > limit:
+                    cut = tokenizer.decode(tokens[limit - 1 :], skip_special_tokens=True).strip()
+                    context.warn(
+                        f"the {kind} has {len(tokens)} tokens and {self.model} reads {limit}; left out: {cut[:200]!r}"
+                    )
+
+    def frames_of(self, output: Any) -> Pixels:
+        """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""
+        frames = output.frames if hasattr(output, "frames") else output[0]
+        return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
+
+    def _identity(
+        self,
+        knobs: DiffusersGenerator,
+        tasks: Sequence[Task],
+        modules: LoadedPipeline,
+        files: list[lora.LoraFile],
+    ) -> str:
+        """A hash of everything that decides the clips, for the saved denoising state."""
+        said = {
+            "generator": self.name,
+            "knobs": knobs.model_dump(mode="json", exclude={"loras"}),
+            "loras": [(file.sha256, file.weight) for file in files],
+            "tasks": [_content(task) for task in tasks],
+            "weights": modules.fingerprint,
+            "placement": modules.placement.model_dump(mode="json"),
+            "environment": pipelines.environment(modules.placement),
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def _clip(
+        self,
+        task: Task,
+        pixels: Pixels,
+        knobs: DiffusersGenerator,
+        modules: LoadedPipeline,
+        notes: dict[str, Any],
+    ) -> Clip:
+        assert task.fps is not None, "complete() fills this in"
+        recipe = Recipe(
+            placement=modules.placement.model_dump(mode="json"),
+            environment=pipelines.environment(modules.placement),
+        )
+        return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
+
+
+def _one_batch(tasks: Sequence[Task]) -> Task:
+    if not tasks:
+        raise RequestError("a batch needs at least one task")
+    shapes = {
+        (task.kind, task.width, task.height, task.num_frames, getattr(task, "strength", None))
+        for task in tasks
+    }
+    if len(shapes) > 1:
+        raise UnsupportedTask(
+            f"the clips of one batch must be of one kind, size, length and strength, not {len(shapes)}"
+        )
+    return tasks[0]
+
+
+def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
+    """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
+    return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}
+
+
+def _content(task: Task) -> dict[str, Any]:
+    """What a task asks for, its media by content."""
+    said = task.described()
+    if isinstance(task, VideoToVideo):
+        digest = hashlib.sha256(np.ascontiguousarray(task.video.frames[0 : task.num_frames or 0]).tobytes())
+        said["video"] = digest.hexdigest()
+    return said
+
+
+def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
+    """A PIL picture of the task's size: scaled to cover it, and what juts out cut off evenly; never stretched."""
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(pixels)
+    size = (task.width or picture.width, task.height or picture.height)
+    if picture.size == size:
+        return picture
+    if abs(picture.width * size[1] / (picture.height * size[0]) - 1) > 0.01:
+        context.warn(
+            f"{picture.width}x{picture.height} was cut to the shape of {size[0]}x{size[1]}; "
+            "the step 'letterbox' keeps the whole picture"
+        )
+    return ImageOps.fit(picture, size, method=Image.Resampling.LANCZOS)
