@@ -68,6 +68,10 @@ class Generator(Item):
         """
         return False
 
+    def prompt_style(self) -> str:
+        """The name in `vitascope.language.styles` of the prompts that this model likes."""
+        return "plain"
+
     def complete(self, task: TaskT) -> TaskT:
         """The task with this family's defaults filled in, checked against its limits.
 

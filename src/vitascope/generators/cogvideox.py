@@ -146,6 +146,10 @@ class CogVideoX(DiffusersGenerator):
         False, description="let the guidance grow along the steps (with scheduler dpm)"
     )
 
+    def prompt_style(self) -> str:
+        """Long captions for the published models; one short sentence of its own world for Sprout."""
+        return "toy-world" if self.model == "sprout" else "cogvideox"
+
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
         """The profile of a folder, from the configuration of its transformer and VAE."""

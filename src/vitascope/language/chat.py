@@ -42,7 +42,12 @@ class Endpoint:
 
 
 def ask(
-    endpoint: Endpoint, messages: list[Mapping[str, str]], context: Context, *, timeout_s: float, max_tokens: int
+    endpoint: Endpoint,
+    messages: list[Mapping[str, str]],
+    context: Context,
+    *,
+    timeout_s: float,
+    max_tokens: int,
 ) -> str:
     """The endpoint's answer as text.
 
@@ -55,7 +60,13 @@ def ask(
         raise RequestError(f"endpoint {endpoint.url!r} is not an http(s) address", param="url")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout_s)
-    body = {"model": endpoint.model, "messages": messages, "max_tokens": max_tokens, "temperature": 0.7, "seed": 0}
+    body = {
+        "model": endpoint.model,
+        "messages": messages,
+        "max_tokens": max_tokens,
+        "temperature": 0.7,
+        "seed": 0,
+    }
     exchange = _Exchange(connection, endpoint, json.dumps(body).encode())
     exchange.start()
     deadline = time.monotonic() + timeout_s

@@ -13,7 +13,20 @@ from collections.abc import Sequence
 # (the words that show the prompt has said this already, the phrases that may be added)
 _ADDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "light": (
-        ("light", "lit", "sun", "night", "dark", "dawn", "dusk", "moon", "neon", "candle", "shadow", "evening"),
+        (
+            "light",
+            "lit",
+            "sun",
+            "night",
+            "dark",
+            "dawn",
+            "dusk",
+            "moon",
+            "neon",
+            "candle",
+            "shadow",
+            "evening",
+        ),
         (
             "Soft, even light shows every surface clearly.",
             "The light is natural and gentle, with delicate shadows.",
@@ -36,7 +49,18 @@ _ADDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "look": (
-        ("style", "cartoon", "anime", "painting", "sketch", "photo", "realistic", "cinematic", "animation", "film"),
+        (
+            "style",
+            "cartoon",
+            "anime",
+            "painting",
+            "sketch",
+            "photo",
+            "realistic",
+            "cinematic",
+            "animation",
+            "film",
+        ),
         (
             "Fine detail, clean edges, consistent from frame to frame.",
             "The picture is sharp and rich in detail.",

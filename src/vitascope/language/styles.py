@@ -56,7 +56,7 @@ def style_named(name: str) -> PromptStyle:
 
 
 def language_of(text: str) -> str:
-    """"zh" if a text has Chinese characters, else "en"."""
+    """ "zh" if a text has Chinese characters, else "en"."""
     return "zh" if any("\u4e00" <= character <= "\u9fff" for character in text) else "en"
 
 

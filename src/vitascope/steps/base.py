@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Self
 
 from vitascope.clip import Clip
 from vitascope.context import Context
@@ -20,6 +20,10 @@ class Step(Item):
 
     Either half may be left as it is. The note is plain JSON: what `apply` must know of `prepare`.
     """
+
+    def fitted_to(self, generator: Item) -> Self:  # noqa: ARG002
+        """This step as it shall work around `generator`, such as with its native size or its style of prompt."""
+        return self
 
     def check(self, task: Task) -> None:
         """Look at a task before anything is queued or loaded. Raises: UnsupportedTask."""

@@ -48,7 +48,7 @@ class Chain(BaseModel):
         if self.generator is None:
             raise RequestError("this chain starts from a clip: give it one instead of a task")
         self.generator.check_kind(task)
-        for step in (*self.around, *self.after):
+        for step in (*self._skins, *self.after):
             step.check(task)
         if not self.around:
             self.generator.complete(task)
@@ -91,16 +91,23 @@ class Chain(BaseModel):
             for clip, (_, notes) in zip(clips, prepared, strict=True)
         ]
 
+    @property
+    def _skins(self) -> tuple[Step, ...]:
+        """The steps around the generator, each fitted to it."""
+        if self.generator is None:
+            return ()
+        return tuple(step.fitted_to(self.generator) for step in self.around)
+
     def _prepare(self, task: Task, context: Context) -> tuple[Task, list[Note]]:
         notes = []
-        for step in self.around:
+        for step in self._skins:
             task, note = step.prepare(task, context)
             notes.append(note)
         return task, notes
 
     def _work(self, notes: Sequence[Note]) -> list[tuple[Step, Note]]:
         """The steps that treat the clip, in order, each with its note."""
-        around = zip(reversed(self.around), reversed(notes), strict=True)
+        around = zip(reversed(self._skins), reversed(notes), strict=True)
         return [*around, *((step, {}) for step in self.after)]
 
 
