@@ -1,0 +1,72 @@
+"""How many bytes a file says it has, by its own structure: less on the disk means that it was cut short.
+
+Sources: ISO/IEC 14496-12 section 4.2 (boxes), RFC 8794 section 4 (EBML element sizes) with RFC 9559 (the
+Segment of Matroska), Microsoft RIFF (chunk sizes), GIF89a specification section 27 (trailer).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+SEGMENT_ID = b"\x18\x53\x80\x67"
+EBML_ID = b"\x1a\x45\xdf\xa3"
+FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"}
+GIF_TRAILER = b"\x3b"
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether the file has fewer bytes than its container announces; False where a container does not say."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] in FIRST_BOXES:
+            return _end_of_boxes(file, size) > size
+        if head[:4] == EBML_ID:
+            return (_end_of_segment(file) or 0) > size
+        if head[:4] == b"RIFF":
+            return 8 + int.from_bytes(head[4:8], "little") > size
+        if head[:6] in (b"GIF87a", b"GIF89a"):
+            file.seek(-1, 2)
+            return file.read(1) != GIF_TRAILER
+    return False
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the last top-level box of an MP4 or MOV file ends; past `size` if it was cut."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        elif length == 0:
+            return size
+        if length < 8:
+            return size
+        position += length
+    return position
+
+
+def _end_of_segment(file: BinaryIO) -> int | None:
+    """Where the segment of a Matroska or WebM file ends; None for a live one of unknown size."""
+    file.seek(4)
+    header_length, _ = _variable_size(file)
+    file.seek(header_length, 1)
+    if file.read(4) != SEGMENT_ID:
+        return None
+    length, is_unknown = _variable_size(file)
+    return None if is_unknown else file.tell() + length
+
+
+def _variable_size(file: BinaryIO) -> tuple[int, bool]:
+    """An EBML size: its leading zero bits say how many bytes it has; all ones mean unknown."""
+    first = int.from_bytes(file.read(1), "big")
+    if first == 0:
+        return 0, True
+    length = 9 - first.bit_length()
+    value = first & ((1 << (8 - length)) - 1)
+    for byte in file.read(length - 1):
+        value = value << 8 | byte
+    return value, value == (1 << (7 * length)) - 1
