@@ -4,9 +4,21 @@ from pathlib import Path
 
 import torch
 
-WORDS = (
-    "a red blue green ball star fish moving to the left right up over under grass sea person walking".split()
-)
+WORDS = [
+    "a",
+    "red",
+    "blue",
+    "green",
+    "ball",
+    "star",
+    "fish",
+    "moving",
+    "to",
+    "the",
+    "left",
+    "right",
+    "person",
+]
 NET = {
     "num_attention_heads": 2,
     "attention_head_dim": 16,
@@ -71,9 +83,14 @@ def vae():
     from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 
     return AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, latent_channels=4, sample_height=32,
-        sample_width=32, scaling_factor=0.7,
-    )  # fmt: skip
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        latent_channels=4,
+        sample_height=32,
+        sample_width=32,
+        scaling_factor=0.7,
+    )
 
 
 def transformer(variant="2b", **changes):

@@ -1,8 +1,9 @@
 """Watching a pipeline denoise: progress, cancellation, and going on where a crash left off.
 
-The pipeline's own loop runs; its scheduler's `step` and its denoiser's `forward` are wrapped for one call. To
-resume after step k, the loop is replayed: its first k steps cost nothing, then the scheduler, the random number
-generators and the latents are put back as they were. The result is equal bit by bit on the same machine.
+The pipeline's own loop runs; its scheduler's `step` and its denoiser's `forward` are wrapped for one call.
+To resume after step k, the loop is replayed: its first k steps cost nothing, then the scheduler, the random
+number generators and the latents are put back as they were. The result is equal bit by bit on the same
+machine.
 
 Source: measured for DDIM, CogVideoXDPM, DPM++, SDE-DPM++ and UniPC with diffusers 0.42.1; slicing the list of
 timesteps instead is equal for DDIM alone, since other schedulers remember earlier outputs.
@@ -55,7 +56,10 @@ class Denoising:
         return self._saved is not None and self.num_steps_done < self._saved.step
 
     def find_saved(self) -> None:
-        """Look for the state of an interrupted run with the same inputs. Raises: InvalidMedia for a foreign one."""
+        """Look for the state of an interrupted run with the same inputs.
+
+        Raises: InvalidMedia for a foreign or damaged one.
+        """
         store = self.context.checkpoints
         data = store.load(self.name) if store else None
         if data is not None:

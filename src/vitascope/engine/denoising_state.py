@@ -90,7 +90,7 @@ def from_bytes(data: bytes, identity: str) -> DenoisingState:
         raise InvalidMedia("the saved denoising state is damaged; delete it and start again") from error
     if described["identity"] != identity:
         raise InvalidMedia(
-            "the saved denoising state belongs to a run with other inputs (task, knobs, weights or placement); "
+            "the saved denoising state belongs to a run with other inputs (task, knobs, weights, placement); "
             "delete it, or ask for the same as before"
         )
     return DenoisingState(

@@ -24,9 +24,14 @@ SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
 def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
-    """A folder with the JSON files that say what a model is. Raises: NoNetwork, WeightsMissing, UnknownName."""
+    """A folder with the JSON files that say what a model is.
+
+    Raises: NoNetwork, WeightsMissing, UnknownName.
+    """
     from huggingface_hub import snapshot_download
 
+    if cached := _cached_configs(repo, revision):
+        return cached
     with _explained(repo, revision, offline):
         folder = Path(
             snapshot_download(repo, revision=revision, allow_patterns=CONFIG_FILES, local_files_only=offline)
@@ -38,6 +43,17 @@ def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
             f"{repo!r} on the hub has no model_index.json; give one of its files, downloaded"
         )
     return folder
+
+
+def _cached_configs(repo: str, revision: str | None) -> Path | None:
+    """The folder of an earlier download: a model that is here is not asked for again to be checked."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(repo, "model_index.json", revision=revision)
+    if not isinstance(index, str):
+        return None
+    folder = Path(index).parent
+    return folder if any(folder.glob("*/config.json")) else None
 
 
 def fetch_weights(repo: str, revision: str | None, *, offline: bool, without: tuple[str, ...] = ()) -> Path:
@@ -92,8 +108,8 @@ def _pickled_twins(repo: str, revision: str | None, ignored: list[str]) -> list[
 
 def _not_here(repo: str) -> NoNetwork:
     return NoNetwork(
-        f"the model {repo!r} is not on this machine and downloading is off (HF_HUB_OFFLINE or VITASCOPE_OFFLINE); "
-        "unset it, or give a local folder"
+        f"the model {repo!r} is not on this machine and downloading is off; "
+        "unset HF_HUB_OFFLINE and VITASCOPE_OFFLINE, or give a local folder"
     )
 
 

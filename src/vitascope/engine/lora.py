@@ -1,7 +1,7 @@
 """LoRA files for one request: read, matched against the denoiser, weighed, applied, and taken off again.
 
-Source: LoRA, https://arxiv.org/abs/2106.09685, equation 3: W + (alpha / r) B A; the layers are PEFT's, loaded by
-diffusers' `load_lora_adapter`.
+Source: LoRA, https://arxiv.org/abs/2106.09685, equation 3: W + (alpha / r) B A; the layers are PEFT's,
+loaded by diffusers' `load_lora_adapter`.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def check_room(folder: Path, placement: Placement) -> None:
     free = free_gib(placement)
     if on_device > free:
         raise OutOfMemory(
-            f"the weights need {on_device:.1f} GiB on {placement.device} in {placement.dtype} and {free:.1f} GiB "
-            f"may be used; {_advice(placement, largest, free)}"
+            f"the weights need {on_device:.1f} GiB on {placement.device} in {placement.dtype} and "
+            f"{free:.1f} GiB may be used; {_advice(placement, largest, free)}"
         )
     ram = free_ram_gib()
     if placement.offload != "none" and total > ram:

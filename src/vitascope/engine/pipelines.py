@@ -37,7 +37,7 @@ class LoadedPipeline:
         return self.pipeline
 
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
-        """A fresh scheduler of the class "module:Class", or of the model's own, with the model's configuration."""
+        """A fresh scheduler of the class "module:Class", or of the model's, with the model's settings."""
         cls = import_class(where) if where else self._scheduler_class
         return cls.from_config({**self._scheduler_config, **(changes or {})})
 
@@ -56,9 +56,10 @@ def import_class(where: str) -> Any:
 
 
 def load(where: str, folder: Path, placement: Placement, **components: Any) -> Any:
-    """The pipeline class "module:Class" with the weights in `folder`, placed; `components` replace loaded ones.
+    """The pipeline class "module:Class" with the weights in `folder`, placed.
 
-    The dtype is always given: without it the text encoder alone comes up in the dtype of its file.
+    `components` stand in for those that it would load. The dtype is always given: without it the text
+    encoder alone comes up in the dtype of its file.
     Pickled weights are read by diffusers and transformers with `weights_only=True`.
     Raises: InvalidMedia for weights that do not fit their configuration.
     """

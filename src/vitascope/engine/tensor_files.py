@@ -1,4 +1,4 @@
-"""Files of tensors: are they whole, how big is what they hold, and their tensors without running pickled code."""
+"""Files of tensors: whether they are whole, how much they hold, and reading them without pickled code."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def find_source(model: str, revision: str | None = None) -> Source | None:
 
 
 def embedded(name: str) -> Source:
-    """The weights called `name` in the package vitascope-embedded. Raises: DependencyMissing, WeightsMissing."""
+    """The weights called `name` in vitascope-embedded. Raises: DependencyMissing, WeightsMissing."""
     try:
         import vitascope_embedded
     except ImportError as error:

@@ -30,9 +30,9 @@ TaskT = TypeVar("TaskT", bound=Task)
 class DiffusersGenerator(Generator):
     """A family of models that diffusers runs.
 
-    A family says, as class variables: `models` and a `Profile` for each of them, `pipelines` that it recognises,
-    `pipeline_for` each kind of task; and overrides, where it differs: `profile_of` (defaults read from a model's
-    own configuration), `arguments` (what its pipelines are called with).
+    A family says, as class variables: `models` and a `Profile` for each of them, `pipelines` that it
+    recognises, `pipeline_for` each kind of task; and overrides, where it differs: `profile_of` (defaults read
+    from a model's own configuration), `arguments` (what its pipelines are called with).
     """
 
     accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo,)
@@ -54,8 +54,6 @@ class DiffusersGenerator(Generator):
     max_sequence_length: int | None = Field(
         None, ge=1, le=4096, description="tokens of the prompt that are read"
     )
-
-    # ---- before anything is loaded -------------------------------------------------------------------------
 
     def source(self) -> weights.Source:
         """Where this record's weights come from. Raises: UnknownName, NotFound, DependencyMissing."""
@@ -94,7 +92,7 @@ class DiffusersGenerator(Generator):
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits; loads no weights.
 
-        Raises: UnsupportedTask with the nearest valid value, UnknownName for a scheduler, NotFound for a LoRA file.
+        Raises: UnsupportedTask with the nearest valid value; UnknownName (scheduler), NotFound (LoRA).
         """
         self.check_kind(task)
         if self.scheduler is not None and self.scheduler not in self.schedulers:
@@ -103,9 +101,9 @@ class DiffusersGenerator(Generator):
         profile = self.profile()
         filled = profile.complete(task, self.model)
         if isinstance(task, VideoToVideo) and int(self._num_steps(profile) * task.strength) < 1:
-            least = 1 / self._num_steps(profile)
+            steps = self._num_steps(profile)
             raise UnsupportedTask(
-                f"strength={task.strength} of {self._num_steps(profile)} steps leaves none; at least {least:.3g}",
+                f"strength={task.strength} of {steps} steps leaves none; at least {1 / steps:.3g}",
                 param="strength",
             )
         return task.model_copy(update=filled)
@@ -130,10 +128,11 @@ class DiffusersGenerator(Generator):
         """The knobs that decide which modules are loaded."""
         return tuple(getattr(self, knob) for knob in self.load_knobs)
 
-    # ---- loading --------------------------------------------------------------------------------------------
-
     def load(self, placement: Placement) -> LoadedPipeline:
-        """The pipeline, on its device. Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull."""
+        """The pipeline, on its device.
+
+        Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
+        """
         path = weights.local_path(self.source(), offline=Settings.from_environment().offline)
         weights.check_folder(path, self.pipelines)
         memory.check_room(path, placement)
@@ -150,12 +149,10 @@ class DiffusersGenerator(Generator):
     def _first_pipeline(self) -> str:
         return self.pipeline_for[self.profile().kinds[0]]
 
-    # ---- making clips -----------------------------------------------------------------------------------------
-
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
         """One clip for each completed task; all of one kind, size and length.
 
-        Raises: UnsupportedTask for tasks that are no batch, JobCancelled, OutOfMemory, RunError, InvalidMedia.
+        Raises: UnsupportedTask for tasks that are no batch, OutOfMemory, JobCancelled, RunError.
         """
         import torch
 
@@ -233,7 +230,8 @@ class DiffusersGenerator(Generator):
                 if len(tokens) > limit:
                     cut = tokenizer.decode(tokens[limit - 1 :], skip_special_tokens=True).strip()
                     context.warn(
-                        f"the {kind} has {len(tokens)} tokens and {self.model} reads {limit}; left out: {cut[:200]!r}"
+                        f"the {kind} has {len(tokens)} tokens and {self.model} reads {limit}; "
+                        f"left out: {cut[:200]!r}"
                     )
 
     def frames_of(self, output: Any) -> Pixels:
@@ -305,7 +303,7 @@ def _content(task: Task) -> dict[str, Any]:
 
 
 def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
-    """A PIL picture of the task's size: scaled to cover it, and what juts out cut off evenly; never stretched."""
+    """A PIL picture of the task's size: scaled to cover it, what juts out cut off evenly; never stretched."""
     from PIL import Image, ImageOps
 
     picture = Image.fromarray(pixels)

@@ -18,7 +18,7 @@ class Profile(BaseModel):
     """Defaults and limits of one model.
 
     Clips have `frame_step` * k + `frame_offset` frames: what the VAE really decodes. Sides are multiples of
-    `size_multiple`. A limit that is None does not exist. Units: pixels, frames; `max_sequence_length` in tokens.
+    `size_multiple`. A limit that is None does not exist. Units: pixels, frames, tokens.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +61,7 @@ class Profile(BaseModel):
             raise UnsupportedTask(f"{model} makes {', '.join(self.kinds)}, not {task.kind}", param="kind")
         if task.negative_prompt and not self.negative_prompt:
             raise UnsupportedTask(f"{model} reads no negative prompt; leave it out", param="negative_prompt")
-        filled = {
+        filled: dict[str, Any] = {
             "width": task.width or self.width,
             "height": task.height or self.height,
             "num_frames": task.num_frames or self._default_frames(task),
@@ -89,10 +89,9 @@ class Profile(BaseModel):
             )
         near = nearest(value, self.size_multiple, 0, self.size_multiple, limit)
         if value not in near:
-            upto = f" up to {limit}" if limit else ""
+            made = f"multiples of {self.size_multiple}" + (f" up to {limit}" if limit else "")
             raise UnsupportedTask(
-                f"{side}={value}: {model} makes multiples of {self.size_multiple}{upto}; nearest: {_either(near)}",
-                param=side,
+                f"{side}={value}: {model} makes {made}; nearest: {_either(near)}", param=side
             )
 
     def _check_frames(self, value: int, model: str, from_clip: bool) -> None:

@@ -23,8 +23,8 @@ TaskT = TypeVar("TaskT", bound=Task)
 class KnownModel(BaseModel):
     """Published weights that a generator loads by a short name.
 
-    `repo`: the hub id, or None for weights that come in the package `vitascope-embedded`. `aliases`: other hub
-    ids of the same files. `tasks`: kinds by name. Units: download_gib in GiB (2**30 bytes).
+    `repo`: the hub id, or None for weights that come in the package `vitascope-embedded`. `aliases`: other
+    hub ids of the same files. `tasks`: kinds by name. Units: download_gib in GiB (2**30 bytes).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
