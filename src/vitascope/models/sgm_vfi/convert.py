@@ -1,0 +1,73 @@
+"""Read upstream's SGM-VFI checkpoints into our network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# One pair a part of the network: upstream's name at the start of a key, ours in its place.
+_RENAMES = tuple(
+    (re.compile(pattern), ours)
+    for pattern, ours in (
+        (r"^feature_bone\.block4\.(\d+)\.attn\.", r"features.motion_blocks.\1.attention."),
+        (r"^feature_bone\.block4\.(\d+)\.mlp\.dwconv\.dwconv\.", r"features.motion_blocks.\1.mlp.depthwise."),
+        (r"^feature_bone\.block4\.", "features.motion_blocks."),
+        (r"^feature_bone\.patch_embed4\.", "features.patch_embed."),
+        (r"^feature_bone\.patch_embed2\.", "features.downsamples.0."),
+        (r"^feature_bone\.patch_embed3\.", "features.downsamples.1."),
+        (r"^feature_bone\.norm4\.", "features.norm."),
+        (r"^gmflow\.backbone\.layer(\d)\.(\d)\.downsample\.", r"gmflow.backbone.layer\1.\2.shortcut."),
+        (r"^gmflow\.backbone\.layer1\.", "matching_features.encoder.blocks.0."),
+        (r"^gmflow\.backbone\.layer2\.", "matching_features.encoder.blocks.1."),
+        (r"^gmflow\.backbone\.layer3\.", "matching_features.encoder.blocks.2."),
+        (r"^gmflow\.backbone\.", "matching_features.encoder."),
+        (r"^gmflow\.transformer\.layers\.(\d+)\.self_attn\.", r"matching_features.layers.\1.self_attention."),
+        (
+            r"^gmflow\.transformer\.layers\.(\d+)\.cross_attn_ffn\.",
+            r"matching_features.layers.\1.cross_attention.",
+        ),
+        (r"^block\.(\d)\.", r"stages.\1."),
+        (r"^matching_block\.0\.merge\.conv\.", "matching.fusion.weights."),
+        (r"^matching_block\.0\.refine_block\.", "matching.refinement."),
+        (r"^contextnet\.conv1\.", "synthesis.context.levels.0."),
+        (r"^contextnet\.conv2\.", "synthesis.context.levels.1."),
+        (r"^contextnet\.conv3\.", "synthesis.context.levels.2."),
+        (r"^contextnet\.conv4\.", "synthesis.context.levels.3."),
+        (r"^unet\.(down|up)(\d)\.", r"synthesis.\1.\2."),
+        (r"^unet\.conv\.", "synthesis.out."),
+        (r"^((?:stages\.\d|matching\.refinement)\.)conv0\.", r"\1head."),
+        (r"^((?:stages\.\d|matching\.refinement)\.)convblock\.", r"\1body."),
+        (r"^((?:stages\.\d|matching\.refinement)\.)lastconv\.", r"\1tail."),
+        (r"^(synthesis\.(?:context\.levels|down)\.\d\.)conv1\.", r"\g<1>0."),
+        (r"^(synthesis\.(?:context\.levels|down)\.\d\.)conv2\.", r"\g<1>1."),
+    )
+)
+# Upstream puts a stage's convolutions and PReLUs in one flat list; ours come in pairs.
+_FLAT_STAGE = re.compile(r"^feature_bone\.block([123])\.conv\.(\d+)\.")
+_CACHED_BUFFERS = ("attn_mask", "HW")
+
+
+def rename(key: str) -> str:
+    """Our name of an upstream parameter; names that are not upstream's come back unchanged."""
+    flat = _FLAT_STAGE.match(key)
+    if flat:
+        stage, place = int(flat[1]) - 1, int(flat[2])
+        return f"features.stages.{stage}.{place // 2}.{place % 2}.{key[flat.end() :]}"
+    for pattern, ours in _RENAMES:
+        key = pattern.sub(ours, key)
+    return key
+
+
+def convert(upstream: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a whole upstream state dict; the cached masks in it are dropped, the DDP prefix too.
+
+    Source: MCG-NJU/SGM-VFI @40b5e74, Trainer_x4k.py (load filter), Apache-2.0.
+    """
+    kept = {
+        key.removeprefix("module."): tensor
+        for key, tensor in upstream.items()
+        if not any(name in key.split(".") for name in _CACHED_BUFFERS)
+    }
+    return {rename(key): tensor for key, tensor in kept.items()}
