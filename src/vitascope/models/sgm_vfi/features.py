@@ -178,7 +178,9 @@ class MotionFeatures(nn.Module):
                 (3, half, quarter), (full, half, quarter), config.depths[:3], strict=True
             )
         )
-        self.downsamples = nn.ModuleList((conv_prelu(full, half, stride=2), conv_prelu(half, quarter, stride=2)))
+        self.downsamples = nn.ModuleList(
+            (conv_prelu(full, half, stride=2), conv_prelu(half, quarter, stride=2))
+        )
         self.patch_embed = PatchEmbed(quarter, eighth)
         self.motion_blocks = nn.ModuleList(
             MotionFormerBlock(eighth, shift=0 if i % 2 == 0 else WINDOW // 2) for i in range(config.depths[3])

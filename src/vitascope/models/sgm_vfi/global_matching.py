@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitascope.flow.warping import backward_warp, pixel_grid, splat_mean, splat_sum
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.layers import conv_prelu, resize, resize_flow
-from vitascope.models.sgm_vfi.warping import backward_warp, pixel_grid, splat_mean, splat_sum
 
 SPARSE_ABOVE_ROWS = 32
 HOLE_METRIC, FILLED_METRIC = -20.0, 1.0
@@ -55,7 +55,9 @@ def key_points(
     return coarse.flatten(1).topk(count, dim=1).indices
 
 
-def match(features: Float[Tensor, "B2 C h w"], points: Int[Tensor, "B2 K"] | None) -> Float[Tensor, "B2 2 h w"]:
+def match(
+    features: Float[Tensor, "B2 C h w"], points: Int[Tensor, "B2 K"] | None
+) -> Float[Tensor, "B2 2 h w"]:
     """Displacement of each key point into the other frame, in cells; exactly 0 where there is none.
 
     `points` None matches every position.
@@ -127,9 +129,7 @@ class FlowFusion(nn.Module):
         batch, _, height, width = local.shape
         scores = self.weights(torch.cat((local, matched, features), dim=1))
         shares = scores.view(batch, 2, 1, 18, height, width).softmax(dim=3)
-        taps = [
-            F.unfold(flow, 3, padding=1).view(batch, 2, 2, 9, height, width) for flow in (local, matched)
-        ]
+        taps = [F.unfold(flow, 3, padding=1).view(batch, 2, 2, 9, height, width) for flow in (local, matched)]
         return (shares * torch.cat(taps, dim=3)).sum(dim=3).flatten(1, 2)
 
 

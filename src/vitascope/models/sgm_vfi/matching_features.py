@@ -65,7 +65,9 @@ class Attention(nn.Module):
         self.merge = nn.Linear(channels, channels, bias=False)
         self.norm1 = nn.LayerNorm(channels)
 
-    def forward(self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
+    def forward(
+        self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]
+    ) -> Float[Tensor, "B N C"]:
         heads = (self.q_proj(source)[:, None], self.k_proj(target)[:, None], self.v_proj(target)[:, None])
         return self.norm1(self.merge(F.scaled_dot_product_attention(*heads).squeeze(1)))
 
@@ -82,7 +84,9 @@ class CrossAttention(Attention):
         )
         self.norm2 = nn.LayerNorm(channels)
 
-    def forward(self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
+    def forward(
+        self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]
+    ) -> Float[Tensor, "B N C"]:
         message = super().forward(source, target)
         return self.norm2(self.mlp(torch.cat((source, message), dim=-1)))
 

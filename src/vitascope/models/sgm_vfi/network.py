@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.features import MotionFeatures
 from vitascope.models.sgm_vfi.global_matching import GlobalMatching, shift_to_time
 from vitascope.models.sgm_vfi.layers import conv_prelu, resize, resize_flow
 from vitascope.models.sgm_vfi.matching_features import MatchingFeatures
 from vitascope.models.sgm_vfi.synthesis import Synthesis
-from vitascope.models.sgm_vfi.warping import backward_warp
 
 
 class FlowStage(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.layers import conv_prelu, resize_flow
-from vitascope.models.sgm_vfi.warping import backward_warp
 
 
 def _halve(in_channels: int, channels: int) -> nn.Sequential:
@@ -62,9 +62,7 @@ class Synthesis(nn.Module):
         """Shape: height and width multiples of 16. Range: frames and result in [0, 1]; mask before sigmoid."""
         first, second = frames
         warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
-        contexts = list(
-            zip(self.context(first, flow[:, :2]), self.context(second, flow[:, 2:]), strict=True)
-        )
+        contexts = list(zip(self.context(first, flow[:, :2]), self.context(second, flow[:, 2:]), strict=True))
         x = torch.cat((first, second, *warped, mask, flow), dim=1)
         skips = []
         for level, context in zip(self.down, contexts, strict=True):

@@ -15,7 +15,9 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 H W"]:
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
 
 
-def backward_warp(image: Float[Tensor, "B C H W"], flow: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C H W"]:
+def backward_warp(
+    image: Float[Tensor, "B C H W"], flow: Float[Tensor, "B 2 H W"]
+) -> Float[Tensor, "B C H W"]:
     """Fetch every pixel from where its flow points to: out(p) = image(p + flow(p)), borders repeated.
 
     Units: flow in pixels, x first.
@@ -29,7 +31,9 @@ def backward_warp(image: Float[Tensor, "B C H W"], flow: Float[Tensor, "B 2 H W"
     grid_x = x + flow[:, 0] / ((width - 1.0) / 2.0)
     grid_y = y[:, None] + flow[:, 1] / ((height - 1.0) / 2.0)
     grid = torch.stack((grid_x, grid_y), dim=-1)
-    return F.grid_sample(image, grid.to(image.dtype), mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(
+        image, grid.to(image.dtype), mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
 def splat_sum(values: Float[Tensor, "B C H W"], flow: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C H W"]:
