@@ -37,8 +37,9 @@ def optical_flow(first: Pixels, second: Pixels, quality: Quality = "medium") -> 
     for frame in (first, second):
         single = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.ndim == 3 else frame
         grey.append(cv2.copyMakeBorder(single, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
-    flow = cv2.DISOpticalFlow.create(_PRESETS[quality]).calc(grey[0], grey[1], None)
-    return np.ascontiguousarray(flow[:height, :width])
+    field = np.zeros((*grey[0].shape, 2), np.float32)
+    field = cv2.DISOpticalFlow.create(_PRESETS[quality]).calc(grey[0], grey[1], field)
+    return np.ascontiguousarray(field[:height, :width], np.float32)
 
 
 def warp_by_flow(image: NDArray, flow: FlowField) -> NDArray:

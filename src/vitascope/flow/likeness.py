@@ -71,7 +71,7 @@ def _thumbnail(frame: Pixels) -> Pixels:
     height, width = frame.shape[:2]
     factor = min(1.0, _THUMBNAIL / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _colour_distance(first: Pixels, second: Pixels) -> float:

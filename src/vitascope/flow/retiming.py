@@ -22,7 +22,7 @@ class Interpolator(Protocol):
     """Anything that can tell what lies between two frames."""
 
     def between(self, first: Pixels, second: Pixels, times: Sequence[float]) -> list[Pixels]:
-        """The frames at `times` after `first`, in units of the distance to `second`. Range: (0, 1)."""
+        """The frames at rising `times` after `first`, in units of the distance to `second`. Range: (0, 1)."""
         ...
 
 

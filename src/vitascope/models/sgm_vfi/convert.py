@@ -1,4 +1,4 @@
-"""Read upstream's SGM-VFI checkpoints into our network."""
+"""From a file's tensors, upstream's or ours, to a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping
 
 from torch import Tensor
+
+from vitascope.errors import InvalidMedia
+from vitascope.models.sgm_vfi.config import SGMVFIConfig
+from vitascope.models.sgm_vfi.network import SGMVFI
 
 # One pair a part of the network: upstream's name at the start of a key, ours in its place.
 _RENAMES = tuple(
@@ -71,3 +75,52 @@ def convert(upstream: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not any(name in key.split(".") for name in _CACHED_BUFFERS)
     }
     return {rename(key): tensor for key, tensor in kept.items()}
+
+
+def network_from(tensors: Mapping[str, Tensor], origin: str) -> SGMVFI:
+    """The network that a file's tensors belong to, upstream's names or ours; its sizes are read from them.
+
+    `origin` names the file in complaints.
+    Raises: InvalidMedia if the tensors are another network's or a part of this one.
+    """
+    ours = convert(tensors)
+    config = _config_of(ours, origin)
+    network = SGMVFI(config)
+    wanted = network.state_dict()
+    missing = sorted(wanted.keys() - ours.keys())
+    if missing:
+        raise InvalidMedia(
+            f"{origin!r} lacks {len(missing)} of {len(wanted)} tensors, such as {missing[0]!r}; upstream's "
+            "complete weights are 'ours-1-2-points.pkl'",
+            param="weights",
+        )
+    unknown = sorted(ours.keys() - wanted.keys())
+    wrong = sorted(key for key in wanted if ours[key].shape != wanted[key].shape)
+    if unknown or wrong:
+        raise InvalidMedia(
+            f"{origin!r} is no SGM-VFI: tensor {(unknown + wrong)[0]!r} does not belong", param="weights"
+        )
+    network.load_state_dict(ours)
+    return network.eval()
+
+
+def _config_of(ours: Mapping[str, Tensor], origin: str) -> SGMVFIConfig:
+    def count(pattern: str) -> int:
+        return len({found[1] for key in ours if (found := re.match(pattern, key))})
+
+    def channels(key: str) -> int:
+        if key not in ours:
+            raise InvalidMedia(f"{origin!r} is no SGM-VFI: it has no tensor {key!r}", param="weights")
+        return ours[key].shape[0]
+
+    return SGMVFIConfig(
+        width=channels("features.stages.0.0.0.weight"),
+        depths=(
+            *(count(rf"features\.stages\.{stage}\.(\d+)\.") for stage in range(3)),
+            count(r"features\.motion_blocks\.(\d+)\."),
+        ),
+        stage_channels=channels("stages.0.head.0.0.weight"),
+        matching_channels=channels("matching_features.encoder.conv2.weight"),
+        matching_layers=count(r"matching_features\.layers\.(\d+)\."),
+        fusion_channels=channels("matching.fusion.weights.0.weight"),
+    )

@@ -86,6 +86,7 @@ class CrossFrameAttention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Float[Tensor, "windows N C"], mask: Tensor | None) -> Float[Tensor, "windows N C"]:
+        """What each position learns from the other frame. Shape: first frames' windows, then second ones'."""
         windows, positions, channels = x.shape
         other = torch.cat(x.chunk(2)[::-1])
         shape = (windows, positions, self.heads, channels // self.heads)
@@ -108,6 +109,7 @@ class DepthwiseMLP(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
+        """The mixed features, without a residual."""
         hidden = self.depthwise(self.fc1(x).permute(0, 3, 1, 2))
         return self.fc2(F.gelu(hidden).permute(0, 2, 3, 1))
 
@@ -156,6 +158,7 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B h w D"]:
+        """The map at half its size, normalised."""
         return self.norm(self.proj(x).permute(0, 2, 3, 1))
 
 

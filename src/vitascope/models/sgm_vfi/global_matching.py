@@ -126,6 +126,7 @@ class FlowFusion(nn.Module):
     def forward(
         self, local: Float[Tensor, "B 4 h w"], matched: Float[Tensor, "B 4 h w"], features: Tensor
     ) -> Float[Tensor, "B 4 h w"]:
+        """The merged flow. Shape: `features` (B, C, h, w)."""
         batch, _, height, width = local.shape
         scores = self.weights(torch.cat((local, matched, features), dim=1))
         shares = scores.view(batch, 2, 1, 18, height, width).softmax(dim=3)
@@ -172,7 +173,7 @@ class GlobalMatching(nn.Module):
     def matched_flow(
         self, first: Tensor, second: Tensor, features: Float[Tensor, "B2 C h w"], flow: Tensor
     ) -> tuple[Float[Tensor, "B2 2 h w"], int | None]:
-        """Frame-to-frame displacement in cells where the local flow needs help, and how many points that is."""
+        """Frame-to-frame displacement, in cells, where the local flow needs help; and of how many points."""
         height, width = features.shape[-2:]
         count = self.num_key_points(height, width)
         if count is None:

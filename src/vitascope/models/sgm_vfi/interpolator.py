@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class SGMVFIInterpolator:
 
     @torch.inference_mode()
     def between(self, first: Pixels, second: Pixels, times: Sequence[float]) -> list[Pixels]:
-        """The frames at `times` after `first`, in units of the distance to `second`. Range: (0, 1)."""
+        """The frames at rising `times` after `first`, in units of the distance to `second`. Range: (0, 1)."""
         parts = _parts(times)
         places = [min(max(round(time * parts), 1), parts - 1) for time in times]
         found = {0: self._tensor(first), parts: self._tensor(second)}
@@ -80,9 +81,8 @@ class SGMVFIInterpolator:
 
 def _parts(times: Sequence[float]) -> int:
     """Into how many parts, a power of two, to halve: 16, or more where `times` lie closer together."""
-    bounds = (0.0, *times, 1.0)
-    closest = min(after - before for before, after in zip(bounds, bounds[1:], strict=False))
-    depth = math.ceil(math.log2(1 / closest) - 1e-6) if closest > 0 else GREATEST_DEPTH
+    closest = min((after - before for before, after in pairwise(times)), default=1.0)
+    depth = math.ceil(math.log2(1 / closest) - 1e-6)
     return 2 ** min(max(depth, USUAL_DEPTH), GREATEST_DEPTH)
 
 

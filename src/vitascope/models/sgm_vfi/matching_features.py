@@ -28,6 +28,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The map after both convolutions and the shortcut."""
         inner = F.relu(self.norm(self.conv1(x)))
         inner = F.relu(self.norm(self.conv2(inner)))
         return F.relu(self.shortcut(x) + inner)
@@ -48,6 +49,7 @@ class FrameEncoder(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, frames: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Features at 1/8 size, each frame for itself."""
         x = F.relu(self.norm(self.conv1(frames)))
         for block in self.blocks:
             x = block(x)
@@ -68,6 +70,7 @@ class Attention(nn.Module):
     def forward(
         self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]
     ) -> Float[Tensor, "B N C"]:
+        """What `source` learns from `target`."""
         heads = (self.q_proj(source)[:, None], self.k_proj(target)[:, None], self.v_proj(target)[:, None])
         return self.norm1(self.merge(F.scaled_dot_product_attention(*heads).squeeze(1)))
 
@@ -87,6 +90,7 @@ class CrossAttention(Attention):
     def forward(
         self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]
     ) -> Float[Tensor, "B N C"]:
+        """What `source` learns from `target`, worked over together with it."""
         message = super().forward(source, target)
         return self.norm2(self.mlp(torch.cat((source, message), dim=-1)))
 
@@ -100,6 +104,7 @@ class MatchingLayer(nn.Module):
         self.cross_attention = CrossAttention(channels)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """`source` after it has looked at itself and at `target`. Shape: (B, N, C)."""
         source = source + self.self_attention(source, source)
         return source + self.cross_attention(source, target)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,9 +26,10 @@ class ContextNet(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         widths = (3, channels, 2 * channels, 4 * channels, 8 * channels)
-        self.levels = nn.ModuleList(_halve(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.levels = nn.ModuleList(_halve(*pair) for pair in pairwise(widths))
 
     def forward(self, frame: Float[Tensor, "B 3 H W"], flow: Float[Tensor, "B 2 H W"]) -> list[Tensor]:
+        """Four warped maps, the largest first."""
         warped, x = [], frame
         for level in self.levels:
             x = level(x)
@@ -59,7 +62,7 @@ class Synthesis(nn.Module):
         flow: Float[Tensor, "B 4 H W"],
         mask: Float[Tensor, "B 1 H W"],
     ) -> Float[Tensor, "B 3 H W"]:
-        """Shape: height and width multiples of 16. Range: frames and result in [0, 1]; mask before sigmoid."""
+        """The middle frame. Shape: height and width multiples of 16. Range: [0, 1]; mask before sigmoid."""
         first, second = frames
         warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
         contexts = list(zip(self.context(first, flow[:, :2]), self.context(second, flow[:, 2:]), strict=True))
