@@ -1,0 +1,1 @@
+"""Optical flow: how pixels move between frames, and the frames in between."""

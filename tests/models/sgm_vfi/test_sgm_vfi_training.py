@@ -1,0 +1,145 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.flow.pictures import texture
+from tests.models.sgm_vfi.tiny import TINY
+
+from vitascope.errors import InvalidMedia
+from vitascope.flow.warping import backward_warp
+from vitascope.models.sgm_vfi.config import SGMVFIConfig
+from vitascope.models.sgm_vfi.convert import network_from
+from vitascope.models.sgm_vfi.losses import laplacian_loss
+from vitascope.models.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
+from vitascope.models.sgm_vfi.train import main
+from vitascope.models.sgm_vfi.training import Recipe, learning_rate, train
+
+CPU = torch.device("cpu")
+QUICK = Recipe(
+    network=TINY,
+    batch_size=2,
+    size=32,
+    largest_motion=8,
+    warmup_steps=5,
+    learning_rate=2e-3,
+    num_fractals=8,
+    ema_decay=0.9,
+)
+
+
+def quick(**knobs):
+    return QUICK.model_copy(update=knobs)
+
+
+@pytest.fixture(scope="module")
+def textures():
+    return texture_bank([], seed=1, device=CPU, num_fractals=8)
+
+
+@pytest.fixture(scope="module")
+def data(textures):
+    return SyntheticMotion(textures, size=64, batch_size=4, largest_motion=24)
+
+
+def test_the_stated_motion_explains_the_frames(data):
+    triplets = data.batch(7)
+    middle, inside = triplets.middle, (..., slice(16, -16), slice(16, -16))
+    for frame, flow in ((triplets.first, triplets.flow[:, :2]), (triplets.second, triplets.flow[:, 2:])):
+        explained = (backward_warp(frame, flow) - middle).abs()[inside].median()
+        assert explained < 0.01
+    there, back = triplets.displacement.chunk(2)
+    assert (backward_warp(triplets.second, there) - triplets.first).abs()[inside].median() < 0.01
+    assert (backward_warp(triplets.first, back) - triplets.second).abs()[inside].median() < 0.01
+    assert (triplets.first - middle).abs().mean() > 0.02, "and without it they differ"
+
+
+def test_a_seed_gives_its_batch_again_and_another_seed_another(data):
+    assert torch.equal(data.batch(3).middle, data.batch(3).middle)
+    assert not torch.equal(data.batch(3).middle, data.batch(4).middle)
+
+
+def test_photographs_become_textures(tmp_path):
+    cv2.imwrite(str(tmp_path / "one.png"), texture(90, 130))
+    bank = texture_bank(photos_in(tmp_path), seed=0, device=CPU, squares_a_photo=3, num_fractals=8)
+    assert bank.shape == (11, 3, 512, 512)
+
+
+def test_what_is_no_picture_is_told(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    with pytest.raises(InvalidMedia, match=r"broken\.jpg"):
+        texture_bank(photos_in(tmp_path), seed=0, device=CPU)
+
+
+def test_the_loss_sees_every_scale():
+    truth = torch.rand(1, 3, 64, 64)
+    assert laplacian_loss(truth, truth) == 0
+    sharp = truth + 0.1 * (torch.arange(64) % 2 * 2 - 1)
+    lighter = truth + 0.1
+    assert laplacian_loss(sharp, truth) > 0.09
+    assert laplacian_loss(lighter, truth) > 0.5
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_only_to_finish():
+    recipe = quick(learning_rate=1.0, warmup_steps=10, decay_share=0.5)
+    assert learning_rate(recipe, 4, 0.1) == pytest.approx(0.5)
+    assert learning_rate(recipe, 50, 0.9) == 1
+    assert learning_rate(recipe.model_copy(update={"finish": True}), 50, 0.9) == pytest.approx(0.2)
+
+
+def losses(out):
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line], lines[-1]["held_out_psnr"]
+
+
+def test_the_loss_falls_and_the_weights_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("vitascope.models.sgm_vfi.training.LOG_EVERY", 1)
+    train(quick(max_steps=60), [], tmp_path, CPU, lambda _: None)
+    loss, psnr = losses(tmp_path)
+    assert len(loss) == 60
+    assert np.mean(loss[-15:]) < 0.8 * np.mean(loss[:15])
+    assert psnr > 10
+    network = network_from(load_file(tmp_path / "model.safetensors"), "model.safetensors")
+    assert network.config == TINY
+    assert next(network.parameters()).dtype == torch.float32
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path):
+    train(quick(max_steps=4), [], tmp_path / "whole", CPU, lambda _: None)
+    for _ in range(2):
+        train(quick(max_steps=2), [], tmp_path / "halves", CPU, lambda _: None)
+    whole, halves = (
+        torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "halves")
+    )
+    assert whole["step"] == halves["step"] == 4
+    for part in ("network", "average"):
+        for key, tensor in whole[part].items():
+            assert torch.equal(tensor, halves[part][key]), key
+
+
+def test_the_clock_stops_it(tmp_path):
+    trained = train(quick(minutes=0.02), [], tmp_path, CPU, lambda _: None)
+    assert trained.seconds < 15
+
+
+def test_weights_alone_are_a_start_too(tmp_path):
+    train(quick(max_steps=2), [], tmp_path, CPU, lambda _: None)
+    (tmp_path / "checkpoint.pt").unlink()
+    again = train(quick(max_steps=1, learning_rate=1e-9), [], tmp_path, CPU, lambda _: None)
+    before = load_file(tmp_path / "model.safetensors")
+    for key, tensor in again.network.state_dict().items():
+        torch.testing.assert_close(tensor, before[key].float(), atol=2e-3, rtol=2e-3)
+
+
+def test_a_checkpoint_of_another_size_is_refused(tmp_path):
+    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    other = SGMVFIConfig(**(TINY.model_dump() | {"width": 8}))
+    with pytest.raises(InvalidMedia, match="does not fit"):
+        train(quick(max_steps=1, network=other), [], tmp_path, CPU, lambda _: None)
+
+
+@pytest.mark.parametrize("flags", [["--set", "colour=red"], ["--minutes", "0"], ["--photos", "nowhere"]])
+def test_wrong_flags_end_with_code_2(tmp_path, flags):
+    assert main(["--out", str(tmp_path), "--device", "cpu", *flags]) == 2
