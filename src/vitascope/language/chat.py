@@ -59,7 +59,7 @@ def ask(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RequestError(f"endpoint {endpoint.url!r} is not an http(s) address", param="url")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+    connection = kind(parts.hostname, parts.port, timeout=timeout_s + 5)  # the deadline below comes first
     body = {
         "model": endpoint.model,
         "messages": messages,
