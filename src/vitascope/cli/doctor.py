@@ -11,12 +11,10 @@ def doctor(json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.
     """Say what this machine has, which extras are missing, and what fits in its memory."""
     from vitascope.cli.display import print_json, print_table
     from vitascope.engine.machine import examine
-    from vitascope.generators import GENERATORS
+    from vitascope.generators import known_models
 
     report = examine()
-    fits = {
-        model.name: report.fits(model.download_gib) for generator in GENERATORS for model in generator.models
-    }
+    fits = {known.name: report.fits(known.download_gib or 0.1) for _, known in known_models()}
     if json_:
         print_json({**report.model_dump(mode="json"), "fits": fits})
         return

@@ -10,36 +10,26 @@ import typer
 def models(json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
     """List the models: what can run here, what needs a download, licences."""
     from vitascope.cli.display import print_json, print_table
-    from vitascope.engine.weights import availability
-    from vitascope.generators import GENERATORS
+    from vitascope.generators import is_here, known_models
 
-    rows = []
-    for generator in GENERATORS:
-        for model in generator.models:
-            rows.append(
-                {
-                    "model": model.name,
-                    "generator": generator.name,
-                    "tasks": list(model.tasks),
-                    "licence": model.licence,
-                    "repo": model.repo,
-                    "download_gib": model.download_gib,
-                    "here": availability(model.repo),
-                }
-            )
+    rows = [
+        {"generator": generator.name, "here": is_here(known), **known.model_dump(mode="json")}
+        for generator, known in known_models()
+    ]
     if json_:
         print_json(rows)
         return
     print_table(
-        ["model", "tasks", "here", "GiB", "licence", "repository"],
+        ["model", "makes", "here", "download", "licence", "repository", "note"],
         [
             [
-                str(row["model"]),
+                row["name"],
                 ", ".join(row["tasks"]),
-                str(row["here"]),
-                f"{row['download_gib']:g}",
-                str(row["licence"]),
-                str(row["repo"]),
+                "yes" if row["here"] else "no",
+                "-" if row["repo"] is None else f"{row['download_gib'] or 0:g} GiB",
+                row["licence"],
+                row["repo"] or "vitascope-embedded",
+                row["note"],
             ]
             for row in rows
         ],

@@ -45,6 +45,12 @@ def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
     return folder
 
 
+def has_weights(repo: str, revision: str | None = None) -> bool:
+    """Whether an earlier download left weights of this model on this machine; asks nobody."""
+    folder = _cached_configs(repo, revision)
+    return folder is not None and any(folder.rglob("*.safetensors"))
+
+
 def _cached_configs(repo: str, revision: str | None) -> Path | None:
     """The folder of an earlier download: a model that is here is not asked for again to be checked."""
     from huggingface_hub import try_to_load_from_cache

@@ -5,6 +5,6 @@ from vitascope.shelf import Shelf
 
 GENERATORS: Shelf[Generator] = Shelf("vitascope.generators", Generator, "generator")
 
-from vitascope.generators._models import for_model, known_models  # noqa: E402  (they walk the shelf)
+from vitascope.generators._models import for_model, is_here, known_models  # noqa: E402  (they walk the shelf)
 
-__all__ = ["GENERATORS", "Generator", "KnownModel", "for_model", "known_models"]
+__all__ = ["GENERATORS", "Generator", "KnownModel", "for_model", "is_here", "known_models"]

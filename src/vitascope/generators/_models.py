@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vitascope.engine import weights
-from vitascope.errors import InvalidMedia, UnknownName
+from vitascope.engine import hub, weights
+from vitascope.errors import InvalidMedia, ResourceError, UnknownName
 from vitascope.generators import GENERATORS
 from vitascope.generators.base import Generator, KnownModel
 from vitascope.settings import Settings
@@ -15,6 +15,17 @@ from vitascope.settings import Settings
 def known_models() -> list[tuple[type[Generator], KnownModel]]:
     """Every model that a generator on the shelf knows by a short name, in the order of the shelf."""
     return [(generator, known) for generator in GENERATORS for known in generator.models]
+
+
+def is_here(known: KnownModel) -> bool:
+    """Whether the weights of a known model are on this machine; asks nobody."""
+    if known.repo is not None:
+        return hub.has_weights(known.repo, known.revision)
+    try:
+        weights.embedded(known.name)
+    except ResourceError:
+        return False
+    return True
 
 
 def for_model(model: str, **knobs: Any) -> Generator:
