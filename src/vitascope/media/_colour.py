@@ -1,7 +1,7 @@
 """Between FFmpeg's frames and upright sRGB arrays: matrices, ranges, alpha, orientation, pixel shape.
 
 The rule of colours: a frame's own tags; where it has none, BT.709 from 720 lines on and BT.601 below, as
-players do. HDR (PQ, HLG) is brought to sRGB by swscale, with white at 203 cd/m2 (ITU-R BT.2408).
+players do. HDR (PQ, HLG) is brought to sRGB (`_hdr`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from vitascope.errors import InvalidMedia
+from vitascope.media import _hdr
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from vitascope.clip import Pixels
 
 HD_LINES = 720
-# Source: ITU-T H.273, code points of matrix and transfer characteristics.
+# Source: ITU-T H.273, code point of the matrix coefficients.
 UNSPECIFIED = 2
-PQ, HLG = 16, 18
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def has_alpha(frame: VideoFrame) -> bool:
 
 def is_hdr(frame: VideoFrame) -> bool:
     """Whether the frame's brightness is coded as PQ or HLG."""
-    return frame.color_trc in (PQ, HLG)
+    return frame.color_trc in (_hdr.PQ, _hdr.HLG)
 
 
 def square_width(width: int, pixel_shape: Fraction | None) -> int:
@@ -95,20 +95,20 @@ def square_width(width: int, pixel_shape: Fraction | None) -> int:
 
 def to_rgb(frame: VideoFrame, reformatter: VideoReformatter, width: int) -> Pixels:
     """One decoded frame as sRGB, `width` wide, transparent pixels over black. Shape: (H, width, 3) uint8."""
-    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     untagged_hd = frame.colorspace == UNSPECIFIED and frame.height >= HD_LINES
     over_black = may_have_alpha(frame)
     converted = reformatter.reformat(
         frame,
         width=width,
-        format="rgba" if over_black else "rgb24",
+        format="rgba" if over_black else "rgb48le" if is_hdr(frame) else "rgb24",
         src_colorspace=Colorspace.ITU709 if untagged_hd else None,
         dst_color_range=ColorRange.JPEG,
-        dst_color_trc=ColorTrc.IEC61966_2_1 if is_hdr(frame) else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr(frame) else None,
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
     )
+    if is_hdr(frame) and not over_black:
+        return _hdr.to_srgb(converted.to_ndarray().astype(np.uint16, copy=False), frame.color_trc)
     pixels = converted.to_ndarray().astype(np.uint8, copy=False)
     return over(pixels[..., :3], pixels[..., 3]) if over_black else pixels
 

@@ -26,6 +26,7 @@ FORMATS = (
 )
 # 2**31 bytes of RGB: what Pillow too refuses as a decompression bomb is well below.
 MAX_PIXELS = 178_956_970
+SMALLEST_MISSING_END_S = 0.25
 WITHOUT_A_STATED_RATE = {"gif", "apng"}
 
 
@@ -167,16 +168,17 @@ def index_frames(path: Path) -> FrameIndex:
     with opened(path) as container:
         assert identity is not None, "opened() refuses a missing file"
         stream = video_stream(container, path)
+        name = container.format.name
         packets = _walk(container, stream)
-        counted = not packets.pts or packets.without_pts > 0
+        made_up = name == "avi" and stream.codec_context.has_b_frames
+        counted = made_up or not packets.pts or packets.without_pts > 0
         if counted:
             packets = _count_by_decoding(path)
-        if not packets.pts:
+        pts = packets.decodable()
+        if not len(pts):
             raise InvalidMedia(f"{str(path)!r} holds no frame that could be read")
         rate = stream.average_rate or stream.guessed_rate
-        name = container.format.name
         time_base = 1 / (rate or Fraction(25)) if counted else stream.time_base
-        pts = np.unique(np.array(packets.pts, np.int64))
         return FrameIndex(
             path=path,
             identity=identity,
@@ -191,7 +193,7 @@ def index_frames(path: Path) -> FrameIndex:
             keyframes=np.searchsorted(pts, np.unique(np.array(packets.keyframe_pts, np.int64))),
             end_pts=_end(packets, pts),
             counted=counted,
-            cut_short=packets.broken or is_cut_short(path),
+            cut_short=packets.broken or is_cut_short(path) or _ends_early(container, packets),
             has_audio=bool(container.streams.audio),
             metadata=dict(container.metadata),
         )
@@ -201,33 +203,54 @@ def index_frames(path: Path) -> FrameIndex:
 class _Packets:
     pts: list[int] = field(default_factory=list)
     keyframe_pts: list[int] = field(default_factory=list)
+    latest: int | None = None
     last_duration: int = 0
     without_pts: int = 0
     broken: bool = False
+    end_s: float = 0.0  # of all streams
+
+    def decodable(self) -> NDArray[np.int64]:
+        """The time stamps in order, without those before the first key frame, of a recording cut at its start."""
+        pts = np.unique(np.array(self.pts, np.int64))
+        return pts[pts >= min(self.keyframe_pts)] if self.keyframe_pts else pts
 
 
 def _walk(container: InputContainer, stream: VideoStream) -> _Packets:
     import av
 
     seen = _Packets()
-    latest = None
     hides_frames = stream.codec_context.name == "vp8"
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard or (hides_frames and _is_hidden_vp8(packet)):
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base:
+                seen.end_s = max(seen.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is not stream or packet.size == 0 or packet.is_discard:
                 continue
-            seen.broken |= packet.is_corrupt
-            if packet.pts is None:
-                seen.without_pts += 1
-                continue
-            seen.pts.append(packet.pts)
-            if packet.is_keyframe:
-                seen.keyframe_pts.append(packet.pts)
-            if latest is None or packet.pts > latest:
-                latest, seen.last_duration = packet.pts, packet.duration or 0
+            if not (hides_frames and _is_hidden_vp8(packet)):
+                _note(packet, seen)
     except av.error.FFmpegError:
         seen.broken = True
     return seen
+
+
+def _note(packet: Any, seen: _Packets) -> None:
+    seen.broken |= packet.is_corrupt
+    if packet.pts is None:
+        seen.without_pts += 1
+        return
+    if seen.latest is None or packet.pts > seen.latest:
+        seen.latest, seen.last_duration = packet.pts, packet.duration or 0
+    seen.pts.append(packet.pts)
+    if packet.is_keyframe:
+        seen.keyframe_pts.append(packet.pts)
+
+
+def _ends_early(container: InputContainer, packets: _Packets) -> bool:
+    """Whether a Matroska or WebM file says that it is longer than what was found in it."""
+    if "matroska" not in container.format.name or not container.duration:
+        return False
+    missing_s = container.duration / 1_000_000 - packets.end_s
+    return missing_s > max(SMALLEST_MISSING_END_S, 0.01 * packets.end_s)
 
 
 def _is_hidden_vp8(packet: Any) -> bool:

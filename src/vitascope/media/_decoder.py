@@ -88,9 +88,8 @@ class Decoder:
         if self._container is None or not can_seek:
             self.close()
             self._container = self._reopened()
-        stream = video_stream(self._container, self._index.path)
-        stream.thread_type = "AUTO"
         if can_seek:
+            stream = video_stream(self._container, self._index.path)
             self._container.seek(int(self._index.pts[keyframe]), stream=stream)
         self._next, self._landed = keyframe, None
         self._frames = self._numbered(self._container)
@@ -101,6 +100,10 @@ class Decoder:
         if FileIdentity.of(path) != self._index.identity:
             container.close()
             raise InvalidMedia(f"{str(path)!r} changed after it was opened; read it again")
+        codec = video_stream(container, path).codec_context
+        codec.thread_type = "AUTO"
+        if codec.codec.intra_only:  # others refer to missing frames after a seek, which is no damage
+            codec.options = {"err_detect": "explode"}
         return container
 
     def _numbered(self, container: InputContainer) -> Iterator[tuple[int, VideoFrame]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 # What Pillow may open; its other formats run old parsers, or programs, on files that strangers send.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "MPO")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",

@@ -127,13 +127,13 @@ def _clip(path: Path, source: _Source, audio: Audio | None) -> Clip:
 
 
 def _look_into(path: Path, fps: Fraction | None) -> _Source:
+    if fps is not None and fps <= 0:
+        raise RequestError(f"fps must be positive, not {fps}", param="fps")
     if path.is_dir():
         return _folder(path, fps)
     if not path.exists():
         raise NotFound(f"no file or folder at {str(path)!r}")
     require_file(path)
-    if fps is not None and fps <= 0:
-        raise RequestError(f"fps must be positive, not {fps}", param="fps")
     picture = picture_format(path)
     suffix = path.suffix.lower()
     if picture is None:

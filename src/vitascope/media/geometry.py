@@ -46,8 +46,9 @@ class Box:
 class Letterbox:
     """Where a picture lies inside a canvas of another shape.
 
-    `source` is the part of the picture that is shown, of exactly the shape of `inner`: less than one pixel
-    of the canvas is cut off one axis, so that no pixel is stretched. `inner` is where it lies: even numbers.
+    `inner` is where it lies, of even size. `source` is the part of the picture that is shown, of exactly the
+    same shape, so that no pixel is stretched: what is cut off one axis is no larger a part of it than one
+    pixel is of the shorter side of `inner`.
     """
 
     canvas_width: int
