@@ -24,7 +24,10 @@ class LoadedPipeline:
     fingerprint: str
 
     def __post_init__(self) -> None:
-        self._scheduler_config = dict(self.pipeline.scheduler.config)
+        config = dict(self.pipeline.scheduler.config)
+        # With this note diffusers would replace a value that was a default by another class's default.
+        config.pop("_use_default_values", None)
+        self._scheduler_config = config
         self._scheduler_class = type(self.pipeline.scheduler)
 
     def as_class(self, where: str) -> Any:
@@ -39,7 +42,9 @@ class LoadedPipeline:
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
         """A fresh scheduler of the class "module:Class", or of the model's, with the model's settings."""
         cls = import_class(where) if where else self._scheduler_class
-        return cls.from_config({**self._scheduler_config, **(changes or {})})
+        known = inspect.signature(cls.__init__).parameters
+        config = {**self._scheduler_config, **(changes or {})}
+        return cls.from_config({key: value for key, value in config.items() if key in known})
 
     def new_original_scheduler(self) -> Any:
         """A fresh scheduler exactly as the model was saved with."""

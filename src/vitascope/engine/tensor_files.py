@@ -48,12 +48,19 @@ def check_whole(path: Path) -> None:
         safetensors_header(path)
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a weights file. Raises: InvalidMedia, WeightsMissing."""
+    if path.suffix != ".safetensors":
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
+    header = safetensors_header(path)
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+
+
 def num_parameters(path: Path) -> int:
     """How many numbers a weights file holds; pickled files are judged by their size, two bytes a number."""
     if path.suffix != ".safetensors":
         return path.stat().st_size // 2
-    header = safetensors_header(path)
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return sum(math.prod(shape) for shape in tensor_shapes(path).values())
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
