@@ -137,7 +137,7 @@ def test_a_lora_of_another_model_is_refused_by_name(clip, tmp_path):
         foreign,
         metadata={"base_model": "flux"},
     )
-    with pytest.raises(InvalidMedia, match="'flux.safetensors' fits no layer.*double_blocks.*names 'flux'"):
+    with pytest.raises(InvalidMedia, match=r"'flux.safetensors' fits no layer.*double_blocks.*names 'flux'"):
         clip(foreign)
     wide = tmp_path / "wide.safetensors"
     save_file(
@@ -147,7 +147,9 @@ def test_a_lora_of_another_model_is_refused_by_name(clip, tmp_path):
         },
         wide,
     )
-    with pytest.raises(InvalidMedia, match="'wide.safetensors' is for another model.*3072 to 3072.*32 to 32"):
+    with pytest.raises(
+        InvalidMedia, match=r"'wide.safetensors' is for another model.*3072 to 3072.*32 to 32"
+    ):
         clip(wide)
     assert np.array_equal(clip().array(), before), "a refused LoRA leaves nothing behind"
 

@@ -119,7 +119,7 @@ def test_other_refusals(folders):
     with pytest.raises(UnsupportedTask, match="not text-to-video"):
         image.complete(asked("2b"))
     short = VideoToVideo(prompt="a", video=Clip(NOISE[:12], 8))
-    with pytest.raises(UnsupportedTask, match="nearest: 9.*has 12"):
+    with pytest.raises(UnsupportedTask, match=r"nearest: 9.*has 12"):
         text.complete(short)
     weak = VideoToVideo(prompt="a", video=Clip(NOISE[:9], 8), strength=0.01)
     with pytest.raises(UnsupportedTask, match="leaves none"):
@@ -253,7 +253,7 @@ def test_the_models_own_file_of_defaults_is_honoured(tmp_path):
     assert (task.width, task.fps) == (48, 12)
     assert generator.filled_in(generator.profile()).num_inference_steps == 2
     (folder / "vitascope.json").write_text('{"num_inference_stairs": 2}')
-    with pytest.raises(RequestError, match="vitascope.json.*num_inference_stairs"):
+    with pytest.raises(RequestError, match=r"vitascope.json.*num_inference_stairs"):
         generator.complete(TextToVideo(prompt="a star"))
 
 

@@ -6,7 +6,7 @@ from vitascope.engine.pipelines import import_class
 from vitascope.engine.weights import Configs
 from vitascope.generators.cogvideox import CogVideoX
 
-# Source: transformer/config.json, vae/config.json and scheduler/scheduler_config.json of zai-org's repositories.
+# Source: the JSON files in transformer/, vae/ and scheduler/ of zai-org's repositories.
 NET = {
     "_class_name": "CogVideoXTransformer3DModel",
     "_diffusers_version": "0.32.0.dev0",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine.failures import first_line
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia, RequestError, RunError, VitascopeError
+from vitascope.errors import InvalidMedia, RequestError
 
 
 @dataclass
@@ -78,9 +79,8 @@ def load(where: str, folder: Path, placement: Placement, **components: Any) -> A
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first}", param="model"
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
         ) from error
     return place(pipeline, placement)
 
@@ -134,18 +134,6 @@ def _quiet() -> Iterator[None]:
         if bars:
             for room, _ in levels:
                 room.enable_progress_bar()
-
-
-@contextmanager
-def failures_explained(item: str) -> Iterator[None]:
-    """Anything that breaks inside a pipeline and is not ours, as RunError that keeps its cause."""
-    try:
-        yield
-    except VitascopeError:
-        raise
-    except Exception as error:
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-        raise RunError(f"{item} failed: {type(error).__name__}: {first}", item=item) from error
 
 
 def environment(placement: Placement) -> dict[str, str]:

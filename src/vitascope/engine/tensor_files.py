@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine.failures import first_line
 from vitascope.errors import InvalidMedia, WeightsMissing
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
@@ -103,4 +104,4 @@ def _unreadable(path: Path, error: Exception) -> InvalidMedia:
         return InvalidMedia(
             f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors"
         )
-    return InvalidMedia(f"{str(path)!r} cannot be read as weights: {str(error).splitlines()[0][:200]}")
+    return InvalidMedia(f"{str(path)!r} cannot be read as weights: {first_line(error)}")

@@ -15,6 +15,7 @@ from pydantic import Field
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.single_file import load_denoiser
@@ -110,7 +111,7 @@ class DiffusersGenerator(Generator):
         return next(iter(cls.profiles.values()))
 
     def complete(self, task: TaskT) -> TaskT:
-        """The task with this model's defaults filled in, checked against its limits; loads no weights.
+        """The task with this model's defaults filled in, checked against its limits.
 
         Raises: UnsupportedTask with the nearest valid value; UnknownName (scheduler), NotFound (LoRA).
         """
@@ -193,7 +194,7 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         identity = self._identity(knobs, tasks, modules, files)
         with ExitStack() as stack:
-            stack.enter_context(pipelines.failures_explained(self.name))
+            stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
