@@ -86,6 +86,10 @@ class LoraLayers:
     alphas: dict[str, float] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
 
+    def rank(self, module: str) -> float:
+        """The rank r of one layer's two matrices."""
+        return float(self.tensors[f"{module}.lora_A.weight"].shape[0])
+
     @property
     def modules(self) -> list[str]:
         """The layers that it changes."""
@@ -172,7 +176,9 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
         )
     for module in layers.modules:
         _check_shape(path, model, layers, module)
-    if not layers.alphas:
+    if layers.alphas:  # a layer that says none beside others that do has its rank
+        layers.alphas = {module: layers.alphas.get(module, layers.rank(module)) for module in layers.modules}
+    else:
         layers.alphas = _alphas_of_metadata(path, layers)
     return layers
 

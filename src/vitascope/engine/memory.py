@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,17 +38,21 @@ def component_gib(folder: Path, dtype: str) -> dict[str, float]:
         files = [file for file in part.iterdir() if file.suffix in WEIGHT_SUFFIXES]
         safe = [file for file in files if file.suffix == ".safetensors"]
         if files:
-            sizes[part.name] = sum(num_parameters(file) for file in safe or files) * BYTES[dtype] / GIB
+            sizes[part.name] = sum(file_gib(file, dtype) for file in safe or files)
     return sizes
 
 
-def check_room(folder: Path, placement: Placement) -> None:
-    """See that the weights in `folder` fit where `placement` puts them.
+def file_gib(file: Path, dtype: str) -> float:
+    """What the tensors of one file will take once loaded. Units: GiB."""
+    return num_parameters(file) * BYTES[dtype] / GIB
+
+
+def check_room(sizes: Mapping[str, float], placement: Placement) -> None:
+    """See that components of these sizes fit where `placement` puts them. Units: GiB.
 
     Counts weights alone, so it refuses only what cannot be. Raises: OutOfMemory with needed, free and a
     placement that fits.
     """
-    sizes = component_gib(folder, placement.dtype)
     total, largest = sum(sizes.values()), max(sizes.values(), default=0.0)
     on_device = {"none": total, "model": largest, "sequential": 0.0}[placement.offload]
     free = free_gib(placement)

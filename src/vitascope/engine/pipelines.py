@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine.failures import first_line
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia, RequestError, RunError, VitascopeError
+from vitascope.errors import InvalidMedia, RequestError
 
 
 @dataclass
@@ -24,7 +25,10 @@ class LoadedPipeline:
     fingerprint: str
 
     def __post_init__(self) -> None:
-        self._scheduler_config = dict(self.pipeline.scheduler.config)
+        config = dict(self.pipeline.scheduler.config)
+        # With this note diffusers would replace a value that was a default by another class's default.
+        config.pop("_use_default_values", None)
+        self._scheduler_config = config
         self._scheduler_class = type(self.pipeline.scheduler)
 
     def as_class(self, where: str) -> Any:
@@ -39,7 +43,9 @@ class LoadedPipeline:
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
         """A fresh scheduler of the class "module:Class", or of the model's, with the model's settings."""
         cls = import_class(where) if where else self._scheduler_class
-        return cls.from_config({**self._scheduler_config, **(changes or {})})
+        known = inspect.signature(cls.__init__).parameters
+        config = {**self._scheduler_config, **(changes or {})}
+        return cls.from_config({key: value for key, value in config.items() if key in known})
 
     def new_original_scheduler(self) -> Any:
         """A fresh scheduler exactly as the model was saved with."""
@@ -73,9 +79,8 @@ def load(where: str, folder: Path, placement: Placement, **components: Any) -> A
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first}", param="model"
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
         ) from error
     return place(pipeline, placement)
 
@@ -129,18 +134,6 @@ def _quiet() -> Iterator[None]:
         if bars:
             for room, _ in levels:
                 room.enable_progress_bar()
-
-
-@contextmanager
-def failures_explained(item: str) -> Iterator[None]:
-    """Anything that breaks inside a pipeline and is not ours, as RunError that keeps its cause."""
-    try:
-        yield
-    except VitascopeError:
-        raise
-    except Exception as error:
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-        raise RunError(f"{item} failed: {type(error).__name__}: {first}", item=item) from error
 
 
 def environment(placement: Placement) -> dict[str, str]:

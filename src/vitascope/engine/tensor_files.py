@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine.failures import first_line
 from vitascope.errors import InvalidMedia, WeightsMissing
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
@@ -48,12 +49,19 @@ def check_whole(path: Path) -> None:
         safetensors_header(path)
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a weights file. Raises: InvalidMedia, WeightsMissing."""
+    if path.suffix != ".safetensors":
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
+    header = safetensors_header(path)
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+
+
 def num_parameters(path: Path) -> int:
     """How many numbers a weights file holds; pickled files are judged by their size, two bytes a number."""
     if path.suffix != ".safetensors":
         return path.stat().st_size // 2
-    header = safetensors_header(path)
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return sum(math.prod(shape) for shape in tensor_shapes(path).values())
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -96,4 +104,4 @@ def _unreadable(path: Path, error: Exception) -> InvalidMedia:
         return InvalidMedia(
             f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors"
         )
-    return InvalidMedia(f"{str(path)!r} cannot be read as weights: {str(error).splitlines()[0][:200]}")
+    return InvalidMedia(f"{str(path)!r} cannot be read as weights: {first_line(error)}")

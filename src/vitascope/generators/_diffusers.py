@@ -15,9 +15,11 @@ from pydantic import Field
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
-from vitascope.errors import RequestError, UnknownName, UnsupportedTask
+from vitascope.engine.single_file import load_denoiser
+from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator
 from vitascope.recipe import Recipe
@@ -39,14 +41,13 @@ class DiffusersGenerator(Generator):
     profiles: ClassVar[Mapping[str, Profile]] = {}  # by the short name of a known model
     pipeline_for: ClassVar[Mapping[str, str]] = {}  # kind of task -> "module:Class"
     schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
-    denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes
-    load_knobs: ClassVar[tuple[str, ...]] = (
-        "model",
-        "revision",
-    )  # those that decide which modules are loaded
+    denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes and a single file holds
+    denoiser_class: ClassVar[str] = ""  # "module:Class", for single files; empty = the family takes none
+    load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "base")  # they decide what is loaded
 
     model: str = Field("", description="short name, hub id, local folder or single file")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    base: str | None = Field(None, description="for a single file: the model that lends all other parts")
     num_inference_steps: int | None = Field(None, ge=1, le=1000)
     guidance_scale: float | None = Field(None, ge=0, le=100)
     scheduler: str | None = None
@@ -77,9 +78,29 @@ class DiffusersGenerator(Generator):
         if known is not None and known.name in self.profiles:
             return self.profiles[known.name]
         source = self.source()
+        if source.kind == "file":
+            return self.lender(Path(source.name)).profile()
         configs = weights.read_configs(source, offline=Settings.from_environment().offline)
         weights.check_family(configs, self.pipelines, self.model)
         return self.profile_of(configs).overridden(configs.vitascope, self.model)
+
+    def lender(self, file: Path) -> DiffusersGenerator:
+        """For a single file: this record with the model that lends its other parts.
+
+        Raises: InvalidMedia if the family takes no single files, or the lender cannot be told from the file.
+        """
+        lender = self.base or (self.lender_of(file) if self.denoiser_class else None)
+        if lender is None or not self.denoiser_class:
+            how = (
+                "give base, the model that lends its other parts" if self.denoiser_class else "give a folder"
+            )
+            raise InvalidMedia(f"{self.name} cannot run the single file {str(file)!r}; {how}", param="model")
+        return self.model_copy(update={"model": lender, "base": None})
+
+    @classmethod
+    def lender_of(cls, file: Path) -> str | None:  # noqa: ARG003
+        """The known model whose text encoder and VAE fit the denoiser in `file`; None if it cannot be told."""
+        return None
 
     @classmethod
     def profile_of(cls, configs: weights.Configs) -> Profile:  # noqa: ARG003
@@ -90,7 +111,7 @@ class DiffusersGenerator(Generator):
         return next(iter(cls.profiles.values()))
 
     def complete(self, task: TaskT) -> TaskT:
-        """The task with this model's defaults filled in, checked against its limits; loads no weights.
+        """The task with this model's defaults filled in, checked against its limits.
 
         Raises: UnsupportedTask with the nearest valid value; UnknownName (scheduler), NotFound (LoRA).
         """
@@ -133,21 +154,29 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
-        path = weights.local_path(self.source(), offline=Settings.from_environment().offline)
-        weights.check_folder(path, self.pipelines)
-        memory.check_room(path, placement)
+        source, offline = self.source(), Settings.from_environment().offline
+        where = self.pipeline_for[self.profile().kinds[0]]
+        file = Path(source.name) if source.kind == "file" else None
+        lent = (self.denoiser,) if file else ()
+        lender = self.lender(file).source() if file else source
+        folder = weights.local_path(lender, offline=offline, without=lent)
+        weights.check_folder(folder, self.pipelines, without=lent)
+        sizes = memory.component_gib(folder, placement.dtype)
+        if file:
+            sizes[self.denoiser] = memory.file_gib(file, placement.dtype)
+        memory.check_room(sizes, placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
-            pipeline = pipelines.load(
-                self._first_pipeline(), path, placement, **self.components(path, placement)
-            )
-        return LoadedPipeline(pipeline, placement, weights.fingerprint(path))
+            parts = self.components(folder, placement)
+            if file:
+                cls = pipelines.import_class(self.denoiser_class)
+                parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
+            pipeline = pipelines.load(where, folder, placement, **parts)
+        marks = [weights.fingerprint(path) for path in (file, folder) if path]
+        return LoadedPipeline(pipeline, placement, "+".join(marks))
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
         return {}
-
-    def _first_pipeline(self) -> str:
-        return self.pipeline_for[self.profile().kinds[0]]
 
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
         """One clip for each completed task; all of one kind, size and length.
@@ -165,7 +194,7 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         identity = self._identity(knobs, tasks, modules, files)
         with ExitStack() as stack:
-            stack.enter_context(pipelines.failures_explained(self.name))
+            stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
@@ -210,11 +239,12 @@ class DiffusersGenerator(Generator):
                 fitted(task.image.pixels, task, context) for task in tasks if isinstance(task, ImageToVideo)
             ]
         if isinstance(first, VideoToVideo):
-            arguments["video"] = [
+            clips = [
                 [fitted(frame, task, context) for frame in task.video.frames[0 : task.num_frames or 0]]
                 for task in tasks
                 if isinstance(task, VideoToVideo)
             ]
+            arguments["video"] = clips if len(clips) > 1 else clips[0]
             arguments["strength"] = first.strength
             del arguments["num_frames"]
         return arguments

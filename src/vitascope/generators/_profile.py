@@ -34,6 +34,7 @@ class Profile(BaseModel):
     size_multiple: int = 16
     frame_step: int = 1
     frame_offset: int = 0
+    frame_offset_from_video: int | None = None  # where a clip made from a clip has another one
     min_frames: int = 1
     max_frames: int | None = None
     max_width: int | None = None
@@ -69,12 +70,7 @@ class Profile(BaseModel):
         }
         self._check_side("width", filled["width"], self.max_width, model)
         self._check_side("height", filled["height"], self.max_height, model)
-        if isinstance(task, VideoToVideo) and filled["num_frames"] > task.video.num_frames:
-            raise UnsupportedTask(
-                f"num_frames={filled['num_frames']}: the given clip has {task.video.num_frames} frames",
-                param="num_frames",
-            )
-        self._check_frames(filled["num_frames"], model, isinstance(task, VideoToVideo))
+        self._check_frames(filled["num_frames"], task, model)
         return filled
 
     def _default_frames(self, task: Task) -> int:
@@ -94,27 +90,30 @@ class Profile(BaseModel):
                 f"{side}={value}: {model} makes {made}; nearest: {_either(near)}", param=side
             )
 
-    def _check_frames(self, value: int, model: str, from_clip: bool) -> None:
+    def _check_frames(self, value: int, task: Task, model: str) -> None:
+        offset, limit, hint = self.frame_offset, self.max_frames, ""
+        if isinstance(task, VideoToVideo):
+            have = task.video.num_frames
+            limit = min(limit or have, have)
+            hint = f" (the given clip has {have}; num_frames takes its first ones)"
+            if self.frame_offset_from_video is not None:
+                offset = self.frame_offset_from_video
         if self.only_native_length:
-            near = [self.num_frames]
-            made = f"{self.num_frames} frames alone"
+            near, made = [self.num_frames], f"{self.num_frames} frames alone"
         else:
-            near = nearest(value, self.frame_step, self.frame_offset, self.min_frames, self.max_frames)
-            upto = f" up to {self.max_frames}" if self.max_frames else ""
-            made = f"{self.frame_grid} frames{upto}"
+            near = nearest(value, self.frame_step, offset, self.min_frames, limit)
+            made = f"{self._grid(offset)} frames" + (f" up to {self.max_frames}" if self.max_frames else "")
         if value in near:
             return
-        hint = "; give num_frames to take the first ones of the clip" if from_clip else ""
         raise UnsupportedTask(
             f"num_frames={value}: {model} makes {made}; nearest: {_either(near)}{hint}", param="num_frames"
         )
 
-    @property
-    def frame_grid(self) -> str:
+    def _grid(self, offset: int) -> str:
         """The valid numbers of frames in short, such as "8k+1"."""
         if self.frame_step == 1:
-            return f"{self.min_frames} or more" if self.max_frames is None else f"{self.min_frames}.."
-        return f"{self.frame_step}k" + (f"+{self.frame_offset}" if self.frame_offset else "")
+            return f"{self.min_frames} or more"
+        return f"{self.frame_step}k" + (f"+{offset}" if offset else "")
 
 
 def nearest(value: int, step: int, offset: int, low: int, high: int | None) -> list[int]:

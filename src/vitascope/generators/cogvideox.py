@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from vitascope.context import Context
 from vitascope.engine.pipelines import LoadedPipeline
+from vitascope.engine.tensor_files import tensor_shapes
 from vitascope.engine.weights import Configs
+from vitascope.errors import UnsupportedTask
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile, nearest
 from vitascope.generators.base import KnownModel
@@ -50,6 +53,9 @@ _LATER = _FIRST.model_copy(
         "max_frames": 161,
         "max_width": 1360,
         "max_height": 768,
+        # Its transformer takes latent frames in pairs. From text the pipeline adds one and drops it again;
+        # from a clip it cannot, so that clips have 8k frames there.
+        "frame_offset_from_video": 0,
     }
 )
 _LATER_IMAGE = _LATER.model_copy(update={"kinds": FROM_IMAGE, "max_height": 1360})
@@ -68,6 +74,16 @@ def _published(
         note=note,
         source=README,
     )
+
+
+def _patch_embedding(file: Path) -> tuple[int, ...] | None:
+    """The shape of the patch embedding in a single file; None if the file holds no CogVideoX transformer."""
+    shapes = tensor_shapes(file)
+    for name, shape in shapes.items():
+        prefix, found, _ = name.partition("patch_embed.proj.weight")
+        if found and f"{prefix}patch_embed.text_proj.weight" in shapes:
+            return shape
+    return None
 
 
 class CogVideoX(DiffusersGenerator):
@@ -133,6 +149,9 @@ class CogVideoX(DiffusersGenerator):
         "image-to-video": f"{FOLDER}.pipeline_cogvideox_image2video:CogVideoXImageToVideoPipeline",
         "video-to-video": f"{FOLDER}.pipeline_cogvideox_video2video:CogVideoXVideoToVideoPipeline",
     }
+    denoiser_class: ClassVar[str] = (
+        "diffusers.models.transformers.cogvideox_transformer_3d:CogVideoXTransformer3DModel"
+    )
     schedulers: ClassVar[Mapping[str, str]] = {
         "ddim": "diffusers.schedulers.scheduling_ddim_cogvideox:CogVideoXDDIMScheduler",
         "dpm": "diffusers.schedulers.scheduling_dpm_cogvideox:CogVideoXDPMScheduler",
@@ -178,6 +197,23 @@ class CogVideoX(DiffusersGenerator):
             }
         )
 
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a single file holds a CogVideoX transformer in diffusers' names."""
+        return path.is_file() and _patch_embedding(path) is not None
+
+    @classmethod
+    def lender_of(cls, file: Path) -> str | None:
+        """The published model of the same width, inputs and positions as the transformer in `file`."""
+        shape = _patch_embedding(file)
+        if shape is None or shape[0] not in (1920, 3072):
+            return None
+        if shape[0] == 1920:
+            return "cogvideox-2b"
+        if len(shape) == 4:
+            return {16: "cogvideox-5b", 32: "cogvideox-5b-i2v"}.get(shape[1])
+        return {16 * 8: "cogvideox-1.5-5b", 32 * 8: "cogvideox-1.5-5b-i2v"}.get(shape[1])
+
     def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
         """A fresh scheduler; one that cannot shift its noise schedule is given the model's as betas."""
         if name not in GIVEN_BETAS:
@@ -188,5 +224,11 @@ class CogVideoX(DiffusersGenerator):
         return modules.new_scheduler(self.schedulers[name], changes)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
-        """As for every family, and `use_dynamic_cfg`."""
+        """As for every family, and `use_dynamic_cfg`.
+
+        Raises: UnsupportedTask for several clips made from clips at once by CogVideoX 1.5, whose pipeline
+        counts the clips where it should count their frames.
+        """
+        if len(tasks) > 1 and isinstance(tasks[0], VideoToVideo) and pipeline.transformer.config.patch_size_t:
+            raise UnsupportedTask(f"{self.model} makes clips from clips one at a time", param="batch")
         return {**super().arguments(tasks, pipeline, context), "use_dynamic_cfg": self.use_dynamic_cfg}

@@ -1,0 +1,25 @@
+"""What broke inside somebody else's library, in one line of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vitascope.errors import RunError, VitascopeError
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters; its class if it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0][:300] if said else type(error).__name__
+
+
+@contextmanager
+def failures_explained(item: str) -> Iterator[None]:
+    """Anything that breaks in the block and is not ours, as RunError that keeps its cause."""
+    try:
+        yield
+    except VitascopeError:
+        raise
+    except Exception as error:
+        raise RunError(f"{item} failed: {type(error).__name__}: {first_line(error)}", item=item) from error

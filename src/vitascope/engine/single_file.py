@@ -1,0 +1,79 @@
+"""A denoiser from one file of weights, with the configuration of a model in diffusers layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vitascope.engine.tensor_files import read_tensors
+from vitascope.errors import InvalidMedia
+
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "module.")
+
+
+def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) -> Any:
+    """A model of the diffusers class `cls`, its tensors from `path` cast to the dtype called `dtype_name`.
+
+    Understands diffusers' names with or without a prefix, and the authors' own names where diffusers'
+    `from_single_file` knows them. Raises: InvalidMedia if names or shapes fit in neither way.
+    """
+    import torch
+    from accelerate import init_empty_weights
+
+    dtype = getattr(torch, dtype_name)
+    config = cls.load_config(config_folder)
+    with init_empty_weights(
+        include_buffers=False
+    ):  # buffers such as sincos positions are computed, not loaded
+        model = cls.from_config(config)
+    expected = model.state_dict()
+    tensors = without_prefix(read_tensors(path), expected)
+    if not expected.keys() & tensors.keys():
+        return _by_diffusers(cls, path, config_folder, dtype)
+    _check_same(path, cls.__name__, expected, tensors)
+    model.load_state_dict(
+        {name: tensor.to(dtype) for name, tensor in tensors.items()}, strict=True, assign=True
+    )
+    return model.to(dtype).eval()
+
+
+def without_prefix(tensors: dict[str, Any], expected: Any) -> dict[str, Any]:
+    """`tensors` with the prefix taken off that makes most of their names expected ones."""
+    for prefix in ("", *PREFIXES):
+        cut = {
+            name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+        }
+        if expected.keys() & cut.keys():
+            return cut
+    return tensors
+
+
+def _check_same(path: Path, kind: str, expected: dict[str, Any], tensors: dict[str, Any]) -> None:
+    missing = sorted(expected.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - expected.keys())
+    other = sorted(
+        name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
+    )
+    if other:
+        have, want = tuple(tensors[other[0]].shape), tuple(expected[other[0]].shape)
+        raise InvalidMedia(
+            f"{str(path)!r} is another {kind}: {other[0]} has shape {have}, not {want}", param="model"
+        )
+    if missing or foreign:
+        first = f"lacks {missing[0]!r}" if missing else f"has {foreign[0]!r} too"
+        raise InvalidMedia(
+            f"{str(path)!r} is no whole {kind} like its base: it {first} ({len(missing)} missing, "
+            f"{len(foreign)} unknown)",
+            param="model",
+        )
+
+
+def _by_diffusers(cls: Any, path: Path, config_folder: Path, dtype: Any) -> Any:
+    try:
+        return cls.from_single_file(
+            str(path), config=str(config_folder), dtype=dtype, local_files_only=True, use_safetensors=None
+        )
+    except (AttributeError, ValueError, KeyError, RuntimeError, OSError) as error:
+        raise InvalidMedia(
+            f"{str(path)!r} holds no {cls.__name__}: none of its names is known", param="model"
+        ) from error
