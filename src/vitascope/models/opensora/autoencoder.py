@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import AutoencoderMixin
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from vitascope.models.opensora.temporal_autoencoder import TemporalAutoencoder
@@ -81,6 +82,7 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
         per_chunk, of_the_rest = (-(-n // self.temporal_vae.time_compression) for n in (chunk, num_frames % chunk))
         return num_frames // chunk * per_chunk + of_the_rest
 
+    @apply_forward_hook
     def encode(
         self, x: Tensor, sample_posterior: bool = True, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -102,6 +104,7 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
         latents = torch.cat([draw(self.temporal_vae.encode(chunk)) for chunk in chunks], dim=2)
         return (latents - self.shift) / self.scale
 
+    @apply_forward_hook
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
         """Turn normalised latents into pixels.
 
@@ -110,6 +113,7 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
         """
         return torch.cat(list(self.decode_chunks(latents, num_frames)), dim=2)
 
+    @apply_forward_hook
     def decode_chunks(self, latents: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Decode one chunk of frames after the other, so that a long video never stands in memory whole.
 

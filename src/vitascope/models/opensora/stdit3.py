@@ -204,13 +204,15 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         width: float,
         encoder_attention_mask: Tensor | None = None,
         frame_mask: Tensor | None = None,
+        drop_caption: Tensor | None = None,
         return_dict: bool = True,
     ) -> Transformer2DModelOutput | tuple[Tensor]:
         """Predict velocity; of the output channels only the first `in_channels` are it, the others are unused.
 
         Shape: hidden_states `B c t h w`, timestep and fps `B`, encoder_hidden_states `B L caption_channels`,
             encoder_attention_mask `B L` (1 = a token to read), frame_mask `B t` (True = a frame being denoised,
-            False = a clean frame given as condition); the result is float32 `B out_channels t h w`.
+            False = a clean frame given as condition), drop_caption `B` (True = read the learnt "no caption"
+            instead); the result is float32 `B out_channels t h w`.
         Range: timestep 0 (clean) .. 1000 (noise), fps in frames a second (120 stands for a still image).
         Units: height and width in pixels, of the whole batch.
         """
@@ -225,7 +227,10 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         time = self._embed_time(timestep.to(dtype), fps)
         time_clean = None if frame_mask is None else self._embed_time(torch.zeros_like(timestep).to(dtype), fps)
         modulation = self._modulate(time, time_clean, frame_mask)
-        caption = self.caption_projection(encoder_hidden_states.to(dtype))
+        caption = encoder_hidden_states.to(dtype)
+        if drop_caption is not None:
+            caption = torch.where(drop_caption[:, None, None], self.null_caption[: caption.shape[1]], caption)
+        caption = self.caption_projection(caption)
         if encoder_attention_mask is not None:
             encoder_attention_mask = encoder_attention_mask.bool()[:, None, None, :]
         rope = rotary_embedding(num_frames, self.rope_frequencies)
