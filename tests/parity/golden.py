@@ -79,7 +79,7 @@ def cases(system: str) -> list[Case]:
     folder = golden_root() / system
     found = sorted(folder.glob("*/config.json"))
     if not found:
-        print(f"{system}: no case in {golden_root()}")  # noqa: T201
+        say(f"{system}: no case in {golden_root()}")
     return [Case(system, file.parent.name, file.parent, json.loads(file.read_text())) for file in found]
 
 
@@ -93,6 +93,11 @@ def released_shapes(system: str) -> dict[str, dict[str, tuple[int, ...]]]:
     return shapes
 
 
+def say(line: str) -> None:
+    """Print what a parity test saw."""
+    print(line)  # noqa: T201
+
+
 def compare(case: Case, tensor_name: str, actual: Tensor, expected: Tensor, atol: float) -> float:
     """Print how far `actual` is from upstream's `expected`; fail above `atol`; return the largest error."""
     where = f"{case.system} {case.name} {tensor_name}"
@@ -100,7 +105,7 @@ def compare(case: Case, tensor_name: str, actual: Tensor, expected: Tensor, atol
     assert got == want, f"{where}: shape {got}, not {want}"
     difference = (actual.detach().cpu().double() - expected.cpu().double()).abs()
     error = difference.max().item() if difference.numel() else 0.0
-    print(f"{where}: max error {error:.2e} (allowed {atol:.0e})")  # noqa: T201
+    say(f"{where}: max error {error:.2e} (allowed {atol:.0e})")
     # Written so that NaN fails too.
     assert error <= atol, f"{where}: max error {error:.3e} is above {atol:.0e}"
     return error

@@ -6,11 +6,12 @@ Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/models/v
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.autoencoders.vae import AutoencoderMixin
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.vae import AutoencoderMixin, DiagonalGaussianDistribution
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
@@ -18,18 +19,17 @@ from torch import Tensor
 from vitascope.models.opensora.temporal_autoencoder import TemporalAutoencoder
 
 
-class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
+class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ignore[misc]
     """Pixels to latents 8 times smaller in space and about 3.4 times in time (17 frames become 5), and back.
 
-    Any number of frames comes back as that number. Latents are given and taken normalised, each channel to about
-    zero mean and unit variance. The defaults are the published 393M weights.
+    Any number of frames comes back as that number. Latents are given and taken normalised, each channel to
+    about zero mean and unit variance. The defaults are the published 393M weights.
 
-    Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/vae/vae.py, OpenSoraVAE_V1_2; its spatial half
-    is the SDXL autoencoder's architecture as in PixArt-Sigma.
+    Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/vae/vae.py, OpenSoraVAE_V1_2; its spatial
+    half is the SDXL autoencoder's architecture as in PixArt-Sigma.
     """
 
-    _supports_gradient_checkpointing = False
-    _no_split_modules = ["CausalResnetBlock", "ResnetBlock2D"]
+    config: Any
 
     @register_to_config
     def __init__(
@@ -43,15 +43,15 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
         temporal_layers_per_block: int = 4,
         temporal_norm_num_groups: int = 32,
         temporal_downsample: tuple[bool, ...] = (False, True, True),
-        frames_per_chunk: int | None = 17,
+        frames_per_chunk: int | None = 17,  # noqa: ARG002
         latents_mean: tuple[float, ...] = (-0.10, 0.34, 0.27, 0.98),
         latents_std: tuple[float, ...] = (3.85, 2.32, 2.33, 3.06),
         # The video model was trained on this factor, although the SDXL autoencoder's own is 0.13025.
-        spatial_scaling_factor: float = 0.18215,
+        spatial_scaling_factor: float = 0.18215,  # noqa: ARG002
     ) -> None:
         super().__init__()
         levels = len(spatial_block_out_channels)
-        self.spatial_vae = AutoencoderKL(
+        self.spatial_vae: Any = AutoencoderKL(
             in_channels=in_channels,
             out_channels=in_channels,
             latent_channels=latent_channels,
@@ -79,30 +79,40 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
     def num_latent_frames(self, num_frames: int) -> int:
         """How many latent frames stand for `num_frames`: 5 for each full 17, and a quarter of the rest."""
         chunk = self.config.frames_per_chunk or num_frames
-        per_chunk, of_the_rest = (-(-n // self.temporal_vae.time_compression) for n in (chunk, num_frames % chunk))
+        per_chunk, of_the_rest = (
+            -(-n // self.temporal_vae.time_compression) for n in (chunk, num_frames % chunk)
+        )
         return num_frames // chunk * per_chunk + of_the_rest
 
     @apply_forward_hook
     def encode(
         self, x: Tensor, sample_posterior: bool = True, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Turn pixels into normalised latents; both halves draw from their posterior unless told to take the mode.
+        """Turn pixels into normalised latents; both halves draw from their posterior, or take its mode.
 
         Shape: `B C T H W` -> `B c num_latent_frames(T) H/8 W/8`.
         Range: pixels -1..1.
         """
 
-        def draw(posterior) -> Tensor:  # type: ignore[no-untyped-def]
-            return posterior.sample(generator) if sample_posterior else posterior.mode()
-
-        frames = x.transpose(1, 2).flatten(0, 1)
-        spatial = torch.cat(
-            [draw(self.spatial_vae.encode(some).latent_dist) for some in frames.split(self.frame_batch_size)]
-        )
-        spatial = (spatial * self.config.spatial_scaling_factor).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+        spatial = self.encode_frames(x, sample_posterior, generator)
         chunks = spatial.split(self.config.frames_per_chunk or spatial.shape[2], dim=2)
-        latents = torch.cat([draw(self.temporal_vae.encode(chunk)) for chunk in chunks], dim=2)
+        posteriors = (self.temporal_vae.encode(chunk) for chunk in chunks)
+        latents = torch.cat(
+            [_draw(posterior, sample_posterior, generator) for posterior in posteriors], dim=2
+        )
         return (latents - self.shift) / self.scale
+
+    def encode_frames(
+        self, x: Tensor, sample_posterior: bool = True, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Do only the first half: each frame by itself.
+
+        Shape: `B C T H W` -> `B c T H/8 W/8`.
+        """
+        some = x.transpose(1, 2).flatten(0, 1).split(self.frame_batch_size)
+        posteriors = (self.spatial_vae.encode(frames).latent_dist for frames in some)
+        latents = torch.cat([_draw(posterior, sample_posterior, generator) for posterior in posteriors])
+        return (latents * self.config.spatial_scaling_factor).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
     @apply_forward_hook
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
@@ -130,7 +140,9 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
 
     def _decode_frames(self, spatial: Tensor) -> Tensor:
         frames = spatial.transpose(1, 2).flatten(0, 1) / self.config.spatial_scaling_factor
-        pixels = torch.cat([self.spatial_vae.decode(some).sample for some in frames.split(self.frame_batch_size)])
+        pixels = torch.cat(
+            [self.spatial_vae.decode(some).sample for some in frames.split(self.frame_batch_size)]
+        )
         return pixels.unflatten(0, (spatial.shape[0], -1)).transpose(1, 2)
 
     def forward(
@@ -148,3 +160,7 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):
         """Go back to whole frames."""
         super().disable_tiling()
         self.spatial_vae.disable_tiling()
+
+
+def _draw(posterior: DiagonalGaussianDistribution, sample: bool, generator: torch.Generator | None) -> Tensor:
+    return posterior.sample(generator) if sample else posterior.mode()

@@ -34,7 +34,7 @@ class Placement:
 
 
 def parse_mask_strategy(text: str) -> list[Placement]:
-    """Read "loop,reference,reference_start,target_start,length,edit_ratio;..."; what is left out is 0,0,0,0,1,0.
+    """Read "loop,reference,reference_start,target_start,length,edit_ratio;..."; left out means 0,0,0,0,1,0.
 
     Raises: RequestError.
     """
@@ -47,12 +47,12 @@ def _parse_placement(group: str) -> Placement:
     if len(parts) > len(names):
         raise RequestError(f"mask strategy {group!r} has {len(parts)} numbers; at most {len(names)}: {names}")
     try:
-        given = {
-            name: (float if name == "edit_ratio" else int)(part) for name, part in zip(names, parts, strict=False)
-        }
+        given = [
+            (float if name == "edit_ratio" else int)(part) for name, part in zip(names, parts, strict=False)
+        ]
     except ValueError as error:
         raise RequestError(f"mask strategy {group!r} must be numbers: {','.join(names)}") from error
-    placement = Placement(**given)  # type: ignore[arg-type]
+    placement = Placement(*given)  # type: ignore[arg-type]
     if not 0 <= placement.edit_ratio <= 1 or placement.length < 1:
         raise RequestError(f"mask strategy {group!r}: edit_ratio must be in 0..1 and length at least 1")
     return placement
@@ -63,7 +63,8 @@ def place_references(
 ) -> tuple[Tensor, Tensor]:
     """Write references into noise, and say of each latent frame how far it is to be made anew.
 
-    Shape: latents `B c t h w`, each reference `c t' h w` or one a sample `B c t' h w`; gives latents and edit ratios `t`.
+    Shape: latents `B c t h w`, each reference `c t' h w`, or `B c t' h w` with one a sample; gives
+        latents and edit ratios `t`.
     Raises: RequestError for a reference that was not given, or a stretch outside of it.
     """
     latents = latents.clone()
@@ -87,7 +88,7 @@ def place_references(
 
 
 def _resolve_start(start: int, num_frames: int) -> int:
-    """Count from the end if negative, then go to the nearest chunk border that leaves a whole chunk after it."""
+    """Count from the end if negative, then go to the nearest border that leaves a whole chunk after it."""
     start = num_frames + start if start < 0 else start
     chunks, rest = divmod(start, LATENT_FRAMES_PER_CHUNK)
     if rest > LATENT_FRAMES_PER_CHUNK / 2 and chunks < num_frames // LATENT_FRAMES_PER_CHUNK - 1:

@@ -1,6 +1,7 @@
 """Gives checkpoints as Open-Sora published them the names of our modules.
 
-Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/models/stdit/stdit3.py, opensora/models/vae/.
+Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/models/stdit/stdit3.py and
+opensora/models/vae/, Apache-2.0.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _rename(state: Mapping[str, Tensor], names: Iterable[tuple[str, str]]) -> di
 
 
 def stdit3_config(published: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate STDiT3's published config.json; entries that only steer upstream's training are left behind."""
+    """Translate STDiT3's published config.json; what only steers upstream's training is left behind."""
     heads = published.get("num_heads", 16)
     channels = published.get("in_channels", 4)
     return {

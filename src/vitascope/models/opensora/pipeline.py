@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
@@ -26,7 +26,7 @@ from vitascope.models.opensora.conditioning import (
     parse_mask_strategy,
     place_references,
 )
-from vitascope.models.opensora.prompt import append_scores, clean_prompt, prompt_of_loop
+from vitascope.models.opensora.prompt import clean_caption, prompt_of_loop, word_prompt
 from vitascope.models.opensora.sampler import denoise
 from vitascope.models.opensora.scheduler import OpenSoraScheduler
 from vitascope.models.opensora.stdit3 import STDiT3
@@ -52,7 +52,7 @@ class OpenSoraPipelineOutput(BaseOutput):
 class _Captions:
     """What the denoiser reads, for all prompts and then, with guidance, for the other half of it.
 
-    Shape: embeds `B L D`, mask `B L` or None if every token counts, dropped `B` (True = the learnt "no caption").
+    Shape: embeds `B L D`, mask `B L` or None if every token counts, dropped `B` (True = learnt "no caption").
     """
 
     embeds: Tensor
@@ -81,7 +81,7 @@ class OpenSoraPipeline(DiffusionPipeline):
     Source: github.com/hpcaitech/Open-Sora v1.2.0, scripts/inference.py.
     """
 
-    model_cpu_offload_seq = "text_encoder->transformer->vae"
+    model_cpu_offload_seq = "text_encoder->transformer->vae"  # type: ignore[assignment]
     _callback_tensor_inputs = ("latents",)
 
     def __init__(
@@ -94,7 +94,11 @@ class OpenSoraPipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(
-            tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer, scheduler=scheduler
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            transformer=transformer,
+            scheduler=scheduler,
         )
         self.video_processor = VideoProcessor(vae_scale_factor=vae.spatial_compression)
         self._num_timesteps = 0
@@ -129,14 +133,14 @@ class OpenSoraPipeline(DiffusionPipeline):
     ) -> OpenSoraPipelineOutput | tuple[Any]:
         """Make one video for each prompt.
 
-        Without a negative prompt guidance works against the caption that the model learnt as "no caption"; with
-        one (not upstream's doing) against that text. `references` are pictures and clips that `mask_strategy`
-        places in the video (see `parse_mask_strategy`; "0" = it starts with the first reference's first frame).
+        Without a negative prompt guidance works against what the model learnt as "no caption"; with one (not
+        upstream's doing) against that text. `references` are pictures and clips; `mask_strategy` places them
+        in the video (see `parse_mask_strategy`; "0" = it starts with the first reference's first frame).
         With `num_loops` above 1 each loop goes on from the last 17 frames of the one before; `latents` is the
-        noise of the first.
-        `callback_on_step_end(pipeline, step, timestep, {"latents"})` may return changed latents, or raise to stop.
+        noise of the first. `callback_on_step_end(pipeline, step, timestep, {"latents": ...})` may return
+        changed latents, or raise to stop.
 
-        Shape: references `C T H W` at this height and width; frames come `B T H W C` (np) or `B T C H W` (pt).
+        Shape: references `C T H W` at this height and width; frames `B T H W C` (np) or `B T C H W` (pt).
         Range: references -1..1; frames 0..1; num_frames 1 or at least 17.
         Units: height and width in pixels, rounded down to multiples of 8.
         Raises: UnsupportedTask, RequestError, DependencyMissing.
@@ -144,36 +148,38 @@ class OpenSoraPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else prompt
         shot = _Shot(height, width, num_frames, fps if num_frames > 1 else STILL_IMAGE_FPS, guidance_scale)
         _check(shot, num_loops)
-        placements = parse_mask_strategy(mask_strategy)
+        scores = (aesthetic_score, motion_score, camera_motion)
+        worded = [
+            [word_prompt(prompt_of_loop(text, loop), *scores) for text in prompts]
+            for loop in range(num_loops)
+        ]
+        placements, device = parse_mask_strategy(mask_strategy), self._execution_device
         self._num_timesteps = num_inference_steps * num_loops
         self.scheduler.set_timesteps(
-            num_inference_steps, self._execution_device, height=height, width=width, num_frames=num_frames
+            num_inference_steps, device, height=height, width=width, num_frames=num_frames
         )
         encoded = [self._encode_pixels(reference[None], generator)[0] for reference in references]
-        clips: list[Tensor] = []
-        for loop in range(num_loops):
+        made, clips = torch.empty(0), []
+        for loop, texts in enumerate(worded):
             if loop > 0:
-                clips.append(self.vae.decode(latents.to(self.vae.dtype), num_frames))
+                clips.append(self._decode(made, num_frames))
                 encoded.append(self._encode_pixels(clips[-1], generator))
                 placements.append(continuation(loop, len(encoded) - 1))
-            texts = [
-                clean_prompt(
-                    append_scores(prompt_of_loop(text, loop), aesthetic_score, motion_score, camera_motion)
-                )
-                for text in prompts
-            ]
             captions = self._encode_captions(texts, negative_prompt, shot.guided)
             noise = self._noise(len(prompts), shot, generator) if loop > 0 or latents is None else latents
-            start, edit_ratio = place_references(noise.to(self._execution_device), encoded, placements, loop)
+            start, edit_ratio = place_references(noise.to(device), encoded, placements, loop)
             on_step = self._on_step(callback_on_step_end, first_step=loop * num_inference_steps)
-            latents = self._denoise(start, edit_ratio, captions, shot, generator, on_step)
-        frames = latents
+            made = self._denoise(start, edit_ratio, captions, shot, generator, on_step)
+        frames: Any = made
         if output_type != "latent":
-            clips.append(self.vae.decode(latents.to(self.vae.dtype), num_frames))
-            clips[1:] = [clip[:, :, self.vae.config.frames_per_chunk :] for clip in clips[1:]]
+            clips.append(self._decode(made, num_frames))
+            clips[1:] = [clip[:, :, CHUNK:] for clip in clips[1:]]
             frames = self.video_processor.postprocess_video(torch.cat(clips, dim=2).float(), output_type)
         self.maybe_free_model_hooks()
         return OpenSoraPipelineOutput(frames) if return_dict else (frames,)
+
+    def _decode(self, latents: Tensor, num_frames: int) -> Tensor:
+        return self.vae.decode(latents.to(self.vae.dtype), num_frames)
 
     def _denoise(
         self,
@@ -239,7 +245,9 @@ class OpenSoraPipeline(DiffusionPipeline):
         )
         return randn_tensor(shape, generator=generator, device=self._execution_device, dtype=torch.float32)
 
-    def _encode_pixels(self, pixels: Tensor, generator: torch.Generator | list[torch.Generator] | None) -> Tensor:
+    def _encode_pixels(
+        self, pixels: Tensor, generator: torch.Generator | list[torch.Generator] | None
+    ) -> Tensor:
         generator = generator[0] if isinstance(generator, list) else generator
         return self.vae.encode(pixels.to(self._execution_device, self.vae.dtype), generator=generator).float()
 
@@ -251,7 +259,7 @@ class OpenSoraPipeline(DiffusionPipeline):
             embeds, mask = embeds.repeat(2, 1, 1), mask.repeat(2, 1)
             dropped = torch.cat([dropped, ~dropped])
         elif guided:
-            other_embeds, other_mask = self._encode_text([clean_prompt(str(negative_prompt))] * len(texts))
+            other_embeds, other_mask = self._encode_text([clean_caption(str(negative_prompt))] * len(texts))
             embeds, mask = torch.cat([embeds, other_embeds]), torch.cat([mask, other_mask])
             dropped = dropped.repeat(2)
         # Without a mask every attention backend will do, and padding costs nothing.
@@ -266,7 +274,9 @@ class OpenSoraPipeline(DiffusionPipeline):
         ).to(self._execution_device)
         for text in texts:
             if (length := len(self.tokenizer(text).input_ids)) > limit:
-                logger.warning("Open-Sora 1.2 reads %d tokens; left out %d of %r", limit, length - limit, text[:80])
+                logger.warning(
+                    "Open-Sora 1.2 reads %d tokens; left out %d of %r", limit, length - limit, text[:80]
+                )
         mask = tokens.attention_mask
         return self.text_encoder(tokens.input_ids, attention_mask=mask).last_hidden_state, mask
 
@@ -276,11 +286,13 @@ def _check(shot: _Shot, num_loops: int) -> None:
         raise UnsupportedTask(f"Open-Sora makes videos from 16x16 pixels, not {shot.width}x{shot.height}")
     if 1 < shot.num_frames < CHUNK:
         raise UnsupportedTask(
-            f"Open-Sora makes 1 frame or at least {CHUNK}, not {shot.num_frames}; nearest: {CHUNK}", param="num_frames"
+            f"Open-Sora makes 1 frame or at least {CHUNK}, not {shot.num_frames}; nearest: {CHUNK}",
+            param="num_frames",
         )
     if num_loops > 1 and (shot.num_frames % CHUNK or shot.num_frames < 2 * CHUNK):
         nearest = max(2, round(shot.num_frames / CHUNK)) * CHUNK
         raise UnsupportedTask(
-            f"looping needs a multiple of {CHUNK} frames from {2 * CHUNK}, not {shot.num_frames}; nearest: {nearest}",
+            f"looping needs {2 * CHUNK} frames or a higher multiple of {CHUNK}, not {shot.num_frames}; "
+            f"nearest: {nearest}",
             param="num_frames",
         )

@@ -1,7 +1,7 @@
 """The sizes and lengths that Open-Sora 1.2 was trained on.
 
-Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/datasets/aspect.py, Apache-2.0. The table is a
-lookup there too: no one formula gives all of it.
+Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/datasets/aspect.py, Apache-2.0.
+It is a lookup there too: no one formula gives all of it.
 """
 
 from __future__ import annotations
@@ -59,15 +59,26 @@ _SIZES = {
 }
 # fmt: on
 
-NUM_FRAMES = {"1x": 51, "2x": 102, "4x": 204, "8x": 408, "16x": 816, "2s": 51, "4s": 102, "8s": 204, "16s": 408, "32s": 816}
+NUM_FRAMES = {
+    "1x": 51,
+    "2x": 102,
+    "4x": 204,
+    "8x": 408,
+    "16x": 816,
+    "2s": 51,
+    "4s": 102,
+    "8s": 204,
+    "16s": 408,
+    "32s": 816,
+}
 """What upstream calls 2s (of about 24 frames a second) or 1x, and so on, in pixel frames."""
 
 
 def preset_size(resolution: str, aspect_ratio: str = "9:16") -> tuple[int, int]:
     """Height and width that upstream uses, such as (240, 426) for "240p" and "9:16".
 
-    The ratio is written height:width, as upstream does. Decoded frames are smaller by up to 7 pixels each way where
-    a size is no multiple of 8.
+    The ratio is written height:width, as upstream does. Where a size is no multiple of 8, decoded frames are
+    smaller by up to 7 pixels.
 
     Raises: UnknownName.
     """

@@ -1,7 +1,7 @@
 """How Open-Sora 1.2 words a prompt before the text encoder reads it.
 
-Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/utils/inference_utils.py, Apache-2.0. Upstream's
-cleaning of captions is that of DeepFloyd IF; it is taken from diffusers here.
+Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/utils/inference_utils.py, Apache-2.0.
+Upstream's cleaning of captions is that of DeepFloyd IF; it is taken from diffusers here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def append_scores(
     motion_score: float | None = None,
     camera_motion: str | None = None,
 ) -> str:
-    """Say behind the prompt how pretty, how lively and how filmed the video shall be, as its training captions did.
+    """Say behind the prompt how pretty, how lively and how filmed the video shall be.
+
+    The captions that the model was trained on ended so.
 
     A score that the prompt states already is left as it is.
     """
@@ -34,10 +36,31 @@ def append_scores(
     return said
 
 
-def clean_prompt(prompt: str) -> str:
-    """Bring a prompt into the form of the training captions: lower case, no links, no odd characters, no Chinese.
+def word_prompt(
+    prompt: str,
+    aesthetic_score: float | None = 6.5,
+    motion_score: float | None = None,
+    camera_motion: str | None = None,
+) -> str:
+    """Bring a prompt into the form of the training captions: scores behind it, then cleaned.
 
-    Raises: RequestError if nothing is left, DependencyMissing without ftfy and beautifulsoup4.
+    Raises: RequestError if nothing is left of it, DependencyMissing without ftfy and beautifulsoup4.
+    """
+    if prompt.strip() and not clean_caption(prompt):
+        raise RequestError(
+            f"nothing is left of the prompt {prompt[:80]!r}, as Open-Sora 1.2 reads English only; "
+            "translate it, or let the step expand-prompt do it",
+            param="prompt",
+        )
+    if re.search(r"[\u3400-\u9fff]", prompt):
+        logger.warning("Open-Sora 1.2 reads English only; left out all Chinese of %r", prompt[:80])
+    return clean_caption(append_scores(prompt, aesthetic_score, motion_score, camera_motion))
+
+
+def clean_caption(caption: str) -> str:
+    """Lower the case and drop links, markup, odd characters and all Chinese.
+
+    Raises: DependencyMissing without ftfy and beautifulsoup4.
     """
     from diffusers.pipelines.pixart_alpha.pipeline_pixart_sigma import PixArtSigmaPipeline
     from diffusers.utils import is_bs4_available, is_ftfy_available
@@ -45,22 +68,13 @@ def clean_prompt(prompt: str) -> str:
     for package, is_here in (("beautifulsoup4", is_bs4_available()), ("ftfy", is_ftfy_available())):
         if not is_here:
             raise DependencyMissing(package, "opensora", "cleaning prompts for Open-Sora 1.2")
-    cleaned = prompt
     for _ in range(2):  # Upstream cleans twice, and the second pass can still change something.
-        cleaned = PixArtSigmaPipeline._clean_caption(PixArtSigmaPipeline, cleaned)
-    if prompt.strip() and not cleaned:
-        raise RequestError(
-            f"nothing is left of the prompt {prompt[:80]!r} for Open-Sora 1.2, which reads English only; "
-            "translate it, or let the step expand-prompt do it",
-            param="prompt",
-        )
-    if re.search(r"[\u3400-\u9fff]", prompt):
-        logger.warning("Open-Sora 1.2 reads English only; left out all Chinese of %r", prompt[:80])
-    return cleaned
+        caption = PixArtSigmaPipeline._clean_caption(PixArtSigmaPipeline, caption)  # type: ignore[arg-type]
+    return caption
 
 
 def prompt_of_loop(prompt: str, loop: int) -> str:
-    """What "|0|a day|2|a night" says for a loop: each text holds until the next number. Plain prompts hold always.
+    """What "|0|a day|2|a night" says for a loop: a text holds until the next number, a plain prompt always.
 
     Raises: RequestError.
     """
@@ -69,7 +83,7 @@ def prompt_of_loop(prompt: str, loop: int) -> str:
     parts = prompt.split("|")[1:]
     numbers, texts = parts[0::2], parts[1::2]
     if len(numbers) != len(texts) or not all(number.strip().isdigit() for number in numbers):
-        raise RequestError(f"prompt {prompt[:80]!r} must alternate numbers and texts: |0|text|1|text", param="prompt")
+        raise RequestError(f"prompt {prompt[:80]!r} is not like |0|text|1|text", param="prompt")
     starts = [int(number) for number in numbers]
     if starts != sorted(set(starts)):
         raise RequestError(f"prompt {prompt[:80]!r}: its numbers must rise", param="prompt")

@@ -26,9 +26,9 @@ def denoise(
 ) -> Tensor:
     """Walk `latents` along the scheduler's timesteps.
 
-    A frame with edit ratio r waits, clean, until the timestep has fallen to r * 1000; then it is given that much
-    noise and denoised with the others. With 1 it is made from noise, with 0 it stays as it is.
-    `on_step(index, timestep, latents)` is called after each step and gives the latents to go on with.
+    A frame with edit ratio r waits, clean, until the timestep has fallen to r * 1000; then it is given that
+    much noise and denoised with the others. With 1 it is made from noise, with 0 it stays as it is.
+    `on_step(index, timestep, latents)` is called after each step and gives what to go on with.
 
     Shape: latents `B c t h w`, edit_ratio `B t`.
     Range: edit_ratio 0..1; None = make every frame.

@@ -1,12 +1,13 @@
-"""The rectified-flow schedule of Open-Sora 1.2: straight paths, with more steps spent near noise for big videos.
+"""The rectified-flow schedule of Open-Sora 1.2: straight paths, more steps near noise for big videos.
 
-Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/schedulers/rf/, Apache-2.0; rectified flow is
-arXiv 2209.03003, the size-dependent timesteps follow arXiv 2403.03206, section 5.3.2.
+Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/schedulers/rf/, Apache-2.0; rectified
+flow is arXiv 2209.03003, the size-dependent timesteps follow arXiv 2403.03206, section 5.3.2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -22,20 +23,21 @@ class RectifiedFlowOutput(BaseOutput):
     prev_sample: Tensor
 
 
-class OpenSoraScheduler(SchedulerMixin, ConfigMixin):
+class OpenSoraScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """Euler steps along the velocity `clean - noise`, from timestep 1000 (noise) to 0 (clean)."""
 
     order = 1
+    config: Any
 
     @register_to_config
     def __init__(
         self,
-        num_train_timesteps: int = 1000,
-        use_timestep_transform: bool = True,
-        use_discrete_timesteps: bool = False,
-        base_resolution: int = 512,
-        frames_per_chunk: int = 17,
-        latent_frames_per_chunk: int = 5,
+        num_train_timesteps: int = 1000,  # noqa: ARG002
+        use_timestep_transform: bool = True,  # noqa: ARG002
+        use_discrete_timesteps: bool = False,  # noqa: ARG002
+        base_resolution: int = 512,  # noqa: ARG002
+        frames_per_chunk: int = 17,  # noqa: ARG002
+        latent_frames_per_chunk: int = 5,  # noqa: ARG002
     ) -> None:
         self.timesteps = torch.empty(0)
         self.num_inference_steps: int | None = None
@@ -55,13 +57,15 @@ class OpenSoraScheduler(SchedulerMixin, ConfigMixin):
         Raises: ValueError where upstream's formula has no answer, for a video shorter than one chunk.
         """
         num_train = self.config.num_train_timesteps
-        timesteps = (1 - torch.arange(num_inference_steps, dtype=torch.float64) / num_inference_steps) * num_train
+        timesteps = (
+            1 - torch.arange(num_inference_steps, dtype=torch.float64) / num_inference_steps
+        ) * num_train
         timesteps = (timesteps.round() if self.config.use_discrete_timesteps else timesteps).float()
         if self.config.use_timestep_transform:
             ratio = self._timestep_ratio(height, width, num_frames)
             share = timesteps / num_train
             timesteps = ratio * share / (1 + (ratio - 1) * share) * num_train
-        # Rounding must not lift the first timestep above the last: frames to be generated would count as kept.
+        # Rounding must not lift the first timestep above num_train: frames to be made would count as kept.
         self.timesteps = timesteps.clamp(max=num_train).to(device)
         self.num_inference_steps = num_inference_steps
 
@@ -79,14 +83,18 @@ class OpenSoraScheduler(SchedulerMixin, ConfigMixin):
         """Walk from `timestep` to the next one along the predicted velocity."""
         index = self.index_for_timestep(timestep)
         later = self.timesteps[index + 1] if index + 1 < len(self.timesteps) else 0.0
-        prev_sample = sample + model_output * ((self.timesteps[index] - later) / self.config.num_train_timesteps)
+        prev_sample = sample + model_output * (
+            (self.timesteps[index] - later) / self.config.num_train_timesteps
+        )
         return RectifiedFlowOutput(prev_sample) if return_dict else (prev_sample,)
 
     def index_for_timestep(self, timestep: Tensor) -> int:
         """The number of the step that starts at `timestep`."""
         found = (self.timesteps == timestep.to(self.timesteps.device)).nonzero()
         if len(found) == 0:
-            raise ValueError(f"timestep {float(timestep)} is not one of this schedule's {len(self.timesteps)}")
+            raise ValueError(
+                f"timestep {float(timestep)} is not one of this schedule's {len(self.timesteps)}"
+            )
         return int(found[0])
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ opensora/models/layers/blocks.py, Apache-2.0; described in docs/report_03.md and
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -31,7 +34,7 @@ SINUSOID_WIDTH = 256
 class STDiT3AttnProcessor:
     """Attention over one axis of the latents, or from the latents to the caption.
 
-    Queries and keys are normalised first and turned by RoPE after. Runs on any attention backend of diffusers.
+    Queries and keys are normalised first, turned by RoPE after. Runs on any attention backend of diffusers.
 
     Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/layers/blocks.py, Attention and
     MultiHeadCrossAttention.
@@ -43,21 +46,22 @@ class STDiT3AttnProcessor:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: Any,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
+        """Shape: hidden_states `B N D`, caption `B L D` or None, attention_mask boolean `B 1 1 L` or None."""
         query, key, value = self._project(attn, hidden_states, encoder_hidden_states)
         query, key, value = (x.unflatten(-1, (attn.heads, -1)) for x in (query, key, value))
         if attn.norm_q is not None:
             query, key = attn.norm_q(query), attn.norm_k(key)
         if image_rotary_emb is not None:
-            query = apply_rotary_emb(query, image_rotary_emb, sequence_dim=1)
-            key = apply_rotary_emb(key, image_rotary_emb, sequence_dim=1)
-        # Ranks share out the spatial sites, so only attention between sites (self-attention without RoPE, which
-        # belongs to the time axis) has to cross ranks.
+            turn = partial(apply_rotary_emb, freqs_cis=image_rotary_emb, sequence_dim=1)  # type: ignore[arg-type]
+            query, key = turn(query), turn(key)  # type: ignore[assignment]
+        # Ranks share out the spatial sites, so only attention between sites (self-attention without RoPE,
+        # which belongs to the time axis) has to cross ranks.
         crosses_ranks = encoder_hidden_states is None and image_rotary_emb is None
         attended = dispatch_attention_fn(
             query,
@@ -80,7 +84,7 @@ class STDiT3AttnProcessor:
 
 
 class STDiT3Block(nn.Module):
-    """Self-attention over space or time, cross-attention to the caption, feed-forward; modulated by the timestep.
+    """Self-attention over space or time, cross-attention to the caption, feed-forward.
 
     Shape: hidden_states `B t N D` (N = sites of one frame), caption `B L D`, modulation `B t|1 6 D`.
     Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/stdit/stdit3.py, STDiT3Block.
@@ -99,7 +103,7 @@ class STDiT3Block(nn.Module):
             bias=True,
             qk_norm="rms_norm" if qk_norm else None,
             eps=1e-6,
-            processor=STDiT3AttnProcessor(),
+            processor=STDiT3AttnProcessor(),  # type: ignore[arg-type]
         )
         self.attn2 = Attention(
             dim,
@@ -107,7 +111,7 @@ class STDiT3Block(nn.Module):
             heads=num_heads,
             dim_head=dim // num_heads,
             bias=True,
-            processor=STDiT3AttnProcessor(),
+            processor=STDiT3AttnProcessor(),  # type: ignore[arg-type]
         )
         self.norm2 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
         self.ff = FeedForward(dim, inner_dim=int(dim * mlp_ratio), activation_fn="gelu-approximate")
@@ -121,6 +125,7 @@ class STDiT3Block(nn.Module):
         encoder_attention_mask: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
+        """Shape: see the class; image_rotary_emb two of `t head_dim`, for a temporal block only."""
         shift_attn, scale_attn, gate_attn, shift_ff, scale_ff, gate_ff = (
             (self.scale_shift_table + modulation).unsqueeze(2).unbind(3)
         )
@@ -146,15 +151,16 @@ class STDiT3Block(nn.Module):
         return self.attn1(x.flatten(0, 1)).unflatten(0, (batch, -1))
 
 
-class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
-    """Predicts the velocity `clean - noise` of Open-Sora 1.2 latents; the defaults are the published 1.1B network.
+class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):  # type: ignore[misc]
+    """Predicts the velocity `clean - noise` of Open-Sora 1.2 latents; by default the published 1.1B network.
 
     Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/stdit/stdit3.py, STDiT3 and STDiT3_XL_2.
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["STDiT3Block"]
-    _repeated_blocks = ["STDiT3Block"]
+    _no_split_modules = ["STDiT3Block"]  # type: ignore[assignment]  # noqa: RUF012
+    _repeated_blocks = ["STDiT3Block"]  # noqa: RUF012
+    config: Any
 
     @register_to_config
     def __init__(
@@ -164,22 +170,25 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         num_layers: int = 28,
         in_channels: int = 4,
         out_channels: int = 8,
-        patch_size: tuple[int, int, int] = (1, 2, 2),
+        patch_size: Sequence[int] = (1, 2, 2),
         mlp_ratio: float = 4.0,
         qk_norm: bool = True,
         caption_channels: int = 4096,
         caption_length: int = 300,
-        base_resolution: int = 512,
+        base_resolution: int = 512,  # noqa: ARG002
     ) -> None:
         super().__init__()
         dim = num_attention_heads * attention_head_dim
-        self.patch_embed = nn.Conv3d(in_channels, dim, kernel_size=tuple(patch_size), stride=tuple(patch_size))
+        patch: Any = tuple(patch_size)
+        self.patch_embed = nn.Conv3d(in_channels, dim, kernel_size=patch, stride=patch)
         self.time_embed = TimestepEmbedding(SINUSOID_WIDTH, dim)
         self.fps_embed = TimestepEmbedding(SINUSOID_WIDTH, dim)
         self.modulation = nn.Linear(dim, 6 * dim)
         self.caption_projection = PixArtAlphaTextProjection(caption_channels, dim)
         # What the model was trained to read where there is no caption: the unconditional half of guidance.
-        self.register_buffer("null_caption", torch.randn(caption_length, caption_channels) / caption_channels**0.5)
+        self.register_buffer(
+            "null_caption", torch.randn(caption_length, caption_channels) / caption_channels**0.5
+        )
         self.rope_frequencies = nn.Parameter(rope_frequencies(attention_head_dim), requires_grad=False)
         spatial, temporal = (
             nn.ModuleList(
@@ -207,12 +216,15 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         drop_caption: Tensor | None = None,
         return_dict: bool = True,
     ) -> Transformer2DModelOutput | tuple[Tensor]:
-        """Predict velocity; of the output channels only the first `in_channels` are it, the others are unused.
+        """Predict the velocity: the first `in_channels` of the output, the others are unused.
 
-        Shape: hidden_states `B c t h w`, timestep and fps `B`, encoder_hidden_states `B L caption_channels`,
-            encoder_attention_mask `B L` (1 = a token to read), frame_mask `B t` (True = a frame being denoised,
-            False = a clean frame given as condition), drop_caption `B` (True = read the learnt "no caption"
-            instead); the result is float32 `B out_channels t h w`.
+        encoder_attention_mask is 1 where a token is to be read; frame_mask is True where a frame is being
+        denoised, False where a clean one is given as condition; drop_caption is True where the learnt "no
+        caption" is to be read instead.
+
+        Shape: hidden_states `B c t h w`, timestep, fps and drop_caption `B`, frame_mask `B t`,
+            encoder_hidden_states `B L caption_channels`, encoder_attention_mask `B L`; the result is float32
+            `B out_channels t h w`.
         Range: timestep 0 (clean) .. 1000 (noise), fps in frames a second (120 stands for a still image).
         Units: height and width in pixels, of the whole batch.
         """
@@ -225,7 +237,9 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
 
         # The timestep is rounded to the model's dtype first, as when the published weights were trained.
         time = self._embed_time(timestep.to(dtype), fps)
-        time_clean = None if frame_mask is None else self._embed_time(torch.zeros_like(timestep).to(dtype), fps)
+        time_clean = (
+            None if frame_mask is None else self._embed_time(torch.zeros_like(timestep).to(dtype), fps)
+        )
         modulation = self._modulate(time, time_clean, frame_mask)
         caption = encoder_hidden_states.to(dtype)
         if drop_caption is not None:
@@ -245,7 +259,9 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
                     x = block(x, caption, modulation, encoder_attention_mask, rotation)
 
         x = self.proj_out(self._modulate_out(x, time, time_clean, frame_mask))
-        sample = self._unpatchify(x, grid_height, grid_width)[:, :, : grid_shape[0], : grid_shape[1], : grid_shape[2]]
+        sample = self._unpatchify(x, grid_height, grid_width)[
+            :, :, : grid_shape[0], : grid_shape[1], : grid_shape[2]
+        ]
         sample = sample.float()
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
@@ -256,11 +272,11 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         return nn.functional.pad(hidden_states, (0, pad_w, 0, pad_h, 0, pad_t))
 
     def _embed_time(self, timestep: Tensor, fps: Tensor) -> Tensor:
-        def embed(values: Tensor, project: TimestepEmbedding) -> Tensor:
-            waves = get_timestep_embedding(values, SINUSOID_WIDTH, flip_sin_to_cos=True, downscale_freq_shift=0)
-            return project(waves.to(self.patch_embed.weight.dtype))
+        return self._embed_scalar(timestep, self.time_embed) + self._embed_scalar(fps, self.fps_embed)
 
-        return embed(timestep, self.time_embed) + embed(fps, self.fps_embed)
+    def _embed_scalar(self, values: Tensor, project: TimestepEmbedding) -> Tensor:
+        waves = get_timestep_embedding(values, SINUSOID_WIDTH, flip_sin_to_cos=True, downscale_freq_shift=0)
+        return project(waves.to(self.patch_embed.weight.dtype))
 
     def _modulate(self, time: Tensor, time_clean: Tensor | None, frame_mask: Tensor | None) -> Tensor:
         """Shifts, scales and gates for every block: one set a sample, or one a frame where some are clean."""
@@ -325,7 +341,7 @@ def rotary_embedding(num_frames: int, frequencies: Tensor) -> tuple[Tensor, Tens
     """Cosines and sines that turn neighbouring channel pairs by the frame's index.
 
     Shape: two of `num_frames head_dim`.
-    Source: rotary_embedding_torch 0.5.3 as called by Open-Sora v1.2.0; angles are taken in the parameter's dtype.
+    Source: rotary_embedding_torch 0.5.3 as called by Open-Sora v1.2.0; angles in the parameter's dtype.
     """
     frames = torch.arange(num_frames, device=frequencies.device).to(frequencies.dtype)
     angles = torch.outer(frames, frequencies).repeat_interleave(2, dim=-1)

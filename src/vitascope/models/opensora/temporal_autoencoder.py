@@ -1,7 +1,7 @@
 """The temporal half of Open-Sora 1.2's VAE: squeezes latents of single frames 4 times along time.
 
-Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/models/vae/vae_temporal.py, Apache-2.0;
-the network follows MAGVIT-v2 (arXiv 2310.05737) without any change of the spatial size.
+Source: github.com/hpcaitech/Open-Sora, tag v1.2.0 (17cce908), opensora/models/vae/vae_temporal.py,
+Apache-2.0; the network follows MAGVIT-v2 (arXiv 2310.05737) without any change of the spatial size.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class CausalConv3d(nn.Conv3d):
         self.frames_before = kernel_size - time_stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve, with empty frames put in front."""
         return super().forward(nn.functional.pad(x, (0, 0, 0, 0, self.frames_before, 0)))
 
 
@@ -53,6 +54,7 @@ class CausalResnetBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Shape: `B c t h w` -> `B c' t h w`."""
         hidden = self.conv1(nn.functional.silu(self.norm1(x)))
         hidden = self.conv2(nn.functional.silu(self.norm2(hidden)))
         return self.shortcut(x) + hidden
@@ -65,6 +67,7 @@ class TimeUpsample(CausalConv3d):
         super().__init__(channels, 2 * channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Shape: `B c t h w` -> `B c 2t h w`."""
         return super().forward(x).unflatten(1, (-1, 2)).transpose(2, 3).flatten(2, 3)
 
 
@@ -100,6 +103,7 @@ class TemporalEncoder(nn.Module):
         self.conv_out = CausalConv3d(widths[-1], 2 * latent_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Shape: `B c T h w`, T a multiple of the compression -> moments `B 2c' t h w`."""
         x = self.levels[0](self.conv_in(x))
         for downsample, level in zip(self.downsamplers, self.levels[1:], strict=True):
             x = level(downsample(x))
@@ -134,6 +138,7 @@ class TemporalDecoder(nn.Module):
         self.conv_out = CausalConv3d(widths[0], channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Shape: `B c' t h w` -> `B c T h w`."""
         x = self.levels[-1](self.mid(self.conv_in(x)))
         for upsample, level in zip(reversed(self.upsamplers), reversed(self.levels[:-1]), strict=True):
             x = level(upsample(x))
