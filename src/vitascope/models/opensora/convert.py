@@ -6,6 +6,7 @@ opensora/models/vae/, Apache-2.0.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -96,9 +97,29 @@ def stdit3_config(published: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def vae_config(published: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate OpenSoraVAE_V1_2's published config.json; it names its two networks without their sizes."""
+    """Translate OpenSoraVAE_V1_2's published config.json, which does not say how big its networks are."""
     return {
         "frames_per_chunk": published.get("micro_frame_size", 17),
         "latents_mean": tuple(published.get("shift", (-0.10, 0.34, 0.27, 0.98))),
         "latents_std": tuple(published.get("scale", (3.85, 2.32, 2.33, 3.06))),
+    }
+
+
+def vae_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """How wide and deep the VAE is whose tensors, under our names, these are."""
+
+    def widths(template: str) -> tuple[int, ...]:
+        names = itertools.takewhile(tensors.__contains__, map(template.format, itertools.count()))
+        return tuple(tensors[name].shape[0] for name in names)
+
+    temporal = widths("temporal_vae.encoder.levels.{}.0.conv1.weight")
+    return {
+        "spatial_block_out_channels": widths("spatial_vae.encoder.down_blocks.{}.resnets.0.conv1.weight"),
+        "spatial_layers_per_block": len(widths("spatial_vae.encoder.down_blocks.0.resnets.{}.conv1.weight")),
+        "temporal_block_out_channels": temporal,
+        "temporal_layers_per_block": len(widths("temporal_vae.encoder.levels.0.{}.conv1.weight")),
+        "temporal_downsample": tuple(
+            f"temporal_vae.encoder.downsamplers.{level}.weight" in tensors
+            for level in range(len(temporal) - 1)
+        ),
     }
