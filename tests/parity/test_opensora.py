@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import torch
-from golden import Case, cases, compare, golden_root, released_shapes, say
+from tests.parity.golden import Case, cases, compare, golden_root, released_shapes, say
 from torch import Tensor
 
 from vitascope.models.opensora.autoencoder import AutoencoderKLOpenSora

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from golden import cases, say, systems
+from tests.parity.golden import cases, say, systems
 
 
 def test_systems_without_a_port_are_named():

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_opensora import tiny_stdit3, tiny_vae
+from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_vae
 
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.opensora.convert import convert_stdit3, convert_vae

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from peft import LoraConfig
-from tiny_opensora import tiny_stdit3, tiny_vae
+from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_vae
 
 
 @pytest.fixture(scope="module")

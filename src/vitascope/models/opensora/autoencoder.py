@@ -16,7 +16,10 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
-from vitascope.models.opensora.temporal_autoencoder import TemporalAutoencoder
+from vitascope.models.opensora.temporal_autoencoder import Layout, TemporalAutoencoder
+
+# Frames that go through the image VAE together: speed and memory, not results.
+FRAME_BATCH_SIZE = 4
 
 
 class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ignore[misc]
@@ -62,17 +65,19 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):  # type:
             up_block_types=("UpDecoderBlock2D",) * levels,
         )
         self.temporal_vae = TemporalAutoencoder(
-            channels=latent_channels,
-            latent_channels=latent_channels,
-            widths=temporal_block_out_channels,
-            time_halvings=temporal_downsample,
-            num_layers=temporal_layers_per_block,
-            num_groups=temporal_norm_num_groups,
+            Layout(
+                channels=latent_channels,
+                latent_channels=latent_channels,
+                widths=temporal_block_out_channels,
+                time_halvings=temporal_downsample,
+                num_layers=temporal_layers_per_block,
+                num_groups=temporal_norm_num_groups,
+            )
         )
         self.register_buffer("shift", torch.tensor(latents_mean).view(1, -1, 1, 1, 1))
         self.register_buffer("scale", torch.tensor(latents_std).view(1, -1, 1, 1, 1))
         self.spatial_compression: int = 2 ** (levels - 1)
-        self.frame_batch_size = 4
+        self.frame_batch_size = FRAME_BATCH_SIZE
         self.use_tiling = False
         self.use_slicing = False
 
@@ -160,6 +165,16 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):  # type:
         """Go back to whole frames."""
         super().disable_tiling()
         self.spatial_vae.disable_tiling()
+
+    def enable_slicing(self) -> None:
+        """Send frames through the image VAE one at a time: less memory, the same pixels."""
+        super().enable_slicing()
+        self.frame_batch_size = 1
+
+    def disable_slicing(self) -> None:
+        """Go back to a few frames at a time."""
+        super().disable_slicing()
+        self.frame_batch_size = FRAME_BATCH_SIZE
 
 
 def _draw(posterior: DiagonalGaussianDistribution, sample: bool, generator: torch.Generator | None) -> Tensor:

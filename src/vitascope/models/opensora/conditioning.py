@@ -77,6 +77,11 @@ def place_references(
             raise RequestError(f"{placement} names a reference that is not there; given: {len(references)}")
         reference = references[placement.reference]
         available = reference.shape[-3]
+        if reference.shape[-2:] != latents.shape[-2:]:
+            raise RequestError(
+                f"a reference is {tuple(reference.shape[-2:])} latents high and wide, not "
+                f"{tuple(latents.shape[-2:])}: give it at the video's size"
+            )
         source = _resolve_start(placement.reference_start, available)
         target = _resolve_start(placement.target_start, num_frames)
         length = min(placement.length, num_frames - target, available - source)

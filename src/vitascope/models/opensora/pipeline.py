@@ -67,7 +67,7 @@ class _Shot:
     height: int
     width: int
     num_frames: int
-    fps: float
+    fps: tuple[float, ...]
     guidance_scale: float
 
     @property
@@ -112,11 +112,11 @@ class OpenSoraPipeline(DiffusionPipeline):
     def __call__(
         self,
         prompt: str | list[str],
-        negative_prompt: str | None = None,
+        negative_prompt: str | list[str] | None = None,
         height: int = 240,
         width: int = 426,
         num_frames: int = 51,
-        fps: float = 24,
+        fps: float | list[float] = 24,
         num_inference_steps: int = 30,
         guidance_scale: float = 7.0,
         aesthetic_score: float | None = 6.5,
@@ -125,6 +125,7 @@ class OpenSoraPipeline(DiffusionPipeline):
         references: Sequence[Tensor] = (),
         mask_strategy: str = "",
         num_loops: int = 1,
+        max_sequence_length: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
         output_type: str = "pil",
@@ -133,21 +134,25 @@ class OpenSoraPipeline(DiffusionPipeline):
     ) -> OpenSoraPipelineOutput | tuple[Any]:
         """Make one video for each prompt.
 
-        Without a negative prompt guidance works against what the model learnt as "no caption"; with one (not
-        upstream's doing) against that text. `references` are pictures and clips; `mask_strategy` places them
-        in the video (see `parse_mask_strategy`; "0" = it starts with the first reference's first frame).
+        Without a negative prompt (None or "") guidance works against what the model learnt as "no caption";
+        with one (not upstream's doing) against that text. `references` are pictures and clips that
+        `mask_strategy` places (see `parse_mask_strategy`; "0" = it starts with the first one's first frame).
         With `num_loops` above 1 each loop goes on from the last 17 frames of the one before; `latents` is the
         noise of the first. `callback_on_step_end(pipeline, step, timestep, {"latents": ...})` may return
         changed latents, or raise to stop.
 
-        Shape: references `C T H W` at this height and width; frames `B T H W C` (np) or `B T C H W` (pt).
+        Shape: references `C T H W`, or `B C T H W` with one a prompt, at this height and width; the frames
+            `B T H W C` (np) or `B T C H W` (pt).
         Range: references -1..1; frames 0..1; num_frames 1 or at least 17.
         Units: height and width in pixels, rounded down to multiples of 8.
         Raises: UnsupportedTask, RequestError, DependencyMissing.
         """
         prompts = [prompt] if isinstance(prompt, str) else prompt
-        shot = _Shot(height, width, num_frames, fps if num_frames > 1 else STILL_IMAGE_FPS, guidance_scale)
+        rates = fps if isinstance(fps, list) else [fps] * len(prompts)
+        rates = rates if num_frames > 1 else [STILL_IMAGE_FPS] * len(prompts)
+        shot = _Shot(height, width, num_frames, tuple(rates), guidance_scale)
         _check(shot, num_loops)
+        max_length = self._max_length(max_sequence_length)
         scores = (aesthetic_score, motion_score, camera_motion)
         worded = [
             [word_prompt(prompt_of_loop(text, loop), *scores) for text in prompts]
@@ -158,14 +163,17 @@ class OpenSoraPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(
             num_inference_steps, device, height=height, width=width, num_frames=num_frames
         )
-        encoded = [self._encode_pixels(reference[None], generator)[0] for reference in references]
+        encoded = [
+            self._encode_pixels(reference if reference.ndim == 5 else reference[None], generator)
+            for reference in references
+        ]
         made, clips = torch.empty(0), []
         for loop, texts in enumerate(worded):
             if loop > 0:
                 clips.append(self._decode(made, num_frames))
                 encoded.append(self._encode_pixels(clips[-1], generator))
                 placements.append(continuation(loop, len(encoded) - 1))
-            captions = self._encode_captions(texts, negative_prompt, shot.guided)
+            captions = self._encode_captions(texts, negative_prompt, max_length, shot.guided)
             noise = self._noise(len(prompts), shot, generator) if loop > 0 or latents is None else latents
             start, edit_ratio = place_references(noise.to(device), encoded, placements, loop)
             on_step = self._on_step(callback_on_step_end, first_step=loop * num_inference_steps)
@@ -191,7 +199,7 @@ class OpenSoraPipeline(DiffusionPipeline):
         on_step: Callable[[int, Tensor, Tensor], Tensor],
     ) -> Tensor:
         copies, channels = 2 if shot.guided else 1, latents.shape[1]
-        fps = torch.full((copies * len(latents),), float(shot.fps), device=latents.device)
+        fps = torch.tensor(shot.fps, dtype=torch.float32, device=latents.device).repeat(copies)
 
         def predict_velocity(latents: Tensor, timestep: Tensor, active: Tensor | None) -> Tensor:
             predicted = self.transformer(
@@ -233,6 +241,16 @@ class OpenSoraPipeline(DiffusionPipeline):
 
         return on_step
 
+    def _max_length(self, asked: int | None) -> int:
+        limit = self.transformer.config.caption_length
+        if asked is not None and not 1 <= asked <= limit:
+            raise UnsupportedTask(
+                f"max_sequence_length={asked}: Open-Sora reads 1 to {limit} tokens; nearest: "
+                f"{min(max(asked, 1), limit)}",
+                param="max_sequence_length",
+            )
+        return asked or limit
+
     def _noise(
         self, batch: int, shot: _Shot, generator: torch.Generator | list[torch.Generator] | None
     ) -> Tensor:
@@ -248,34 +266,44 @@ class OpenSoraPipeline(DiffusionPipeline):
     def _encode_pixels(
         self, pixels: Tensor, generator: torch.Generator | list[torch.Generator] | None
     ) -> Tensor:
-        generator = generator[0] if isinstance(generator, list) else generator
-        return self.vae.encode(pixels.to(self._execution_device, self.vae.dtype), generator=generator).float()
+        generators = generator if isinstance(generator, list) else [generator] * len(pixels)
+        pixels = pixels.to(self._execution_device, self.vae.dtype)
+        # One by one, so that each video's noise comes from its own generator.
+        encoded = [
+            self.vae.encode(one[None], generator=own) for one, own in zip(pixels, generators, strict=False)
+        ]
+        return torch.cat(encoded).float()
 
-    def _encode_captions(self, texts: list[str], negative_prompt: str | None, guided: bool) -> _Captions:
-        embeds, mask = self._encode_text(texts)
+    def _encode_captions(
+        self, texts: list[str], negative_prompt: str | list[str] | None, max_length: int, guided: bool
+    ) -> _Captions:
+        embeds, mask = self._encode_text(texts, max_length)
         dropped = torch.zeros(len(texts), dtype=torch.bool, device=embeds.device)
-        if guided and negative_prompt is None:
+        if guided:
             # Upstream reads as many tokens of "no caption" as the prompt has.
-            embeds, mask = embeds.repeat(2, 1, 1), mask.repeat(2, 1)
-            dropped = torch.cat([dropped, ~dropped])
-        elif guided:
-            other_embeds, other_mask = self._encode_text([clean_caption(str(negative_prompt))] * len(texts))
+            other_embeds, other_mask, other_dropped = embeds.clone(), mask.clone(), ~dropped
+            if isinstance(negative_prompt, str) or negative_prompt is None:
+                negative_prompt = [negative_prompt or ""] * len(texts)
+            named = [row for row, text in enumerate(negative_prompt) if text]
+            if named:
+                against = [clean_caption(negative_prompt[row]) for row in named]
+                other_embeds[named], other_mask[named] = self._encode_text(against, max_length)
+                other_dropped[named] = False
             embeds, mask = torch.cat([embeds, other_embeds]), torch.cat([mask, other_mask])
-            dropped = dropped.repeat(2)
+            dropped = torch.cat([dropped, other_dropped])
         # Without a mask every attention backend will do, and padding costs nothing.
         longest = int(mask.sum(dim=1).max())
         embeds, mask = embeds[:, :longest], mask[:, :longest]
         return _Captions(embeds, None if bool(mask.all()) else mask, dropped)
 
-    def _encode_text(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        limit = self.transformer.config.caption_length
+    def _encode_text(self, texts: list[str], max_length: int) -> tuple[Tensor, Tensor]:
         tokens = self.tokenizer(
-            texts, max_length=limit, padding="max_length", truncation=True, return_tensors="pt"
+            texts, max_length=max_length, padding="max_length", truncation=True, return_tensors="pt"
         ).to(self._execution_device)
         for text in texts:
-            if (length := len(self.tokenizer(text).input_ids)) > limit:
+            if (length := len(self.tokenizer(text, verbose=False).input_ids)) > max_length:
                 logger.warning(
-                    "Open-Sora 1.2 reads %d tokens; left out %d of %r", limit, length - limit, text[:80]
+                    "read %d tokens; left out the last %d of %r", max_length, length - max_length, text
                 )
         mask = tokens.attention_mask
         return self.text_encoder(tokens.input_ids, attention_mask=mask).last_hidden_state, mask

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
@@ -76,31 +77,39 @@ def _resnets(in_channels: int, out_channels: int, num_layers: int, num_groups: i
     return nn.Sequential(*(CausalResnetBlock(*pair, num_groups) for pair in itertools.pairwise(widths)))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How wide and deep the network is; `widths` and `time_halvings` by level, from the finest.
+
+    The defaults are the published weights'. A level whose entry in `time_halvings` is False keeps its frames.
+    """
+
+    channels: int = 4
+    latent_channels: int = 4
+    widths: Sequence[int] = (128, 256, 256, 512)
+    time_halvings: Sequence[bool] = (False, True, True)
+    num_layers: int = 4
+    num_groups: int = 32
+
+
 class TemporalEncoder(nn.Module):
     """From frames' latents to the moments of the video's latents."""
 
-    def __init__(
-        self,
-        channels: int,
-        latent_channels: int,
-        widths: Sequence[int],
-        time_halvings: Sequence[bool],
-        num_layers: int,
-        num_groups: int,
-    ) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.conv_in = CausalConv3d(channels, widths[0], 3, bias=False)
+        widths, num_groups = layout.widths, layout.num_groups
+        self.conv_in = CausalConv3d(layout.channels, widths[0], 3, bias=False)
         entering = [widths[0], *widths[:-1]]
         self.levels = nn.ModuleList(
-            _resnets(a, b, num_layers, num_groups) for a, b in zip(entering, widths, strict=True)
+            _resnets(a, b, layout.num_layers, num_groups) for a, b in zip(entering, widths, strict=True)
         )
         self.downsamplers = nn.ModuleList(
             CausalConv3d(width, width, 3, time_stride=2) if halves else nn.Identity()
-            for width, halves in zip(widths[:-1], time_halvings, strict=True)
+            for width, halves in zip(widths[:-1], layout.time_halvings, strict=True)
         )
-        self.mid = _resnets(widths[-1], widths[-1], num_layers, num_groups)
+        self.mid = _resnets(widths[-1], widths[-1], layout.num_layers, num_groups)
         self.norm_out = nn.GroupNorm(num_groups, widths[-1])
-        self.conv_out = CausalConv3d(widths[-1], 2 * latent_channels, 1)
+        self.conv_out = CausalConv3d(widths[-1], 2 * layout.latent_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape: `B c T h w`, T a multiple of the compression -> moments `B 2c' t h w`."""
@@ -113,29 +122,22 @@ class TemporalEncoder(nn.Module):
 class TemporalDecoder(nn.Module):
     """From the video's latents back to frames' latents."""
 
-    def __init__(
-        self,
-        channels: int,
-        latent_channels: int,
-        widths: Sequence[int],
-        time_halvings: Sequence[bool],
-        num_layers: int,
-        num_groups: int,
-    ) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.conv_in = CausalConv3d(latent_channels, widths[-1], 3)
-        self.mid = _resnets(widths[-1], widths[-1], num_layers, num_groups)
+        widths, num_groups = layout.widths, layout.num_groups
+        self.conv_in = CausalConv3d(layout.latent_channels, widths[-1], 3)
+        self.mid = _resnets(widths[-1], widths[-1], layout.num_layers, num_groups)
         entering = [*widths[1:], widths[-1]]
         # Level i works at the resolution of the encoder's level i, so the last one runs first.
         self.levels = nn.ModuleList(
-            _resnets(a, b, num_layers, num_groups) for a, b in zip(entering, widths, strict=True)
+            _resnets(a, b, layout.num_layers, num_groups) for a, b in zip(entering, widths, strict=True)
         )
         self.upsamplers = nn.ModuleList(
             TimeUpsample(width) if halves else nn.Identity()
-            for width, halves in zip(widths[1:], time_halvings, strict=True)
+            for width, halves in zip(widths[1:], layout.time_halvings, strict=True)
         )
         self.norm_out = nn.GroupNorm(num_groups, widths[0])
-        self.conv_out = CausalConv3d(widths[0], channels, 3)
+        self.conv_out = CausalConv3d(widths[0], layout.channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape: `B c' t h w` -> `B c T h w`."""
@@ -151,22 +153,14 @@ class TemporalAutoencoder(nn.Module):
     Source: github.com/hpcaitech/Open-Sora v1.2.0, opensora/models/vae/vae_temporal.py, VAE_Temporal_SD.
     """
 
-    def __init__(
-        self,
-        channels: int = 4,
-        latent_channels: int = 4,
-        widths: Sequence[int] = (128, 256, 256, 512),
-        time_halvings: Sequence[bool] = (False, True, True),
-        num_layers: int = 4,
-        num_groups: int = 32,
-    ) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.time_compression: int = 2 ** sum(time_halvings)
-        layout = (channels, latent_channels, widths, time_halvings, num_layers, num_groups)
-        self.encoder = TemporalEncoder(*layout)
-        self.quant_conv = CausalConv3d(2 * latent_channels, 2 * latent_channels, 1)
-        self.post_quant_conv = CausalConv3d(latent_channels, latent_channels, 1)
-        self.decoder = TemporalDecoder(*layout)
+        self.time_compression: int = 2 ** sum(layout.time_halvings)
+        moments, latents = 2 * layout.latent_channels, layout.latent_channels
+        self.encoder = TemporalEncoder(layout)
+        self.quant_conv = CausalConv3d(moments, moments, 1)
+        self.post_quant_conv = CausalConv3d(latents, latents, 1)
+        self.decoder = TemporalDecoder(layout)
 
     def encode(self, x: Tensor) -> DiagonalGaussianDistribution:
         """Shape: `B c T h w` -> a distribution over `B c ceil(T / time_compression) h w`."""
