@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.models.opensora.tiny_opensora import tiny_pipeline, tiny_stdit3
+from tests.models.opensora.tiny_opensora import tiny_pipeline
 from vitascope.clip import Clip, Image
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine

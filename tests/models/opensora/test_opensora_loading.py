@@ -6,11 +6,11 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_vae
+from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_text_encoder, tiny_tokenizer, tiny_vae
 
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.opensora.convert import convert_stdit3, convert_vae
-from vitascope.models.opensora.loading import load_stdit3, load_vae
+from vitascope.models.opensora.loading import load_stdit3, load_text_encoder, load_vae
 
 CONFIG = {
     "hidden_size": 32,
@@ -175,6 +175,21 @@ def test_missing_weights_are_named(tmp_path):
         load_stdit3(tmp_path)
     with pytest.raises(WeightsMissing):
         load_stdit3(tmp_path / "nowhere")
+
+
+def test_a_text_encoder_loads_from_a_folder(tmp_path):
+    tiny_tokenizer().save_pretrained(tmp_path)
+    tiny_text_encoder().save_pretrained(tmp_path)
+    tokenizer, encoder = load_text_encoder(tmp_path, torch.float32)
+    assert tokenizer("a red ball").input_ids == tiny_tokenizer()("a red ball").input_ids
+    assert encoder.dtype == torch.float32
+
+
+def test_a_folder_without_text_encoder_is_named(tmp_path):
+    with pytest.raises(WeightsMissing, match="no T5 text encoder"):
+        load_text_encoder(tmp_path)
+    with pytest.raises(NoNetwork, match="t5-v1_1-xxl"):
+        load_text_encoder()
 
 
 def test_a_hub_id_without_network_says_so():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import InvalidMedia
+from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.families import OPENSORA_VAE, STDIT3, family_of
 from vitascope.models.opensora.autoencoder import AutoencoderKLOpenSora
 from vitascope.models.opensora.convert import (
@@ -46,15 +47,27 @@ def load_pipeline(
 
     Raises: WeightsMissing, NoNetwork, InvalidMedia.
     """
+    denoiser, autoencoder = load_stdit3(transformer, dtype), load_vae(vae, dtype)
+    tokenizer, encoder = load_text_encoder(text_encoder, dtype)
+    return OpenSoraPipeline(tokenizer, encoder, autoencoder, denoiser, OpenSoraScheduler())
+
+
+def load_text_encoder(source: Source = TEXT_ENCODER, dtype: torch.dtype = torch.bfloat16) -> tuple[Any, Any]:
+    """Tokenizer and encoder half of T5, as transformers reads them. Raises: WeightsMissing, NoNetwork."""
     from transformers import AutoTokenizer, T5EncoderModel
 
-    return OpenSoraPipeline(
-        tokenizer=AutoTokenizer.from_pretrained(text_encoder),
-        text_encoder=T5EncoderModel.from_pretrained(text_encoder, dtype=dtype).eval(),
-        vae=load_vae(vae, dtype),
-        transformer=load_stdit3(transformer, dtype),
-        scheduler=OpenSoraScheduler(),
-    )
+    try:
+        return AutoTokenizer.from_pretrained(source), T5EncoderModel.from_pretrained(
+            source, dtype=dtype
+        ).eval()
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsMissing(f"{source} holds no T5 text encoder with its tokenizer: {reason}") from error
+        raise NoNetwork(
+            f"the text encoder {source} is not in the hub's cache and could not be fetched; "
+            "go online or give a local folder"
+        ) from error
 
 
 def load_stdit3(source: Source = TRANSFORMER, dtype: torch.dtype = torch.bfloat16) -> STDiT3:
