@@ -28,6 +28,8 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from vitascope.models.opensora.plan import CONTEXT_PARALLEL_PLAN
+
 SINUSOID_WIDTH = 256
 
 
@@ -158,6 +160,7 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
     """
 
     _supports_gradient_checkpointing = True
+    _cp_plan = CONTEXT_PARALLEL_PLAN  # type: ignore[assignment]
     _no_split_modules = ["STDiT3Block"]  # type: ignore[assignment]  # noqa: RUF012
     _repeated_blocks = ["STDiT3Block"]  # noqa: RUF012
     config: Any
