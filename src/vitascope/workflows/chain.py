@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
@@ -45,13 +46,12 @@ class Chain(BaseModel):
         Steps may still change the task when they prepare it; the generator then checks it again.
         Raises: UnsupportedTask, RequestError.
         """
-        if self.generator is None:
-            raise RequestError("this chain starts from a clip: give it one instead of a task")
-        self.generator.check_kind(task)
+        generator = self._generator()
+        generator.check_kind(task)
         for step in (*self._skins, *self.after):
             step.check(task)
         if not self.around:
-            self.generator.complete(task)
+            generator.complete(task)
 
     def run(self, task: Task, engine: Engine, context: Context, store: ClipStore | None = None) -> Clip:
         """Make one clip from a task; with a store, start after the last stage that it still has.
@@ -59,21 +59,22 @@ class Chain(BaseModel):
         Raises: UnsupportedTask, ResourceError, RunError, JobCancelled.
         """
         self.check(task)
-        assert self.generator is not None, "check() refuses a chain without one"
+        generator = self._generator()
         prepared, notes = self._prepare(task, context)
-        completed = self.generator.complete(prepared)
-        key = key_of(self.generator.name, self.generator.model_dump(mode="json"), completed.described())
+        completed = generator.complete(prepared)
+        key = key_of(generator.name, generator.model_dump(mode="json"), completed.described())
 
         def generate() -> Clip:
-            modules = engine.modules(self.generator)
-            return self.generator.generate([completed], modules, context)[0]
+            return generator.generate([completed], engine.modules(generator), context)[0]
 
         return _treated(key, generate, self._work(notes), engine, context, store)
 
     def run_after(self, clip: Clip, engine: Engine, context: Context, store: ClipStore | None = None) -> Clip:
         """Treat a given clip with the steps `after`; with a store, as `run`."""
         key = clip_key(clip) if store else ""
-        return _treated(key, lambda: clip, [(step, {}) for step in self.after], engine, context, store)
+        return _treated(
+            key, partial(_itself, clip), [(step, {}) for step in self.after], engine, context, store
+        )
 
     def run_batch(self, tasks: Sequence[Task], engine: Engine, context: Context) -> list[Clip]:
         """One clip a task, all denoised together, in order.
@@ -82,14 +83,19 @@ class Chain(BaseModel):
         """
         for task in tasks:
             self.check(task)
-        assert self.generator is not None, "check() refuses a chain without one"
+        generator = self._generator()
         prepared = [self._prepare(task, context) for task in tasks]
-        completed = [self.generator.complete(task) for task, _ in prepared]
-        clips = self.generator.generate(completed, engine.modules(self.generator), context)
+        completed = [generator.complete(task) for task, _ in prepared]
+        clips = generator.generate(completed, engine.modules(generator), context)
         return [
-            _treated("", lambda made=clip: made, self._work(notes), engine, context, None)
+            _treated("", partial(_itself, clip), self._work(notes), engine, context, None)
             for clip, (_, notes) in zip(clips, prepared, strict=True)
         ]
+
+    def _generator(self) -> Generator:
+        if self.generator is None:
+            raise RequestError("this chain starts from a clip: give it one instead of a task")
+        return self.generator
 
     @property
     def _skins(self) -> tuple[Step, ...]:
@@ -109,6 +115,10 @@ class Chain(BaseModel):
         """The steps that treat the clip, in order, each with its note."""
         around = zip(reversed(self._skins), reversed(notes), strict=True)
         return [*around, *((step, {}) for step in self.after)]
+
+
+def _itself(clip: Clip) -> Clip:
+    return clip
 
 
 def _treated(
