@@ -1,12 +1,18 @@
 """Denoising that is watched: states saved, resumed to the bit, refused when foreign."""
 
+import inspect
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from tests.generators import tiny_cogvideox as tiny
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine import denoising_state
+from vitascope.engine.denoising import watched
 from vitascope.engine.engine import Engine
+from vitascope.engine.pipelines import import_class
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, JobCancelled
 from vitascope.generators import for_model
@@ -113,6 +119,81 @@ def test_nothing_stays_wrapped(run, engine, folder):
     pipeline = engine.modules(for_model(str(folder))).pipeline
     assert "forward" not in vars(pipeline.transformer)
     assert "step" not in vars(pipeline.scheduler)
+
+
+def test_an_offloading_hook_is_put_back(run, engine, folder):
+    from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
+
+    plain = run(Context())
+    transformer = engine.modules(for_model(str(folder))).pipeline.transformer
+    add_hook_to_module(transformer, ModelHook())
+    hooked = vars(transformer)["forward"]
+    try:
+        assert np.array_equal(run(Context()).array(), plain.array())
+        assert vars(transformer)["forward"] is hooked
+    finally:
+        remove_hook_from_module(transformer)
+        vars(transformer).pop("forward", None)
+
+
+class Loop:
+    """A pipeline's loop in the other style: objects returned, a `unet`, a multistep or stochastic scheduler."""
+
+    def __init__(self, scheduler):
+        torch.manual_seed(0)
+        self.scheduler = scheduler
+        self.unet = Denoiser()
+
+    def __call__(self, generator):
+        latents = torch.randn(1, 4, generator=generator)
+        self.scheduler.set_timesteps(STEPS)
+        latents = latents * getattr(self.scheduler, "init_noise_sigma", 1.0)
+        scaled = getattr(self.scheduler, "scale_model_input", lambda latents, _: latents)
+        known = inspect.signature(self.scheduler.step).parameters  # as diffusers' pipelines look
+        extra = {"generator": generator} if "generator" in known else {}
+        for t in self.scheduler.timesteps:
+            predicted = self.unet(scaled(latents, t)).sample
+            latents = self.scheduler.step(predicted, t, latents, **extra).prev_sample
+        return latents
+
+
+class Denoiser(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4)
+
+    def forward(self, x):
+        return SimpleNamespace(sample=super().forward(x))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "scheduling_euler_ancestral_discrete:EulerAncestralDiscreteScheduler",
+        "scheduling_heun_discrete:HeunDiscreteScheduler",
+        "scheduling_flow_match_euler_discrete:FlowMatchEulerDiscreteScheduler",
+        "scheduling_lcm:LCMScheduler",
+    ],
+)
+def test_loops_of_other_families_resume_too(tmp_path, where):
+    cls = import_class(f"diffusers.schedulers.{where}")
+    store = FolderCheckpoints(tmp_path)
+
+    def clip(context):
+        loop, generator = Loop(cls()), torch.Generator().manual_seed(1)
+        with watched(loop, context, "same", [generator]) as seen, torch.inference_mode():
+            return loop(generator), seen.num_denoiser_calls, seen.resumed_from
+
+    whole, calls, _ = clip(Context())
+    context = Context(
+        checkpoints=store,
+        checkpoint_every=1,
+        on_progress=lambda told: context.cancel.set() if told.step == 4 else None,
+    )
+    with pytest.raises(JobCancelled):
+        clip(context)
+    again, calls_again, resumed_from = clip(Context(checkpoints=store))
+    assert torch.equal(whole, again)
+    assert (calls_again, resumed_from) == (calls, 4)
 
 
 def test_a_scheduler_with_unknown_belongings_runs_on_without_states(run, tmp_path, monkeypatch):

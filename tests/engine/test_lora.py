@@ -124,7 +124,7 @@ def test_a_pickled_file_loads_without_running_its_code(clip, tmp_path):
             return (tmp_path.joinpath("sprung").touch, ())
 
     torch.save({"weights": Trap()}, tmp_path / "trap.pt")
-    with pytest.raises(InvalidMedia, match="never run|cannot be read"):
+    with pytest.raises(InvalidMedia, match=r"never run|cannot be read"):
         clip(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
 

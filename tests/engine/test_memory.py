@@ -45,11 +45,9 @@ def test_torchs_own_complaints_become_one_line():
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
         MemoryError(),
     ):
-        with pytest.raises(
-            OutOfMemory, match=r"ran out of memory while dreaming; try .*fewer frames.*vae_tiling"
-        ):
-            with memory.exhaustion_explained(CPU, "dreaming"):
-                raise complaint
+        said = r"ran out of memory while dreaming; try .*fewer frames.*vae_tiling"
+        with pytest.raises(OutOfMemory, match=said), memory.exhaustion_explained(CPU, "dreaming"):
+            raise complaint
     with pytest.raises(RuntimeError, match="shapes"), memory.exhaustion_explained(CPU, "dreaming"):
         raise RuntimeError("shapes do not fit")
 

@@ -199,6 +199,11 @@ def test_progress_is_told_each_step_and_cancelling_stops_between_steps(make):
     assert denoise == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [(told.stage, told.step) for told in heard][-2:] == [("decode", 0), ("decode", 1)]
 
+    heard.clear()
+    weak = VideoToVideo(prompt="a red ball", video=Clip(NOISE[:9], 8), strength=0.5)
+    make("2b", weak, context=Context(on_progress=heard.append), num_inference_steps=4)
+    assert [(told.step, told.total) for told in heard if told.stage == "denoise"] == [(1, 2), (2, 2)]
+
     stopped = []
 
     def stop_after_two(told):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,14 +138,16 @@ def applied(
 
 
 def _load(pipeline: Any, denoiser: str, model: Any, layers: LoraLayers, name: str) -> None:
-    model.load_lora_adapter(
-        {f"{denoiser}.{key}": tensor for key, tensor in layers.tensors.items()},
-        prefix=denoiser,
-        network_alphas={f"{denoiser}.{module}.alpha": alpha for module, alpha in layers.alphas.items()}
-        or None,
-        adapter_name=name,
-        _pipeline=pipeline,
-    )
+    alphas = {f"{denoiser}.{module}.alpha": alpha for module, alpha in layers.alphas.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant
+        model.load_lora_adapter(
+            {f"{denoiser}.{key}": tensor for key, tensor in layers.tensors.items()},
+            prefix=denoiser,
+            network_alphas=alphas or None,
+            adapter_name=name,
+            _pipeline=pipeline,
+        )
 
 
 def matched_layers(path: Path, model: Any) -> LoraLayers:

@@ -99,7 +99,7 @@ class DiffusersGenerator(Generator):
 
     @classmethod
     def lender_of(cls, file: Path) -> str | None:  # noqa: ARG003
-        """The known model whose text encoder and VAE fit the denoiser in `file`; None if it cannot be told."""
+        """The known model whose other parts fit the denoiser in `file`; None if it cannot be told."""
         return None
 
     @classmethod

@@ -103,15 +103,15 @@ class CogVideoX(DiffusersGenerator):
             tasks=FROM_TEXT,
             note="tiny, of a procedural toy world; comes with vitascope-embedded and runs on a CPU",
         ),
-        _published("cogvideox-2b", "CogVideoX-2b", "Apache-2.0", 12.7, FROM_TEXT, "720x480, 49 frames"),
+        _published("cogvideox-2b", "CogVideoX-2b", "Apache-2.0", 12.4, FROM_TEXT, "720x480, 49 frames"),
         _published(
-            "cogvideox-5b", "CogVideoX-5b", "CogVideoX License", 19.7, FROM_TEXT, "720x480, 49 frames"
+            "cogvideox-5b", "CogVideoX-5b", "CogVideoX License", 19.6, FROM_TEXT, "720x480, 49 frames"
         ),
         _published(
             "cogvideox-5b-i2v",
             "CogVideoX-5b-I2V",
             "CogVideoX License",
-            19.9,
+            19.7,
             FROM_IMAGE,
             "720x480, 49 frames",
         ),
@@ -119,7 +119,7 @@ class CogVideoX(DiffusersGenerator):
             "cogvideox-1.5-5b",
             "CogVideoX1.5-5B",
             "CogVideoX License",
-            19.8,
+            19.6,
             FROM_TEXT,
             "1360x768, 81 to 161 frames",
         ),
@@ -127,7 +127,7 @@ class CogVideoX(DiffusersGenerator):
             "cogvideox-1.5-5b-i2v",
             "CogVideoX1.5-5B-I2V",
             "CogVideoX License",
-            19.8,
+            19.6,
             FROM_IMAGE,
             "up to 1360x1360",
         ),
