@@ -12,14 +12,8 @@ from vitascope.errors import DiskFull, NoNetwork, UnknownName, WeightsMissing
 
 CONFIG_FILES = ["model_index.json", "vitascope.json", "*/config.json", "*/scheduler_config.json"]
 OTHER_FORMATS = ["*.onnx*", "*.msgpack", "*.h5", "*.gguf", "*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*"]
-HTTP_LIBRARIES = {
-    "httpx",
-    "httpx2",
-    "httpcore",
-    "httpcore2",
-    "requests",
-    "urllib3",
-}  # by version of the hub client
+# The hub's client has changed its own client twice.
+HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
@@ -47,8 +41,7 @@ def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
 
 def has_weights(repo: str, revision: str | None = None) -> bool:
     """Whether an earlier download left weights of this model on this machine; asks nobody."""
-    folder = _cached_configs(repo, revision)
-    return folder is not None and any(folder.rglob("*.safetensors"))
+    return _cached_weights(repo, revision) is not None
 
 
 def _cached_configs(repo: str, revision: str | None) -> Path | None:
@@ -62,25 +55,40 @@ def _cached_configs(repo: str, revision: str | None) -> Path | None:
     return folder if any(folder.glob("*/config.json")) else None
 
 
+def _cached_weights(repo: str, revision: str | None) -> Path | None:
+    folder = _cached_configs(repo, revision)
+    has_some = folder is not None and any(any(folder.glob(f"*/*{end}")) for end in (".safetensors", ".bin"))
+    return folder if has_some else None
+
+
 def fetch_weights(repo: str, revision: str | None, *, offline: bool, without: tuple[str, ...] = ()) -> Path:
     """A folder with the whole model, from the cache or downloaded (only what is missing).
 
     Raises: NoNetwork, WeightsMissing, DiskFull, UnknownName.
     """
+    cached = _cached_weights(repo, revision)
+    if offline:
+        if cached is None:
+            raise _not_here(repo)
+        return cached
+    try:
+        return _download(repo, revision, without)
+    except NoNetwork:
+        if cached is None:
+            raise
+        return cached
+
+
+def _download(repo: str, revision: str | None, without: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     ignored = [*OTHER_FORMATS, *(f"{part}/*{end}" for part in without for end in (".safetensors", ".bin"))]
-    with _explained(repo, revision, offline):
-        if not offline:
-            ignored += _pickled_twins(repo, revision, ignored)
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            allow_patterns=[*SMALL_FILES, "*/*"],
-            ignore_patterns=ignored,
-            local_files_only=offline,
+    with _explained(repo, revision, offline=False):
+        ignored += _pickled_twins(repo, revision, ignored)
+        allowed = [*SMALL_FILES, "*/*"]
+        return Path(
+            snapshot_download(repo, revision=revision, allow_patterns=allowed, ignore_patterns=ignored)
         )
-    return Path(folder)
 
 
 def _pickled_twins(repo: str, revision: str | None, ignored: list[str]) -> list[str]:
