@@ -1,5 +1,8 @@
 """CogVideoX through the generator's door, on tiny random models of each published layout."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -260,6 +263,40 @@ def test_the_models_own_file_of_defaults_is_honoured(tmp_path):
     (folder / "vitascope.json").write_text('{"num_inference_stairs": 2}')
     with pytest.raises(RequestError, match=r"vitascope.json.*num_inference_stairs"):
         generator.complete(TextToVideo(prompt="a star"))
+
+
+def test_a_tokenizer_as_published_is_read(folders, tmp_path):
+    """The published models hold a SentencePiece model alone, and no tokenizer.json."""
+    import sentencepiece
+
+    folder = shutil.copytree(folders["2b"], tmp_path / "model")
+    shutil.rmtree(folder / "tokenizer")
+    (folder / "tokenizer").mkdir()
+    (tmp_path / "words.txt").write_text("a red ball moves to the left\na blue fish swims in the sea\n" * 50)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "words.txt"),
+        model_prefix=str(folder / "tokenizer" / "spiece"),
+        vocab_size=24,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    config = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "model_max_length": 226, "pad_token": "<pad>"}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(config))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "T5Tokenizer"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    tokenizer = for_model(str(folder)).load(Placement(device="cpu").resolve()).pipeline.tokenizer
+    assert tokenizer("a red ball").input_ids != tokenizer("a blue fish").input_ids
+
+
+def test_guidance_that_reads_no_negative_prompt_says_so(make):
+    context = Context()
+    make("2b", asked("2b", negative_prompt="a blue fish"), context=context, guidance_scale=1.0)
+    assert any("negative prompt" in line for line in context.warnings)
 
 
 def test_tiling_and_slicing_run(folders):

@@ -222,6 +222,8 @@ class DiffusersGenerator(Generator):
         """What the pipeline is called with; all knobs are filled in. A family adds its own, or leaves out."""
         first = tasks[0]
         self.warn_of_cut_prompts(tasks, pipeline, context)
+        if (self.guidance_scale or 0) <= 1 and any(task.negative_prompt for task in tasks):
+            context.warn(f"at guidance_scale={self.guidance_scale} the negative prompt is not read")
         arguments: dict[str, Any] = {
             "prompt": [task.prompt for task in tasks],
             "negative_prompt": [task.negative_prompt for task in tasks],

@@ -36,6 +36,8 @@ _FIRST = Profile(
     fps=Fraction(8),
     num_inference_steps=50,
     guidance_scale=6.0,
+    max_width=4 * 720,
+    max_height=4 * 480,
     max_frames=49,
     max_sequence_length=226,
     kinds=FROM_TEXT,
@@ -179,7 +181,8 @@ class CogVideoX(DiffusersGenerator):
         base = _LATER if later else _FIRST
         width, height = net.get("sample_width", 90) * pixels, net.get("sample_height", 60) * pixels
         frames = net.get("sample_frames", 49)
-        limits: dict[str, Any] = {"max_width": 4 * width, "max_height": 4 * height, "max_frames": None}
+        # Beyond some times the trained size positions mean nothing, and memory runs out without a word.
+        limits: dict[str, Any] = {"max_width": 4 * width, "max_height": 4 * height, "max_frames": 4 * frames}
         if later:  # its rotary positions are cut out of a table of this size
             limits = {"max_width": width, "max_height": height, "max_frames": 2 * frames - 1}
         learned = bool(net.get("use_learned_positional_embeddings"))
