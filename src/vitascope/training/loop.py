@@ -86,7 +86,7 @@ class Budget:
 
     seconds: float = float("inf")
     steps: int = 2**31
-    save_every: float = 60.0
+    save_every: float = 120.0
     log_every: float = 5.0
 
 

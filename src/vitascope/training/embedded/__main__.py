@@ -13,12 +13,49 @@ from pathlib import Path
 
 import torch
 
+from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline
+from safetensors.torch import load_file, save_file
+
+from vitascope.toyworld.scenes import Mixture
+from vitascope.training.embedded.architecture import new_text_encoder, new_transformer
 from vitascope.training.embedded.autoencoder import AutoencoderRecipe, measure_psnr, train_autoencoder
 from vitascope.training.embedded.data import Source, as_input, clips_of, new_workers
+from vitascope.training.embedded.denoiser import DenoiserRecipe, averaged, train_denoiser
+from vitascope.training.embedded.export import assemble, export, generate
 from vitascope.training.embedded.sheets import contact_sheet
+from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks
 
 _SMOKE_VAE = AutoencoderRecipe(size=32, crop=16, crop_batch=4, whole_batch=2, pool=8)
+_SMOKE_DENOISER = {"size": 32, "num_layers": 2, "num_heads": 2, "batch": 8, "pool_chunks": 2, "chunk": 8, "hint_after": 1, "refresh_every": 4}
+
+SHOWN = (
+    "a red ball bounces over green grass",
+    "一只蓝色的小鱼向左游",
+    "a fat man in a red shirt waving in a room",
+    "a yellow star spins in the night sky",
+    "a green car drives to the right in the city",
+    "a pink heart growing in the snow",
+    "一个紫色的菱形在房间里绕圈",
+    "an orange fish swims to the right underwater",
+    "a white house on the grass, the camera zooms in",
+    "一棵绿色的树在沙漠里摇摆",
+    "a thin woman in yellow walking to the left in the city",
+    "a boy in green jumping in the snow",
+    "一个穿白色衣服的瘦男人在太空中跳舞",
+    "a woman in blue doing jumping jacks on the beach",
+    "a white rocket flies up in space",
+    "a black cat runs to the left on a pink background",
+    "一艘红色的帆船在海上向右航行",
+    "a purple flower sways in the mountains",
+    "a big blue ring falls down at sunset",
+    "a red square on the left and a blue triangle spinning on the right on a white background",
+    "一轮黄色的月亮在星空下上升",
+    "a tiny orange square moves up and to the right on a grey background",
+    "a girl in pink running to the right on the meadow",
+    "一个胖女人穿着橙色上衣举起双手,在草地上",
+)
+"""What the picture after a run shows: prompts as people type them."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -26,6 +63,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=("autoencoder", "denoiser", "export"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the weights")
     parser.add_argument("--minutes", type=float, default=9.0, help="training time of this run")
+    parser.add_argument("--seed", type=int, default=1, help="other clips for every run of the denoiser")
+    parser.add_argument("--pairs", type=float, default=0.08, help="share of clips with two objects")
+    parser.add_argument("--moving-camera", type=float, default=0.08, help="share of clips with a moving camera")
+    parser.add_argument("--steps", type=int, default=20, help="denoising steps of the pictures")
+    parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument("--final", action="store_true", help="let the learning rate fall to zero in this run")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to try the whole thing out")
     return parser.parse_args()
@@ -36,8 +78,7 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     workers = None if arguments.smoke else new_workers()
     ranks = Ranks.join()
     recipe = _SMOKE_VAE if arguments.smoke else AutoencoderRecipe()
-    budget = Budget(seconds=60 * arguments.minutes, steps=12 if arguments.smoke else 2**31, log_every=0 if arguments.smoke else 5)
-    vae = train_autoencoder(recipe, budget, ranks, workers, arguments.out / "autoencoder.pt")
+    vae = train_autoencoder(recipe, _budget(arguments), ranks, workers, arguments.out / "autoencoder.pt")
     if ranks.rank == 0:
         batch = next(Source(991, 8 if arguments.smoke else 96, "held_out").batches(1))
         clips, _ = clips_of(batch, ranks.device, recipe.size, slice(None))
@@ -49,6 +90,40 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
         vae.to(torch.float16).save_pretrained(arguments.out / "vae")
 
 
+def _budget(arguments: argparse.Namespace) -> Budget:
+    if arguments.smoke:
+        return Budget(seconds=60 * arguments.minutes, steps=6, log_every=0)
+    return Budget(seconds=60 * arguments.minutes)
+
+
+def _denoiser(arguments: argparse.Namespace) -> None:
+    workers = None if arguments.smoke else new_workers()
+    ranks = Ranks.join()
+    recipe = DenoiserRecipe(
+        mixture=Mixture(0.25, arguments.pairs, arguments.moving_camera),
+        seed=arguments.seed,
+        final=arguments.final,
+        **(_SMOKE_DENOISER if arguments.smoke else {}),
+    )
+    work = train_denoiser(recipe, _budget(arguments), ranks, workers, arguments.out)
+    if ranks.rank == 0:
+        save_file(averaged(work), arguments.out / "denoiser.safetensors")
+        pipe = _pipeline(arguments.out, recipe).to(ranks.device)
+        clips = generate(pipe, SHOWN[:4] if arguments.smoke else SHOWN, arguments.steps, arguments.guidance_scale)
+        contact_sheet(list(clips), arguments.out / "denoiser.png", columns=3)
+
+
+def _pipeline(out: Path, recipe: DenoiserRecipe) -> CogVideoXPipeline:
+    transformer = new_transformer(recipe.num_layers, recipe.num_heads, recipe.size)
+    text_encoder = new_text_encoder(new_tokenizer())
+    kept = load_file(out / "denoiser.safetensors")
+    for name, module in (("transformer", transformer), ("text_encoder", text_encoder)):
+        for n, p in module.named_parameters():
+            p.data.copy_(kept[f"{name}.{n}"])
+    vae = AutoencoderKLCogVideoX.from_pretrained(out / "vae", torch_dtype=torch.float32)
+    return assemble(vae, transformer.eval(), text_encoder.eval())
+
+
 def main() -> None:
     """Run one stage."""
     arguments = _arguments()
@@ -57,6 +132,12 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     if arguments.stage == "autoencoder":
         _autoencoder(arguments)
+    elif arguments.stage == "denoiser":
+        _denoiser(arguments)
+    else:
+        export(_pipeline(arguments.out, DenoiserRecipe()), arguments.out / "sprout")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ class Source:
     split: Split = "train"
     mixture: Mixture = Mixture()
 
-    def batches(self, count: int, workers: ProcessPoolExecutor | None = None) -> Iterator[Batch]:
-        """The first `count` batches, worked out ahead by the workers."""
-        jobs = [(self.seed * 1_000_003 + i, self.size, self.split, self.mixture) for i in range(count)]
+    def batches(self, count: int, workers: ProcessPoolExecutor | None = None, first: int = 0) -> Iterator[Batch]:
+        """`count` batches of the stream, worked out ahead by the workers."""
+        numbers = range(first, first + count)
+        jobs = [(self.seed * 1_000_003 + i, self.size, self.split, self.mixture) for i in numbers]
         if workers is None:
             yield from (make_batch(*job) for job in jobs)
         else:

@@ -58,8 +58,8 @@ def _spatial_norm(
     scale = scale * self.norm_layer.weight.view(1, -1, 1, 1, 1)
     offset = self.norm_layer.bias.view(1, -1, 1, 1, 1) - mean * scale
     frames = _frames_of(zq.shape[2], f.shape[2], f.device)
-    factor = (gain * scale).to(f.dtype)[:, :, frames]
-    shift = (gain * offset + bias).to(f.dtype)[:, :, frames]
+    factor = (gain * scale).to(f.dtype).index_select(2, frames)
+    shift = (gain * offset + bias).to(f.dtype).index_select(2, frames)
     batch, channels, time, height, width = f.shape
     rows, columns = factor.shape[-2:]
     blocks = f.view(batch, channels, time, rows, height // rows, columns, width // columns)
@@ -86,7 +86,7 @@ def _upsample(self: CogVideoXUpsample3D, x: Tensor) -> Tensor:
     x = x.permute(0, 2, 3, 4, 1)
     if self.compress_time and x.shape[1] > 1:
         frames = torch.arange(2 * x.shape[1] - x.shape[1] % 2, device=x.device)
-        x = x[:, (frames + x.shape[1] % 2) // 2]
+        x = x.index_select(1, (frames + x.shape[1] % 2) // 2)
     batch, time, height, width, channels = x.shape
     x = x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2, -1)
     x = x.reshape(batch, time, 2 * height, 2 * width, channels).permute(0, 4, 1, 2, 3)

@@ -1,0 +1,51 @@
+"""Write trained parts as a folder that `CogVideoXPipeline.from_pretrained` loads, and try it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransformer3DModel
+from torch import Tensor
+from transformers import T5EncoderModel
+
+from vitascope.training.embedded.architecture import MAX_TEXT, new_scheduler
+from vitascope.training.embedded.tokenizer import new_tokenizer
+
+
+def assemble(
+    vae: AutoencoderKLCogVideoX, transformer: CogVideoXTransformer3DModel, text_encoder: T5EncoderModel
+) -> CogVideoXPipeline:
+    """A pipeline from its trained parts."""
+    pipe = CogVideoXPipeline(new_tokenizer(), text_encoder, vae, transformer, new_scheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@torch.no_grad()
+def generate(
+    pipe: CogVideoXPipeline, prompts: Sequence[str], steps: int = 20, guidance_scale: float = 4.0, seed: int = 0, batch: int = 32
+) -> Tensor:
+    """Clips for prompts, the n-th always from the same noise. Shape: bytes (B, T, H, W, 3)."""
+    clips = []
+    for start in range(0, len(prompts), batch):
+        part = list(prompts[start : start + batch])
+        generators = [torch.Generator("cpu").manual_seed(seed + start + i) for i in range(len(part))]
+        video = pipe(
+            part,
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            generator=generators,
+            output_type="pt",
+            max_sequence_length=MAX_TEXT,
+        ).frames
+        clips.append((video.permute(0, 1, 3, 4, 2).float() * 255).round().clamp(0, 255).byte().cpu())
+    return torch.cat(clips)
+
+
+def export(pipe: CogVideoXPipeline, folder: Path) -> None:
+    """Save in half precision, in diffusers' layout."""
+    for part in (pipe.vae, pipe.transformer, pipe.text_encoder):
+        part.to(torch.float16)
+    pipe.save_pretrained(folder)
