@@ -14,7 +14,7 @@ from vitascope.clip import Clip, Image
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia, JobCancelled, NoNetwork, UnsupportedTask
+from vitascope.errors import InvalidMedia, JobCancelled, NoNetwork, RequestError, UnsupportedTask
 from vitascope.generators import GENERATORS, for_model
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
@@ -200,3 +200,8 @@ def test_weights_of_another_family_are_refused(tmp_path):
 def test_without_network_the_published_model_says_so():
     with pytest.raises(NoNetwork):
         ENGINE.modules(for_model("open-sora-1.2"))
+
+
+def test_a_revision_of_the_published_model_is_refused():
+    with pytest.raises(RequestError, match="several repositories"):
+        for_model("open-sora-1.2", revision="main").complete(text())

@@ -15,7 +15,7 @@ from vitascope.engine import memory, pipelines, weights
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.tensor_files import safetensors_header
-from vitascope.errors import InvalidMedia
+from vitascope.errors import InvalidMedia, RequestError
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel
@@ -95,7 +95,16 @@ class OpenSora(DiffusersGenerator):
         )
 
     def profile(self) -> Profile:
-        """The published model's defaults and limits, or those of a folder in diffusers layout."""
+        """The published model's defaults and limits, or those of a folder in diffusers layout.
+
+        Raises: RequestError for a revision of the published model, whose parts come from three repositories.
+        """
+        if self._published_form and self.revision is not None:
+            raise RequestError(
+                f"revision={self.revision!r}: {self.model} comes from several repositories; download the one that "
+                "you mean and give its folder",
+                param="revision",
+            )
         return _PUBLISHED if self._published_form else super().profile()
 
     @classmethod

@@ -108,8 +108,10 @@ def test_any_number_of_frames_comes_back(num_frames):
     pixels = torch.rand(1, 3, num_frames, 16, 24) * 2 - 1
     latents = vae.encode(pixels, sample_posterior=False)
     assert latents.shape == (1, 4, vae.num_latent_frames(num_frames), 2, 3)
-    assert vae.decode(latents, num_frames).shape == pixels.shape
+    decoded = vae.decode(latents, num_frames)
+    assert decoded.shape == pixels.shape
     parts = list(vae.decode_chunks(latents, num_frames))
+    assert torch.allclose(torch.cat(parts, dim=2), decoded, atol=1e-5)
     assert [part.shape[2] for part in parts][:-1] == [17] * ((num_frames - 1) // 17)
 
 
@@ -129,6 +131,27 @@ def test_a_posterior_is_drawn_by_its_generator():
     )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+@torch.no_grad()
+def test_bfloat16_stays_near_float32(model):
+    expected = model(**inputs())[0]
+    half = tiny_stdit3()
+    half.load_state_dict(model.state_dict())
+    made = half.bfloat16()(**inputs(frame_mask=torch.ones(2, 5, dtype=torch.bool)))[0]
+    assert made.dtype == torch.float32
+    assert (made - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@torch.no_grad()
+def test_slicing_changes_nothing_but_memory():
+    vae, latents = tiny_vae(), torch.randn(1, 4, 5, 2, 2)
+    together = vae.decode(latents, 17)
+    vae.enable_slicing()
+    assert vae.frame_batch_size == 1
+    assert torch.allclose(vae.decode(latents, 17), together, atol=1e-5)
+    vae.disable_slicing()
+    assert torch.equal(vae.decode(latents, 17), together)
 
 
 def test_a_wrong_number_of_latent_frames_is_refused():

@@ -126,22 +126,25 @@ class AutoencoderKLOpenSora(ModelMixin, AutoencoderMixin, ConfigMixin):  # type:
         Shape: `B c num_latent_frames(num_frames) h w` -> `B C num_frames 8h 8w`.
         Range: about -1..1; not clipped.
         """
-        return torch.cat(list(self.decode_chunks(latents, num_frames)), dim=2)
+        return self._decode_frames(torch.cat(list(self._decode_time(latents, num_frames)), dim=2))
 
     @apply_forward_hook
     def decode_chunks(self, latents: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Decode one chunk of frames after the other, so that a long video never stands in memory whole.
 
-        Chunks share no frame, so joining them gives exactly what `decode` gives.
+        Chunks share no frame: joined, they are what `decode` gives, to rounding.
         """
+        for frames in self._decode_time(latents, num_frames):
+            yield self._decode_frames(frames)
+
+    def _decode_time(self, latents: Tensor, num_frames: int) -> Iterator[Tensor]:
         chunk, expected = self.config.frames_per_chunk or num_frames, self.num_latent_frames(num_frames)
         if latents.shape[2] != expected:
             raise ValueError(f"{num_frames} frames need {expected} latent frames, not {latents.shape[2]}")
         latents = latents * self.scale + self.shift
-        for start, part in zip(
-            range(0, num_frames, chunk), latents.split(self.num_latent_frames(chunk), dim=2), strict=True
-        ):
-            yield self._decode_frames(self.temporal_vae.decode(part, min(chunk, num_frames - start)))
+        parts = latents.split(self.num_latent_frames(chunk), dim=2)
+        for start, part in zip(range(0, num_frames, chunk), parts, strict=True):
+            yield self.temporal_vae.decode(part, min(chunk, num_frames - start))
 
     def _decode_frames(self, spatial: Tensor) -> Tensor:
         frames = spatial.transpose(1, 2).flatten(0, 1) / self.config.spatial_scaling_factor

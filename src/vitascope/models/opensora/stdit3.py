@@ -181,7 +181,7 @@ class STDiT3(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMix
         base_resolution: int = 512,  # noqa: ARG002
     ) -> None:
         super().__init__()
-        dim = num_attention_heads * attention_head_dim
+        dim = self.inner_dim = num_attention_heads * attention_head_dim
         patch: Any = tuple(patch_size)
         self.patch_embed = nn.Conv3d(in_channels, dim, kernel_size=patch, stride=patch)
         self.time_embed = TimestepEmbedding(SINUSOID_WIDTH, dim)
