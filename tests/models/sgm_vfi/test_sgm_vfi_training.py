@@ -1,7 +1,6 @@
 import json
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,11 +14,12 @@ from vitascope.models.sgm_vfi.convert import network_from
 from vitascope.models.sgm_vfi.losses import laplacian_loss
 from vitascope.models.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
 from vitascope.models.sgm_vfi.train import main
-from vitascope.models.sgm_vfi.training import Recipe, learning_rate, train
+from vitascope.models.sgm_vfi.training import Recipe, learning_rate, start, train, training_step
 
 CPU = torch.device("cpu")
+TINIEST = SGMVFIConfig(**(TINY.model_dump() | {"depths": (1, 1, 1, 1), "matching_layers": 1}))
 QUICK = Recipe(
-    network=TINY,
+    network=TINIEST,
     batch_size=2,
     size=32,
     largest_motion=8,
@@ -46,14 +46,17 @@ def data(textures):
 
 def test_the_stated_motion_explains_the_frames(data):
     triplets = data.batch(7)
-    middle, inside = triplets.middle, (..., slice(16, -16), slice(16, -16))
-    for frame, flow in ((triplets.first, triplets.flow[:, :2]), (triplets.second, triplets.flow[:, 2:])):
-        explained = (backward_warp(frame, flow) - middle).abs()[inside].median()
-        assert explained < 0.01
+    first, middle, second = triplets.first, triplets.middle, triplets.second
     there, back = triplets.displacement.chunk(2)
-    assert (backward_warp(triplets.second, there) - triplets.first).abs()[inside].median() < 0.01
-    assert (backward_warp(triplets.first, back) - triplets.second).abs()[inside].median() < 0.01
-    assert (triplets.first - middle).abs().mean() > 0.02, "and without it they differ"
+    pairs = [
+        (first, triplets.flow[:, :2], middle),
+        (second, triplets.flow[:, 2:], middle),
+        (second, there, first),
+        (first, back, second),
+    ]
+    for source, flow, target in pairs:
+        explained = (backward_warp(source, flow) - target).abs()[..., 16:-16, 16:-16].median()
+        assert explained < 0.25 * (source - target).abs().median()
 
 
 def test_a_seed_gives_its_batch_again_and_another_seed_another(data):
@@ -89,31 +92,43 @@ def test_the_learning_rate_warms_up_stays_and_falls_only_to_finish():
     assert learning_rate(recipe.model_copy(update={"finish": True}), 50, 0.9) == pytest.approx(0.2)
 
 
-def losses(out):
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if "loss" in line], lines[-1]["held_out_psnr"]
+def test_the_loss_falls(tmp_path, textures):
+    class OneBatch(SyntheticMotion):
+        """Always the same triplets, so that a few steps are enough to see learning."""
+
+        def batch(self, seed):
+            return super().batch(0)
+
+    trained = start(QUICK, tmp_path, CPU)
+    data = OneBatch(textures, size=32, batch_size=2, largest_motion=8)
+    told = [training_step(trained, data, 2e-3, 0.9) for _ in range(15)]
+    assert told[-1]["loss"] < 0.8 * told[0]["loss"]
+    assert told[-1]["matching"] < 0.7 * told[0]["matching"]
 
 
-def test_the_loss_falls_and_the_weights_are_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("vitascope.models.sgm_vfi.training.LOG_EVERY", 1)
-    train(quick(max_steps=60), [], tmp_path, CPU, lambda _: None)
-    loss, psnr = losses(tmp_path)
-    assert len(loss) == 60
-    assert np.mean(loss[-15:]) < 0.8 * np.mean(loss[:15])
-    assert psnr > 10
+def test_the_weights_are_written(tmp_path):
+    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
     network = network_from(load_file(tmp_path / "model.safetensors"), "model.safetensors")
-    assert network.config == TINY
+    assert network.config == TINIEST
     assert next(network.parameters()).dtype == torch.float32
 
 
+def test_the_log_tells_how_it_went(tmp_path):
+    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    first, last = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert first["step"] == last["step"] == 1
+    assert first["loss"] > 0
+    assert last["held_out_psnr"] > 10
+
+
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path):
-    train(quick(max_steps=4), [], tmp_path / "whole", CPU, lambda _: None)
+    train(quick(max_steps=2), [], tmp_path / "whole", CPU, lambda _: None)
     for _ in range(2):
-        train(quick(max_steps=2), [], tmp_path / "halves", CPU, lambda _: None)
+        train(quick(max_steps=1), [], tmp_path / "halves", CPU, lambda _: None)
     whole, halves = (
         torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "halves")
     )
-    assert whole["step"] == halves["step"] == 4
+    assert whole["step"] == halves["step"] == 2
     for part in ("network", "average"):
         for key, tensor in whole[part].items():
             assert torch.equal(tensor, halves[part][key]), key

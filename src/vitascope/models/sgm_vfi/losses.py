@@ -13,7 +13,7 @@ from vitascope.models.sgm_vfi.synthetic_motion import Triplets
 
 PYRAMID_LEVELS = 5
 STEP_WEIGHT = 0.5
-FLOW_WEIGHT = 0.004
+FLOW_WEIGHT = 0.01
 MATCHING_WEIGHT = 0.02
 
 

@@ -159,7 +159,7 @@ def train(
             share_done = max(share_done, (trained.step - first_step) / recipe.max_steps)
         if share_done >= 1:
             break
-        told = _step(trained, data, learning_rate(recipe, trained.step, share_done), recipe.ema_decay)
+        told = training_step(trained, data, learning_rate(recipe, trained.step, share_done), recipe.ema_decay)
         trained.seconds = seconds_before + time.monotonic() - began
         if trained.step % LOG_EVERY == 0 or trained.step == first_step + 1:
             _log(out, trained, told, tell)
@@ -171,7 +171,8 @@ def train(
     return trained
 
 
-def _step(trained: Trained, data: SyntheticMotion, rate: float, ema_decay: float) -> dict[str, float]:
+def training_step(trained: Trained, data: SyntheticMotion, rate: float, ema_decay: float) -> dict[str, float]:
+    """Learn from the next batch; gives what to write in the log."""
     for group in trained.optimizer.param_groups:
         group["lr"] = rate
     trained.network.train()
