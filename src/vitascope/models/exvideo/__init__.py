@@ -1,0 +1,28 @@
+"""ExVideo: Stable Video Diffusion stretched from 25 frames to as many as 128.
+
+`ExVideoUNet` is diffusers' `UNetSpatioTemporalConditionModel` with a trainable table of frame positions and a
+3D convolution at the door of each temporal block; it takes SVD's place in `StableVideoDiffusionPipeline`.
+
+Source: Duan et al., "ExVideo: Extending Video Diffusion Models via Parameter-Efficient Post-Tuning",
+arXiv 2406.14130; modelscope/DiffSynth-Studio at afd101f, `diffsynth/models/svd_unet.py`,
+`diffsynth/pipelines/svd_video.py`, Apache-2.0.
+"""
+
+from vitascope.models.exvideo.sampling import (
+    steady_frames,
+    noise_latents,
+    video_to_video_sigmas,
+)
+from vitascope.models.exvideo.unet import ExVideoUNet
+from vitascope.models.exvideo.weights import load_exvideo, load_extension, read_extension, save_extension
+
+__all__ = [
+    "ExVideoUNet",
+    "steady_frames",
+    "load_extension",
+    "load_exvideo",
+    "noise_latents",
+    "read_extension",
+    "save_extension",
+    "video_to_video_sigmas",
+]

@@ -1,0 +1,96 @@
+"""Published ExVideo files: an extension holds the temporal blocks alone, to be laid over SVD's own weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vitascope.errors import WeightsMissing
+from vitascope.models.exvideo.convert import from_upstream, upstream_names
+from vitascope.models.exvideo.unet import ExVideoUNet
+
+SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
+EXTENSION = "ECNU-CILab/ExVideo-SVD-128f-v1"
+EXTENSION_FILE = "model.fp16.safetensors"
+
+
+def load_exvideo(
+    svd: str = SVD,
+    extension: str = EXTENSION,
+    dtype: torch.dtype = torch.float16,
+    variant: str | None = "fp16",
+) -> ExVideoUNet:
+    """Load SVD's UNet and lay an ExVideo extension over it.
+
+    `svd` is a hub id or a local folder in diffusers layout; `extension` a hub id, a folder or a file. The
+    published extension was trained on SVD-XT 1.0, not on 1.1.
+    """
+    base = UNetSpatioTemporalConditionModel.from_pretrained(svd, subfolder="unet", dtype=dtype, variant=variant)
+    tensors = read_extension(extension)
+    unet = ExVideoUNet.from_svd(base, num_frames=_num_positions(tensors, extension))
+    load_extension(unet, tensors)
+    return unet
+
+
+def read_extension(extension: str | os.PathLike[str] = EXTENSION) -> dict[str, Tensor]:
+    """Read an extension by hub id, folder or file, with upstream's names.
+
+    Raises: WeightsMissing when a local path holds no such file.
+    """
+    path = Path(extension)
+    if path.is_file():
+        return load_file(path)
+    if path.is_dir():
+        if not (path / EXTENSION_FILE).is_file():
+            raise WeightsMissing(f"no {EXTENSION_FILE} in {path}: give the folder or file of an ExVideo extension")
+        return load_file(path / EXTENSION_FILE)
+    from huggingface_hub import hf_hub_download
+
+    return load_file(hf_hub_download(str(extension), EXTENSION_FILE))
+
+
+def load_extension(unet: ExVideoUNet, tensors: dict[str, Tensor]) -> None:
+    """Lay an extension, named as upstream names it, over a UNet; all of it must fit.
+
+    Raises: WeightsMissing when the tensors are not exactly this UNet's extension.
+    """
+    names = upstream_names(unet)
+    wanted = {names[name]: parameter.shape for name, parameter in unet.extension_parameters().items()}
+    lacking = sorted(wanted.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - wanted.keys())
+    if lacking or foreign:
+        raise WeightsMissing(
+            f"not an ExVideo extension of this UNet: {len(lacking)} of {len(wanted)} tensors are lacking, "
+            f"{len(foreign)} are foreign, such as {(lacking + foreign)[0]!r}"
+        )
+    for name, shape in wanted.items():
+        if tensors[name].shape != shape:
+            raise WeightsMissing(
+                f"{name!r} is {tuple(tensors[name].shape)} in the file and {tuple(shape)} in the UNet: "
+                "extend the UNet to the file's number of frames"
+            )
+    unet.load_state_dict(from_upstream(tensors, unet), strict=False)
+
+
+def save_extension(unet: ExVideoUNet, path: str | os.PathLike[str]) -> None:
+    """Write the extension of a UNet in the published format, so that upstream's code reads it too."""
+    names = upstream_names(unet)
+    tensors = {
+        names[name]: parameter.detach().cpu().contiguous()
+        for name, parameter in unet.extension_parameters().items()
+    }
+    unfinished = Path(f"{os.fspath(path)}.part")
+    save_file(tensors, unfinished)
+    unfinished.replace(path)
+
+
+def _num_positions(tensors: dict[str, Tensor], source: str) -> int:
+    tables = [tensor for name, tensor in tensors.items() if name.endswith("positional_embedding.embeddings")]
+    if not tables:
+        raise WeightsMissing(f"{source} holds no frame position table: is it an ExVideo extension?")
+    return len(tables[0])
