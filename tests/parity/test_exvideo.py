@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
+from tests.parity.golden import Case, cases, compare
 from torch import Tensor
 
-from tests.parity.golden import Case, cases, compare
 from vitascope.models.exvideo import ExVideoUNet, noise_latents, steady_frames, video_to_video_sigmas
 from vitascope.models.exvideo.convert import from_upstream, upstream_blocks, upstream_names
 
@@ -60,7 +60,10 @@ def test_unet(case: Case) -> None:
     given = case.group("unet", "in.")
     with torch.no_grad():
         actual = unet(
-            given["sample"][None], given["timestep"], given["encoder_hidden_states"][:, None], given["add_time_id"]
+            given["sample"][None],
+            given["timestep"],
+            given["encoder_hidden_states"][:, None],
+            given["add_time_id"],
         ).sample
     compare(case, "unet sample", actual[0], case.group("unet", "out.")["sample"], ATOL)
 
@@ -69,9 +72,13 @@ def test_unet(case: Case) -> None:
 def test_temporal_block(case: Case) -> None:
     config = case.config["temporal_block"]
     unet, index = build(config), config["upstream_block_index"]
-    module = next(name for at, kind, name in upstream_blocks(unet) if (at, kind) == (index, "temporal attention"))
+    module = next(
+        name for at, kind, name in upstream_blocks(unet) if (at, kind) == (index, "temporal attention")
+    )
     transformer = unet.get_submodule(module)
-    upstream = {f"blocks.{index}.{key}": tensor for key, tensor in case.group("temporal_block", "block.").items()}
+    upstream = {
+        f"blocks.{index}.{key}": tensor for key, tensor in case.group("temporal_block", "block.").items()
+    }
     extension = from_upstream(upstream, unet)
     unet.load_state_dict(extension, strict=False)
     given = case.group("temporal_block", "in.")
@@ -92,7 +99,11 @@ def test_temporal_block(case: Case) -> None:
 
 @pytest.mark.parametrize("case", with_fixture("scheduler"), ids=str)
 def test_sampling(case: Case) -> None:
-    config, given, expected = case.config["scheduler"], case.group("scheduler", "in."), case.group("scheduler", "out.")
+    config, given, expected = (
+        case.config["scheduler"],
+        case.group("scheduler", "in."),
+        case.group("scheduler", "out."),
+    )
     sigmas = video_to_video_sigmas(config["steps"], config["strength"])
     scheduler = EulerDiscreteScheduler(**SVD_SCHEDULER)
     scheduler.set_timesteps(sigmas=sigmas)
@@ -105,6 +116,7 @@ def test_sampling(case: Case) -> None:
 
     latents = start * scheduler.init_noise_sigma
     for step, timestep in enumerate(scheduler.timesteps):
+        scheduler.scale_model_input(latents, timestep)
         latents = scheduler.step(given["noise_pred"][step], timestep, latents).prev_sample
         unit = latents / (scheduler.sigmas[step + 1] ** 2 + 1).sqrt()
         compare(case, f"latents after step {step}", unit, expected["latents_steps"][step], ATOL)
@@ -116,6 +128,10 @@ def test_sampling(case: Case) -> None:
 def test_every_parameter_has_one_upstream_name() -> None:
     for case in with_fixture("unet"):
         names = upstream_names(build(case.config["unet"]))
-        stored = {key.removeprefix("unet.") for file in case.config["unet"]["weights_files"] for key in case.tensors(file)}
+        stored = {
+            key.removeprefix("unet.")
+            for file in case.config["unet"]["weights_files"]
+            for key in case.tensors(file)
+        }
         assert len(set(names.values())) == len(names)
         assert set(names.values()) == stored

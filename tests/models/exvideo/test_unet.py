@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,10 @@ def test_clips_of_a_batch_do_not_mix(extended) -> None:
     perturb(extended)
     both = run(extended, TRAINED)
     with torch.no_grad():
-        alone = [extended(*(x if x.ndim == 0 else x[row : row + 1] for x in inputs(TRAINED))).sample for row in (0, 1)]
+        alone = [
+            extended(*(x if x.ndim == 0 else x[row : row + 1] for x in inputs(TRAINED))).sample
+            for row in (0, 1)
+        ]
     torch.testing.assert_close(both, torch.cat(alone), atol=1e-5, rtol=0)
 
 
@@ -119,7 +123,9 @@ def test_training_the_extension_alone_leaves_svd_as_it_is(extended) -> None:
     extended(*inputs(EXTENDED)).sample.square().mean().backward()
     touched = {name for name, parameter in extended.named_parameters() if parameter.grad is not None}
     assert touched == set(trained)
-    assert all(trained[name].grad.abs().sum() > 0 for name in extended.added_parameters() if ".time_proj." in name)
+    assert all(
+        trained[name].grad.abs().sum() > 0 for name in extended.added_parameters() if ".time_proj." in name
+    )
 
 
 def test_positions_walk_back_and_forth_among_the_trained_ones() -> None:
@@ -127,11 +133,11 @@ def test_positions_walk_back_and_forth_among_the_trained_ones() -> None:
     assert positions[:25] == list(range(25))
     assert positions[25:67] == [*range(23, 3, -1), *range(5, 25), 23, 22]
     assert max(positions) == 24
-    assert all(abs(a - b) == 1 for a, b in zip(positions, positions[1:], strict=False))
+    assert all(abs(a - b) == 1 for a, b in itertools.pairwise(positions))
 
 
 @pytest.mark.parametrize("trained", [2, 3, 4, 8, 14])
 def test_positions_of_other_base_lengths_stay_neighbours(trained: int) -> None:
     positions = mirrored_positions(5 * trained, trained).tolist()
     assert set(positions) == set(range(trained))
-    assert all(abs(a - b) == 1 for a, b in zip(positions, positions[1:], strict=False))
+    assert all(abs(a - b) == 1 for a, b in itertools.pairwise(positions))

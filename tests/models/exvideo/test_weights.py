@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 
-from vitascope.errors import WeightsMissing
+from vitascope.errors import InvalidMedia, WeightsMissing
 from vitascope.models.exvideo import (
     ExVideoUNet,
     load_extension,
@@ -78,13 +78,15 @@ def test_an_incomplete_extension_is_refused() -> None:
     tensors = {names[name]: parameter for name, parameter in unet.extension_parameters().items()}
     lacking = sorted(tensors)[0]
     del tensors[lacking]
-    with pytest.raises(WeightsMissing, match=f"1 of 528 tensors are lacking, 0 are foreign, such as '{lacking}'"):
+    with pytest.raises(
+        InvalidMedia, match=f"1 of 528 tensors are lacking, 0 are foreign, such as '{lacking}'"
+    ):
         load_extension(unet, tensors)
 
 
 def test_an_extension_of_another_length_is_refused(tmp_path: Path) -> None:
     save_extension(ExVideoUNet.from_svd(tiny_svd(), 12), tmp_path / "long.safetensors")
-    with pytest.raises(WeightsMissing, match=r"\(12, 32\) in the file and \(8, 32\) in the UNet"):
+    with pytest.raises(InvalidMedia, match=r"\(12, 32\) in the file and \(8, 32\) in the UNet"):
         load_extension(ExVideoUNet.from_svd(tiny_svd(), 8), read_extension(tmp_path / "long.safetensors"))
 
 
@@ -97,5 +99,5 @@ def test_other_weights_are_no_extension(tmp_path: Path) -> None:
     base = tiny_svd()
     base.save_pretrained(tmp_path / "svd" / "unet")
     file = tmp_path / "svd" / "unet" / "diffusion_pytorch_model.safetensors"
-    with pytest.raises(WeightsMissing, match="no frame position table"):
+    with pytest.raises(InvalidMedia, match="no frame position table"):
         load_exvideo(str(tmp_path / "svd"), str(file), dtype=torch.float32, variant=None)

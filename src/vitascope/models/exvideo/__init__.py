@@ -9,20 +9,20 @@ arXiv 2406.14130; modelscope/DiffSynth-Studio at afd101f, `diffsynth/models/svd_
 """
 
 from vitascope.models.exvideo.sampling import (
-    steady_frames,
     noise_latents,
+    steady_frames,
     video_to_video_sigmas,
 )
 from vitascope.models.exvideo.unet import ExVideoUNet
-from vitascope.models.exvideo.weights import load_exvideo, load_extension, read_extension, save_extension
+from vitascope.models.exvideo.weights import load_extension, load_exvideo, read_extension, save_extension
 
 __all__ = [
     "ExVideoUNet",
-    "steady_frames",
     "load_extension",
     "load_exvideo",
     "noise_latents",
     "read_extension",
     "save_extension",
+    "steady_frames",
     "video_to_video_sigmas",
 ]

@@ -9,8 +9,9 @@ Source: DiffSynth-Studio at afd101f, `diffsynth/models/svd_unet.py`, Apache-2.0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitascope.models.exvideo.unet import ExVideoUNet
 
@@ -112,8 +113,8 @@ def upstream_blocks(unet: ExVideoUNet) -> Iterator[tuple[int, str, str]]:
             yield count.take("sampler", f"{name}.upsamplers.0")
 
 
-def _layers(count: _Counter, name: str, block: nn.Module, skip_after: bool) -> Iterator[tuple[int, str, str]]:
-    """The resnets and attentions of one level; a skip connection is pushed after each, or popped before it."""
+def _layers(count: _Counter, name: str, block: Any, skip_after: bool) -> Iterator[tuple[int, str, str]]:
+    """One level: after each layer a skip connection is pushed, or before each one is popped."""
     for layer in range(len(block.resnets)):
         if not skip_after:
             count.skip()

@@ -31,7 +31,7 @@ def video_to_video_sigmas(num_inference_steps: int, strength: float = 1.0) -> li
 
 
 def noise_latents(latents: Tensor, noise: Tensor, sigma: float) -> Tensor:
-    """Mix a clip's latents with noise of level `sigma`, scaled as the pipeline's `latents` argument wants it."""
+    """Mix a clip's latents with noise of level `sigma`, scaled as the pipeline wants its `latents`."""
     return (latents + sigma * noise) / (sigma**2 + 1) ** 0.5
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention import TemporalBasicTransformerBlock
 from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.transformers.transformer_temporal import (
     TransformerSpatioTemporalModel,
     TransformerTemporalModelOutput,
 )
-from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionOutput
+from diffusers.models.unets.unet_spatio_temporal_condition import (
+    UNetSpatioTemporalConditionModel,
+    UNetSpatioTemporalConditionOutput,
+)
 from torch import Tensor, nn
 
 SVD_XT_FRAMES = 25
@@ -23,8 +25,8 @@ SVD_XT_FRAMES = 25
 def mirrored_positions(num_positions: int, trained_frames: int = SVD_XT_FRAMES) -> Tensor:
     """Which frame position of the base model each new position starts from.
 
-    Positions that the base model was trained on keep their own; the later ones walk back and forth among them,
-    so that neighbours always start from neighbours. For SVD-XT: 0..24, then 23..4, 5..24, 23..4 and so on.
+    Positions that the base model was trained on keep their own; the later ones walk back and forth among
+    them, so that neighbours always start from neighbours. For SVD-XT: 0..24, 23..4, 5..24, 23..4 and so on.
 
     Source: DiffSynth-Studio, `svd_unet.py`, for 25 trained frames; other lengths are the same rule scaled.
     """
@@ -41,8 +43,8 @@ def mirrored_positions(num_positions: int, trained_frames: int = SVD_XT_FRAMES) 
 class ExtendedTemporalBlock(TemporalBasicTransformerBlock):
     """diffusers' temporal block that first convolves its input over time, height and width.
 
-    Shape: hidden states `((B T), (h w), C)`, as in diffusers; `grid` is `(h, w)`, set by the parent before each
-    call because diffusers hands the block a flat grid.
+    Shape: hidden states `((B t), (h w), C)`, as in diffusers; `grid` is `(h, w)`, set by the parent before
+    each call because diffusers hands the block a flat grid.
     """
 
     def __init__(self, dim: int, num_attention_heads: int, attention_head_dim: int, cross_attention_dim: int):
@@ -61,13 +63,14 @@ class ExtendedTemporalBlock(TemporalBasicTransformerBlock):
 
 
 class ExtendedTransformer(TransformerSpatioTemporalModel):
-    """diffusers' spatio-temporal transformer with a learned frame position table and extended temporal blocks.
+    """diffusers' spatio-temporal transformer with learned frame positions and extended temporal blocks.
 
     Source: DiffSynth-Studio, `svd_unet.py`, class `TemporalAttentionBlock`.
     """
 
     def __init__(self, base: TransformerSpatioTemporalModel, num_positions: int):
-        cross_attention_dim = base.transformer_blocks[0].attn2.to_k.in_features
+        spatial: Any = base.transformer_blocks[0]
+        cross_attention_dim = spatial.attn2.to_k.in_features
         heads = base.num_attention_heads, base.attention_head_dim
         super().__init__(
             *heads,
@@ -76,22 +79,34 @@ class ExtendedTransformer(TransformerSpatioTemporalModel):
             num_layers=len(base.transformer_blocks),
             cross_attention_dim=cross_attention_dim,
         )
-        self.time_proj = nn.Embedding(num_positions, self.in_channels)
+        # In the place of diffusers' sinusoid, whose forward it has.
+        self.time_proj = nn.Embedding(num_positions, self.in_channels)  # type: ignore[assignment]
         self.temporal_transformer_blocks = nn.ModuleList(
-            ExtendedTemporalBlock(self.inner_dim, *heads, cross_attention_dim) for _ in self.transformer_blocks
+            ExtendedTemporalBlock(self.inner_dim, *heads, cross_attention_dim)
+            for _ in self.transformer_blocks
         )
+
+    @property
+    def position_table(self) -> nn.Embedding:
+        """One trainable row a frame. Shape: `(num_positions, C)`."""
+        return cast(nn.Embedding, self.time_proj)
+
+    @property
+    def temporal_blocks(self) -> list[ExtendedTemporalBlock]:
+        """The extended temporal blocks; SVD has one in each transformer."""
+        return [cast(ExtendedTemporalBlock, block) for block in self.temporal_transformer_blocks]
 
     def reset_extension(self, trained_frames: int) -> None:
         """Set the added layers to what leaves the base model as it is within its trained length."""
-        positions = mirrored_positions(self.time_proj.num_embeddings, trained_frames)
+        positions = mirrored_positions(self.position_table.num_embeddings, trained_frames)
         table = get_timestep_embedding(
             positions, self.in_channels, flip_sin_to_cos=True, downscale_freq_shift=0
         )
         with torch.no_grad():
-            self.time_proj.weight.copy_(table)
-            for block in self.temporal_transformer_blocks:
+            self.position_table.weight.copy_(table)
+            for block in self.temporal_blocks:
                 nn.init.dirac_(block.positional_conv.weight)
-                nn.init.zeros_(block.positional_conv.bias)
+                nn.init.zeros_(cast(Tensor, block.positional_conv.bias))
 
     def forward(
         self,
@@ -101,7 +116,7 @@ class ExtendedTransformer(TransformerSpatioTemporalModel):
         return_dict: bool = True,
     ) -> TransformerTemporalModelOutput | tuple[Tensor]:
         """As in diffusers; tells the temporal blocks the grid that they convolve over."""
-        for block in self.temporal_transformer_blocks:
+        for block in self.temporal_blocks:
             block.grid = (hidden_states.shape[-2], hidden_states.shape[-1])
         return super().forward(hidden_states, encoder_hidden_states, image_only_indicator, return_dict)
 
@@ -119,13 +134,13 @@ class ExVideoUNet(UNetSpatioTemporalConditionModel):
     Source: arXiv 2406.14130; DiffSynth-Studio at afd101f, `diffsynth/models/svd_unet.py`, Apache-2.0.
     """
 
-    # The signature is diffusers' own: its config machinery reads the parameter names from it.
-    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)
+    # diffusers' config machinery reads the parameter names from the signature, which wraps hands on.
+    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for block in self._attending_blocks():
             block.attentions = nn.ModuleList(
-                ExtendedTransformer(attention, self.config.num_frames) for attention in block.attentions
+                ExtendedTransformer(attention, self.config["num_frames"]) for attention in block.attentions
             )
         self.reset_extension()
 
@@ -136,23 +151,24 @@ class ExVideoUNet(UNetSpatioTemporalConditionModel):
         The added layers start as an identity, so up to SVD's own length the output does not change: the
         starting point of training an extension, and of loading one.
         """
-        if num_frames < svd.config.num_frames:
+        trained_frames = svd.config["num_frames"]
+        if num_frames < trained_frames:
             raise ValueError(
                 f"an extension must be at least as long as its base: {num_frames} frames asked, "
-                f"{svd.config.num_frames} trained"
+                f"{trained_frames} trained"
             )
         with torch.device("meta"):
-            unet = cls.from_config(svd.config, num_frames=num_frames)
+            unet = cast(Self, cls.from_config(svd.config, num_frames=num_frames))
         added = unet.load_state_dict(svd.state_dict(), strict=False, assign=True).missing_keys
         assert set(added) == set(unet.added_parameters()), added
         for attention in unet.extended_transformers():
-            attention.time_proj.to_empty(device=svd.device).to(svd.dtype)
-            for block in attention.temporal_transformer_blocks:
+            attention.position_table.to_empty(device=svd.device).to(svd.dtype)
+            for block in attention.temporal_blocks:
                 block.positional_conv.to_empty(device=svd.device).to(svd.dtype)
-        unet.reset_extension(svd.config.num_frames)
+        unet.reset_extension(trained_frames)
         return unet.train(svd.training)
 
-    def _attending_blocks(self) -> list[nn.Module]:
+    def _attending_blocks(self) -> list[Any]:
         blocks = [*self.down_blocks, self.mid_block, *self.up_blocks]
         return [block for block in blocks if getattr(block, "has_cross_attention", False)]
 
@@ -200,8 +216,7 @@ class ExVideoUNet(UNetSpatioTemporalConditionModel):
         Shape: sample `(B, t, c, h, w)`, encoder_hidden_states `(B, 1, D)`, added_time_ids `(B, 3)`.
         Raises: ValueError when the clip is longer than the position tables.
         """
-        if sample.shape[1] > self.config.num_frames:
-            raise ValueError(
-                f"this ExVideo model makes at most {self.config.num_frames} frames, not {sample.shape[1]}"
-            )
+        num_frames, most = sample.shape[1], self.config["num_frames"]
+        if num_frames > most:
+            raise ValueError(f"this ExVideo model makes at most {most} frames, not {num_frames}")
         return super().forward(sample, timestep, encoder_hidden_states, added_time_ids, return_dict)

@@ -1,4 +1,4 @@
-"""Published ExVideo files: an extension holds the temporal blocks alone, to be laid over SVD's own weights."""
+"""Published ExVideo files: the temporal blocks alone, to be laid over SVD's own weights."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vitascope.errors import WeightsMissing
+from vitascope.atomic import replacing
+from vitascope.errors import InvalidMedia, WeightsMissing
 from vitascope.models.exvideo.convert import from_upstream, upstream_names
 from vitascope.models.exvideo.unet import ExVideoUNet
 
@@ -30,7 +31,9 @@ def load_exvideo(
     `svd` is a hub id or a local folder in diffusers layout; `extension` a hub id, a folder or a file. The
     published extension was trained on SVD-XT 1.0, not on 1.1.
     """
-    base = UNetSpatioTemporalConditionModel.from_pretrained(svd, subfolder="unet", dtype=dtype, variant=variant)
+    base = UNetSpatioTemporalConditionModel.from_pretrained(
+        svd, subfolder="unet", dtype=dtype, variant=variant
+    )
     tensors = read_extension(extension)
     unet = ExVideoUNet.from_svd(base, num_frames=_num_positions(tensors, extension))
     load_extension(unet, tensors)
@@ -47,7 +50,9 @@ def read_extension(extension: str | os.PathLike[str] = EXTENSION) -> dict[str, T
         return load_file(path)
     if path.is_dir():
         if not (path / EXTENSION_FILE).is_file():
-            raise WeightsMissing(f"no {EXTENSION_FILE} in {path}: give the folder or file of an ExVideo extension")
+            raise WeightsMissing(
+                f"no {EXTENSION_FILE} in {path}: give the folder or file of an ExVideo extension"
+            )
         return load_file(path / EXTENSION_FILE)
     from huggingface_hub import hf_hub_download
 
@@ -57,20 +62,20 @@ def read_extension(extension: str | os.PathLike[str] = EXTENSION) -> dict[str, T
 def load_extension(unet: ExVideoUNet, tensors: dict[str, Tensor]) -> None:
     """Lay an extension, named as upstream names it, over a UNet; all of it must fit.
 
-    Raises: WeightsMissing when the tensors are not exactly this UNet's extension.
+    Raises: InvalidMedia when the tensors are not exactly this UNet's extension.
     """
     names = upstream_names(unet)
     wanted = {names[name]: parameter.shape for name, parameter in unet.extension_parameters().items()}
     lacking = sorted(wanted.keys() - tensors.keys())
     foreign = sorted(tensors.keys() - wanted.keys())
     if lacking or foreign:
-        raise WeightsMissing(
+        raise InvalidMedia(
             f"not an ExVideo extension of this UNet: {len(lacking)} of {len(wanted)} tensors are lacking, "
             f"{len(foreign)} are foreign, such as {(lacking + foreign)[0]!r}"
         )
     for name, shape in wanted.items():
         if tensors[name].shape != shape:
-            raise WeightsMissing(
+            raise InvalidMedia(
                 f"{name!r} is {tuple(tensors[name].shape)} in the file and {tuple(shape)} in the UNet: "
                 "extend the UNet to the file's number of frames"
             )
@@ -84,13 +89,12 @@ def save_extension(unet: ExVideoUNet, path: str | os.PathLike[str]) -> None:
         names[name]: parameter.detach().cpu().contiguous()
         for name, parameter in unet.extension_parameters().items()
     }
-    unfinished = Path(f"{os.fspath(path)}.part")
-    save_file(tensors, unfinished)
-    unfinished.replace(path)
+    with replacing(Path(path)) as unfinished:
+        save_file(tensors, unfinished)
 
 
 def _num_positions(tensors: dict[str, Tensor], source: str) -> int:
     tables = [tensor for name, tensor in tensors.items() if name.endswith("positional_embedding.embeddings")]
     if not tables:
-        raise WeightsMissing(f"{source} holds no frame position table: is it an ExVideo extension?")
+        raise InvalidMedia(f"{source} holds no frame position table: is it an ExVideo extension?")
     return len(tables[0])
