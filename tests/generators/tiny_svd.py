@@ -11,7 +11,6 @@ from diffusers import (
     StableVideoDiffusionPipeline,
     UNetSpatioTemporalConditionModel,
 )
-
 from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
 
 NUM_FRAMES = 4
