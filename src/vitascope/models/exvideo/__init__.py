@@ -14,10 +14,19 @@ from vitascope.models.exvideo.sampling import (
     video_to_video_sigmas,
 )
 from vitascope.models.exvideo.unet import ExVideoUNet
-from vitascope.models.exvideo.weights import load_extension, load_exvideo, read_extension, save_extension
+from vitascope.models.exvideo.weights import (
+    EXTENSION_FILE,
+    extension_length,
+    load_extension,
+    load_exvideo,
+    read_extension,
+    save_extension,
+)
 
 __all__ = [
+    "EXTENSION_FILE",
     "ExVideoUNet",
+    "extension_length",
     "load_extension",
     "load_exvideo",
     "noise_latents",

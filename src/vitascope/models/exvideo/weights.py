@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from vitascope.models.exvideo.unet import ExVideoUNet
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
 EXTENSION = "ECNU-CILab/ExVideo-SVD-128f-v1"
 EXTENSION_FILE = "model.fp16.safetensors"
+TABLE = "positional_embedding.embeddings"
 
 
 def load_exvideo(
@@ -35,7 +37,10 @@ def load_exvideo(
         svd, subfolder="unet", dtype=dtype, variant=variant
     )
     tensors = read_extension(extension)
-    unet = ExVideoUNet.from_svd(base, num_frames=_num_positions(tensors, extension))
+    tables = [tensor for name, tensor in tensors.items() if name.endswith(TABLE)]
+    if not tables:
+        raise InvalidMedia(f"{extension!r} holds no frame position table: is it an ExVideo extension?")
+    unet = ExVideoUNet.from_svd(base, num_frames=len(tables[0]))
     load_extension(unet, tensors)
     return unet
 
@@ -45,15 +50,8 @@ def read_extension(extension: str | os.PathLike[str] = EXTENSION) -> dict[str, T
 
     Raises: WeightsMissing when a local path holds no such file.
     """
-    path = Path(extension)
-    if path.is_file():
-        return load_file(path)
-    if path.is_dir():
-        if not (path / EXTENSION_FILE).is_file():
-            raise WeightsMissing(
-                f"no {EXTENSION_FILE} in {path}: give the folder or file of an ExVideo extension"
-            )
-        return load_file(path / EXTENSION_FILE)
+    if Path(extension).exists():
+        return load_file(_extension_file(Path(extension)))
     from huggingface_hub import hf_hub_download
 
     return load_file(hf_hub_download(str(extension), EXTENSION_FILE))
@@ -93,8 +91,20 @@ def save_extension(unet: ExVideoUNet, path: str | os.PathLike[str]) -> None:
         save_file(tensors, unfinished)
 
 
-def _num_positions(tensors: dict[str, Tensor], source: str) -> int:
-    tables = [tensor for name, tensor in tensors.items() if name.endswith("positional_embedding.embeddings")]
-    if not tables:
-        raise InvalidMedia(f"{source} holds no frame position table: is it an ExVideo extension?")
-    return len(tables[0])
+def extension_length(extension: str | os.PathLike[str]) -> int:
+    """How many frames a local extension (folder or file) reaches; reads the file's header alone.
+
+    Raises: WeightsMissing for a folder without the file, InvalidMedia for weights that are no extension.
+    """
+    with safe_open(_extension_file(Path(extension)), framework="pt") as file:
+        tables = [name for name in file.keys() if name.endswith(TABLE)]  # noqa: SIM118 (no mapping)
+        if not tables:
+            raise InvalidMedia(f"{str(extension)!r} holds no frame position table: is it an ExVideo extension?")
+        return int(file.get_slice(tables[0]).get_shape()[0])
+
+
+def _extension_file(path: Path) -> Path:
+    file = path / EXTENSION_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise WeightsMissing(f"no {EXTENSION_FILE} in {str(path)!r}: give the folder or file of an ExVideo extension")
+    return file
