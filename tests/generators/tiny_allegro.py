@@ -13,7 +13,7 @@ from diffusers import (
 )
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
 
-TILE = 160  # the VAE overlaps its tiles by 120 x 80 pixels, so a tile cannot be much smaller
+TILE = 128  # the VAE overlaps its tiles by 120 x 80 pixels, so a tile cannot be much smaller
 
 
 def save_allegro(folder: Path) -> Path:

@@ -58,7 +58,7 @@ def save_svd(folder: Path, num_frames: int = NUM_FRAMES) -> Path:
     )
     StableVideoDiffusionPipeline(
         vae=vae,
-        image_encoder=clip_image_encoder(width=32, size=224),
+        image_encoder=clip_image_encoder(size=224, patch_size=56),
         unet=unet(num_frames),
         scheduler=scheduler(),
         feature_extractor=clip_image_processor(224),

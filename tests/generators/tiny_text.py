@@ -77,7 +77,7 @@ def clip_text_encoder(width: int = 32, num_layers: int = 2) -> CLIPTextModel:
     return CLIPTextModel(config).eval()
 
 
-def clip_image_encoder(width: int = 32, size: int = 32) -> CLIPVisionModelWithProjection:
+def clip_image_encoder(width: int = 32, size: int = 32, patch_size: int = 8) -> CLIPVisionModelWithProjection:
     """A CLIP image encoder of one layer."""
     config = CLIPVisionConfig(
         hidden_size=32,
@@ -86,7 +86,7 @@ def clip_image_encoder(width: int = 32, size: int = 32) -> CLIPVisionModelWithPr
         num_hidden_layers=1,
         num_attention_heads=4,
         image_size=size,
-        patch_size=8,
+        patch_size=patch_size,
     )
     return CLIPVisionModelWithProjection(config).eval()
 

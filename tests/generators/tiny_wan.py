@@ -71,6 +71,11 @@ def save_wan(folder: Path, *, two_experts: bool = False) -> Path:
     return folder
 
 
+def save_wan_two_experts(folder: Path) -> Path:
+    """Write a folder as of Wan 2.2 14B, with a second transformer for low noise."""
+    return save_wan(folder, two_experts=True)
+
+
 def save_wan_image_to_video(folder: Path) -> Path:
     """Write a folder that `WanImageToVideoPipeline.from_pretrained` reads, as of Wan 2.1."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from vitascope.engine import weights
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._float32_vae import float32_vae
+from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault, TaskT
 from vitascope.generators._profile import Profile, nearest
 from vitascope.generators.base import KnownModel
@@ -23,7 +23,6 @@ PROMPT = (
     "(masterpiece), (best quality), (ultra-detailed), (unwatermarked), {} emotional, harmonious, vignette, "
     "4k epic detailed, shot on kodak, 35mm photo, sharp focus, high budget, cinemascope, moody, epic, gorgeous"
 )
-
 
 
 class TiledProfile(Profile):
@@ -101,7 +100,12 @@ class Allegro(NegativePromptByDefault):
     @classmethod
     def profile_of(cls, configs: weights.Configs) -> Profile:
         """Allegro's defaults at the native size and with the VAE's tile of this folder."""
-        net = {"sample_height": 90, "sample_width": 160, "sample_frames": 22, **configs.component("transformer")}
+        net = {
+            "sample_height": 90,
+            "sample_width": 160,
+            "sample_frames": 22,
+            **configs.component("transformer"),
+        }
         native = {
             "height": 8 * net["sample_height"],
             "width": 8 * net["sample_width"],
@@ -118,12 +122,14 @@ class Allegro(NegativePromptByDefault):
         return super().complete(task)
 
     def load(self, placement: Placement) -> LoadedPipeline:
-        """As for every family; always with VAE tiling, without which this VAE does not decode."""
-        return super().load(placement.model_copy(update={"vae_tiling": True}))
+        """As for every family; this VAE decodes with tiling alone, and several clips with slicing alone."""
+        return super().load(placement.model_copy(update={"vae_tiling": True, "vae_slicing": True}))
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """The VAE in float32, as the authors advise."""
-        return float32_vae("diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro", folder, placement)
+        return float32_vae(
+            "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro", folder, placement
+        )
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, with the authors' words around each prompt; the caption is not rewritten."""

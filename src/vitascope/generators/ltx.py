@@ -36,7 +36,12 @@ _LTX = Profile(
 
 def _published(name: str, repo: str, note: str) -> KnownModel:
     return KnownModel(
-        name=name, repo=repo, licence="LTX-Video Open Weights (OpenRail-M)", tasks=KINDS, note=note, source=SOURCE
+        name=name,
+        repo=repo,
+        licence="LTX-Video Open Weights (OpenRail-M)",
+        tasks=KINDS,
+        note=note,
+        source=SOURCE,
     )
 
 

@@ -13,7 +13,8 @@ from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._diffusers import DiffusersGenerator, fitted
+from vitascope.generators._diffusers import fitted
+from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel
 from vitascope.settings import Settings
@@ -23,7 +24,9 @@ TaskT = TypeVar("TaskT", bound=Task)
 
 HUB = "stabilityai/stable-video-diffusion-img2vid"
 EXVIDEO = "ECNU-CILab/ExVideo-SVD-128f-v1"
-AUTHORS = "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
+AUTHORS = (
+    "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
+)
 KINDS = (ImageToVideo.kind,)
 
 _SVD = Profile(
@@ -57,13 +60,14 @@ def _published(name: str, repo: str, licence: str, note: str, source: str = AUTH
     return KnownModel(name=name, repo=repo, licence=licence, tasks=KINDS, note=note, source=source)
 
 
-class StableVideoDiffusion(DiffusersGenerator):
+class StableVideoDiffusion(OneAtATime):
     """Stable Video Diffusion, SVD-XT and ExVideo: a picture becomes a clip of 14, 25 or up to 128 frames.
 
     It reads no prompt. `motion_bucket_id` says how much moves, `noise_aug_strength` how freely the picture is
     followed; guidance rises from `min_guidance_scale` at the first frame to `guidance_scale` at the last.
     `extension` lays an ExVideo file over the model; `contrast` evens the frames' brightness before decoding,
-    as ExVideo does.
+    as ExVideo does. Clips are made one at a time: the VAE mixes neighbouring frames, and diffusers decodes a
+    batch as if it were one clip.
 
     Source: Blattmann et al., arXiv 2311.15127; defaults of the authors' sampling script and configurations,
     https://github.com/Stability-AI/generative-models. ExVideo: arXiv 2406.14130; defaults of
@@ -160,24 +164,23 @@ class StableVideoDiffusion(DiffusersGenerator):
 
         from vitascope.models.exvideo import EXTENSION_FILE, load_exvideo
 
-        source = weights.find_source(extension)
-        if source is not None and source.kind == "hub":
-            offline = Settings.from_environment().offline
-            extension = str(weights.local_path(source, offline=offline) / EXTENSION_FILE)
+        offline = Settings.from_environment().offline
+        path = weights.local_files(extension, (EXTENSION_FILE,), offline=offline)
         dtype = getattr(torch, placement.dtype)
-        return {"unet": load_exvideo(str(folder), extension, dtype=dtype, variant=None)}
+        return {"unet": load_exvideo(str(folder), str(path), dtype=dtype, variant=None)}
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """What SVD's pipeline is called with."""
-        first = tasks[0]
+        (first,) = tasks
+        assert isinstance(first, ImageToVideo), "accepts says so"
         assert first.num_frames and first.fps, "complete() fills these in"
         trained = pipeline.unet.config["num_frames"]
         if first.num_frames > trained:
             context.warn(f"{self.model} was made for {trained} frames; {first.num_frames} may jitter")
-        if any(task.prompt for task in tasks):
+        if first.prompt:
             context.warn(f"{self.model} reads no prompt: it follows the picture alone")
         arguments: dict[str, Any] = {
-            "image": [fitted(t.image.pixels, t, context) for t in tasks if isinstance(t, ImageToVideo)],
+            "image": [fitted(first.image.pixels, first, context)],
             "width": first.width,
             "height": first.height,
             "num_frames": first.num_frames,

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
-from vitascope.generators._float32_vae import float32_vae
+from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault
+from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -83,7 +83,7 @@ _KNOWN = {
 }
 
 
-class Wan(NegativePromptByDefault):
+class Wan(OneAtATime, NegativePromptByDefault):
     """Wan 2.1 and 2.2: text, picture or clip to video, 832x480 or 1280x720, 81 frames at 16 a second.
 
     The 14B models of 2.2 are two experts: `guidance_scale` guides the one for high noise,
@@ -99,7 +99,11 @@ class Wan(NegativePromptByDefault):
         _published(name, repo, profile) for name, (repo, profile) in _KNOWN.items()
     )
     profiles: ClassVar[Mapping[str, Profile]] = {name: profile for name, (_, profile) in _KNOWN.items()}
-    pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline")
+    pipelines: ClassVar[tuple[str, ...]] = (
+        "WanPipeline",
+        "WanImageToVideoPipeline",
+        "WanVideoToVideoPipeline",
+    )
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: f"{FOLDER}.pipeline_wan:WanPipeline",
         ImageToVideo.kind: f"{FOLDER}.pipeline_wan_i2v:WanImageToVideoPipeline",
@@ -124,11 +128,15 @@ class Wan(NegativePromptByDefault):
     def default_negative_prompt(self, task: Task) -> str:
         """The authors' own; for Wan 2.1 from a picture they put "camera shake" before it."""
         shakes = isinstance(task, ImageToVideo) and self.model.startswith("wan2.1")
-        return f"镜头晃动，{self.negative_prompt}" if shakes and self.negative_prompt else self.negative_prompt
+        return (
+            f"镜头晃动，{self.negative_prompt}" if shakes and self.negative_prompt else self.negative_prompt
+        )
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """The VAE in float32, as diffusers advises for Wan."""
-        return float32_vae("diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement)
+        return float32_vae(
+            "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement
+        )
 
     def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
         """The model's own scheduler, shifted as asked; the key differs between scheduler classes."""
@@ -138,12 +146,6 @@ class Wan(NegativePromptByDefault):
         key = "flow_shift" if "flow_shift" in scheduler.config else "shift"
         return modules.new_scheduler(self.schedulers[name] if name else None, {key: self.flow_shift})
 
-    def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
-        """As for every family; pictures one after the other, since the pipeline takes one at a time."""
-        if len(tasks) > 1 and isinstance(tasks[0], ImageToVideo):
-            return [clip for task in tasks for clip in super().generate([task], modules, context)]
-        return super().generate(tasks, modules, context)
-
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, with the second expert's guidance."""
         arguments = super().arguments(tasks, pipeline, context)
@@ -152,5 +154,7 @@ class Wan(NegativePromptByDefault):
         if pipeline.config.get("boundary_ratio") is not None:
             known = self.known_model(self.model)
             own = _LOW_NOISE_GUIDANCE.get(known.name if known else "", self.guidance_scale)
-            arguments["guidance_scale_2"] = own if self.low_noise_guidance_scale is None else self.low_noise_guidance_scale
+            arguments["guidance_scale_2"] = (
+                own if self.low_noise_guidance_scale is None else self.low_noise_guidance_scale
+            )
         return arguments

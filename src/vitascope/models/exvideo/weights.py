@@ -99,12 +99,16 @@ def extension_length(extension: str | os.PathLike[str]) -> int:
     with safe_open(_extension_file(Path(extension)), framework="pt") as file:
         tables = [name for name in file.keys() if name.endswith(TABLE)]  # noqa: SIM118 (no mapping)
         if not tables:
-            raise InvalidMedia(f"{str(extension)!r} holds no frame position table: is it an ExVideo extension?")
+            raise InvalidMedia(
+                f"{str(extension)!r} holds no frame position table: is it an ExVideo extension?"
+            )
         return int(file.get_slice(tables[0]).get_shape()[0])
 
 
 def _extension_file(path: Path) -> Path:
     file = path / EXTENSION_FILE if path.is_dir() else path
     if not file.is_file():
-        raise WeightsMissing(f"no {EXTENSION_FILE} in {str(path)!r}: give the folder or file of an ExVideo extension")
+        raise WeightsMissing(
+            f"no {EXTENSION_FILE} in {str(path)!r}: give the folder or file of an ExVideo extension"
+        )
     return file
