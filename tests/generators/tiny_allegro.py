@@ -11,6 +11,7 @@ from diffusers import (
     AutoencoderKLAllegro,
     EulerAncestralDiscreteScheduler,
 )
+
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
 
 TILE = 128  # the VAE overlaps its tiles by 120 x 80 pixels, so a tile cannot be much smaller

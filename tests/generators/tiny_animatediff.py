@@ -15,6 +15,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+
 from tests.generators.tiny_text import clip_text_encoder, clip_tokenizer
 
 CHANNELS, MAX_FRAMES = (16, 32), 16

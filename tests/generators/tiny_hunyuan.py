@@ -14,12 +14,6 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
 )
 from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video, pipeline_hunyuan_video_image2video
-from tests.generators.tiny_text import (
-    byte_tokenizer,
-    clip_image_processor,
-    clip_text_encoder,
-    clip_tokenizer,
-)
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -27,6 +21,13 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedTokenizerFast,
+)
+
+from tests.generators.tiny_text import (
+    byte_tokenizer,
+    clip_image_processor,
+    clip_text_encoder,
+    clip_tokenizer,
 )
 
 WIDTH = 16

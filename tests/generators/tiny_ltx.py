@@ -11,6 +11,7 @@ from diffusers import (
     LTXPipeline,
     LTXVideoTransformer3DModel,
 )
+
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
 
 

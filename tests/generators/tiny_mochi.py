@@ -11,6 +11,7 @@ from diffusers import (
     MochiPipeline,
     MochiTransformer3DModel,
 )
+
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
 
 

@@ -11,6 +11,7 @@ from diffusers import (
     StableVideoDiffusionPipeline,
     UNetSpatioTemporalConditionModel,
 )
+
 from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
 
 NUM_FRAMES = 4

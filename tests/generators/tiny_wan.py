@@ -12,13 +12,14 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
+from transformers import CLIPVisionModel
+
 from tests.generators.tiny_text import (
     clip_image_encoder,
     clip_image_processor,
     t5_tokenizer,
     umt5_encoder,
 )
-from transformers import CLIPVisionModel
 
 LATENT_CHANNELS = 16
 
