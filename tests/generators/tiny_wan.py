@@ -91,3 +91,29 @@ def save_wan_image_to_video(folder: Path) -> Path:
         image_processor=clip_image_processor(),
     ).save_pretrained(folder)
     return folder
+
+
+def save_wan_text_and_image(folder: Path) -> Path:
+    """Write a folder as of Wan 2.2 5B: text and picture to video by one model, no image encoder."""
+    torch.manual_seed(0)
+    vae = AutoencoderKLWan(
+        base_dim=4,
+        decoder_base_dim=4,
+        z_dim=LATENT_CHANNELS,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_spatial=16,
+    )
+    WanPipeline(
+        tokenizer=t5_tokenizer(512),
+        text_encoder=umt5_encoder(),
+        vae=vae,
+        scheduler=_scheduler(),
+        transformer=_loud(_transformer(LATENT_CHANNELS)),
+        expand_timesteps=True,
+    ).save_pretrained(folder)
+    return folder

@@ -83,7 +83,15 @@ class AnimateDiff(DiffusersGenerator):
         "lcm": "diffusers.schedulers.scheduling_lcm:LCMScheduler",
     }
     denoiser: ClassVar[str] = "unet"
-    load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "motion_adapter")
+    # FreeNoise swaps the temporal layers, and diffusers cannot always swap them back: such a model is kept apart.
+    load_knobs: ClassVar[tuple[str, ...]] = (
+        "model",
+        "revision",
+        "motion_adapter",
+        "free_noise",
+        "context_length",
+        "context_stride",
+    )
 
     model: str = "animatediff"
     motion_adapter: str | None = Field(None, description="hub id or folder; None: the model's own, else v3")
@@ -126,19 +134,30 @@ class AnimateDiff(DiffusersGenerator):
             return super().new_scheduler(modules, name)
         return modules.new_scheduler(self.schedulers[name], NOISE_SCHEDULE)
 
+    def load(self, placement: Placement) -> LoadedPipeline:
+        """As for every family; an adapter given by name also takes the place of one that the UNet has inside."""
+        modules = super().load(placement)
+        modules.pipeline.unet.load_motion_modules(modules.pipeline.motion_adapter)
+        return modules
+
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
-        """As for every family; with `free_noise` the temporal layers work in windows for this request."""
+        """As for every family; with `free_noise` the temporal layers work in windows, and clips come singly."""
         if not self.free_noise:
             return super().generate(tasks, modules, context)
         pipeline = modules.as_class(self.pipeline_for[tasks[0].kind])
         pipeline.enable_free_noise(self.context_length, self.context_stride)
-        try:
-            return super().generate(tasks, modules, context)
-        finally:
-            pipeline.disable_free_noise()
+        clips = []
+        for task in tasks:
+            clips += super().generate([task], modules, context)
+        return clips
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; CLIP always reads 77 tokens."""
         arguments = super().arguments(tasks, pipeline, context)
         del arguments["max_sequence_length"]
+        if self.free_noise:
+            (arguments["prompt"],), (arguments["negative_prompt"],) = (
+                arguments["prompt"],
+                arguments["negative_prompt"],
+            )
         return arguments

@@ -28,6 +28,7 @@ AUTHORS = (
     "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
 )
 KINDS = (ImageToVideo.kind,)
+SMALLEST_EXVIDEO = 128
 
 _SVD = Profile(
     width=1024,
@@ -137,7 +138,20 @@ class StableVideoDiffusion(OneAtATime):
         """As for every family. Raises: UnsupportedTask, also for LoRA files, which no SVD can take."""
         if self.loras:
             raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
-        return super().complete(task)
+        completed = super().complete(task)
+        if self.profile().max_frames is not None:
+            self._check_sides(completed)
+        return completed
+
+    def _check_sides(self, task: Task) -> None:
+        """ExVideo's convolutions mirror the borders of a latent grid that must have two cells at its coarsest."""
+        for side in ("width", "height"):
+            if getattr(task, side) < SMALLEST_EXVIDEO:
+                raise UnsupportedTask(
+                    f"{side}={getattr(task, side)}: ExVideo makes no side below {SMALLEST_EXVIDEO}; "
+                    f"nearest: {SMALLEST_EXVIDEO}",
+                    param=side,
+                )
 
     def filled_in(self, profile: Profile) -> StableVideoDiffusion:
         """As for every family, with the first frame's guidance and ExVideo's own settings."""

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import torch
 from diffusers.models.attention import TemporalBasicTransformerBlock
 from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_temporal import (
     TransformerSpatioTemporalModel,
     TransformerTemporalModelOutput,
@@ -18,6 +19,9 @@ from diffusers.models.unets.unet_spatio_temporal_condition import (
     UNetSpatioTemporalConditionOutput,
 )
 from torch import Tensor, nn
+
+# A pipeline folder names this module; diffusers looks in it for the base class that says how to load from it.
+__all__ = ["ExVideoUNet", "ModelMixin"]
 
 SVD_XT_FRAMES = 25
 
