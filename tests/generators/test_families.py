@@ -72,10 +72,10 @@ def test_lengths_between_those_of_the_vae_are_refused_with_the_nearest(family: F
     profile = generator.profile()
     if profile.frame_step == 1:
         return
-    wrong = family.task().model_copy(update={"num_frames": family.num_frames + profile.frame_step - 1})
-    if isinstance(wrong, VideoToVideo):
-        wrong = wrong.model_copy(update={"video": footage(0, wrong.num_frames, *family.size)})
     nearest = family.num_frames + profile.frame_step
+    wrong = family.task().model_copy(update={"num_frames": nearest - 1})
+    if isinstance(wrong, VideoToVideo):
+        wrong = wrong.model_copy(update={"video": footage(0, nearest, *family.size)})
     with pytest.raises(UnsupportedTask, match=rf"num_frames={wrong.num_frames}: .*nearest: {nearest}"):
         generator.complete(wrong)
 

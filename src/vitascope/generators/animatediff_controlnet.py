@@ -58,7 +58,7 @@ class AnimateDiffControlNet(OneAtATime, AnimateDiff):
         if "strength" in tasks[0].model_fields_set:
             context.warn(f"{self.name} does not read strength; use controlnet_conditioning_scale")
         arguments = super().arguments(tasks, pipeline, context)
-        (frames,) = arguments.pop("video")
+        frames = arguments.pop("video")
         del arguments["strength"]
         return {
             **arguments,
