@@ -91,6 +91,27 @@ def _download(repo: str, revision: str | None, without: tuple[str, ...]) -> Path
         )
 
 
+def fetch_files(
+    repo: str, patterns: tuple[str, ...], revision: str | None = None, *, offline: bool
+) -> Path:
+    """A folder with the files of a repository that match `patterns`: for parts published on their own.
+
+    Raises: NoNetwork, WeightsMissing, DiskFull, UnknownName.
+    """
+    from huggingface_hub import snapshot_download
+
+    with _explained(repo, revision, offline):
+        folder = Path(
+            snapshot_download(
+                repo, revision=revision, allow_patterns=list(patterns), local_files_only=offline
+            )
+        )
+    missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    if missing:
+        raise _not_here(repo) if offline else WeightsMissing(f"{repo!r} on the hub has no {missing[0]!r}")
+    return folder
+
+
 def _pickled_twins(repo: str, revision: str | None, ignored: list[str]) -> list[str]:
     """Pickled files of components that have safetensors too; checks the room on disk on the way."""
     from huggingface_hub import HfApi, constants, try_to_load_from_cache

@@ -36,8 +36,8 @@ class LoadedPipeline:
         cls = import_class(where)
         if type(self.pipeline) is not cls:
             wanted = inspect.signature(cls.__init__).parameters
-            parts = {name: part for name, part in self.pipeline.components.items() if name in wanted}
-            self.pipeline = place(cls(**parts), self.placement)
+            given = {**self.pipeline.config, **self.pipeline.components}  # flags such as boundary_ratio too
+            self.pipeline = place(cls(**{k: v for k, v in given.items() if k in wanted}), self.placement)
         return self.pipeline
 
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:

@@ -105,6 +105,18 @@ def local_path(source: Source, *, offline: bool, without: tuple[str, ...] = ()) 
     return hub.fetch_weights(source.name, source.revision, offline=offline, without=without)
 
 
+def local_files(name: str, patterns: tuple[str, ...], *, offline: bool) -> Path:
+    """The local folder or file called `name`; of a hub id, a folder with its files that match `patterns`.
+
+    For parts published on their own: adapters, ControlNets, extensions.
+    Raises: NotFound, UnknownName, NoNetwork, WeightsMissing, DiskFull.
+    """
+    source = find_source(name)
+    if source is None:
+        raise NotFound(f"{name!r} is no local file or folder, and no hub id either")
+    return Path(source.name) if source.kind != "hub" else hub.fetch_files(name, patterns, offline=offline)
+
+
 def pipeline_of(path: Path) -> str | None:
     """The pipeline class of a folder in diffusers layout; None if it is none."""
     return read_json(path / "model_index.json").get("_class_name") if path.is_dir() else None

@@ -200,7 +200,9 @@ class DiffusersGenerator(Generator):
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
             stack.enter_context(torch.inference_mode())
             arguments = knobs.arguments(tasks, pipeline, context)
-            frames = self.frames_of(pipeline(**arguments, generator=generators))
+            # One generator for one clip: FreeNoise takes no list.
+            drawn = generators if len(generators) > 1 else generators[0]
+            frames = self.frames_of(pipeline(**arguments, generator=drawn))
         context.progress("decode", 1, 1)
         notes: dict[str, Any] = {
             "weights": modules.fingerprint,

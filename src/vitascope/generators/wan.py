@@ -1,0 +1,160 @@
+"""Wan 2.1 and 2.2: text, picture or clip to video, from 1.3 to 14 billion parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from vitascope.context import Context
+from vitascope.engine.pipelines import LoadedPipeline
+from vitascope.engine.placement import Placement
+from vitascope.engine.weights import Configs
+from vitascope.generators._components import float32_vae
+from vitascope.generators._negative_prompt import NegativePromptByDefault
+from vitascope.generators._one_at_a_time import OneAtATime
+from vitascope.generators._profile import Profile
+from vitascope.generators.base import KnownModel
+from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+
+FOLDER = "diffusers.pipelines.wan"
+NEGATIVE_PROMPT = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，"
+    "残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
+    "杂乱的背景，三条腿，背景人很多，倒着走"
+)
+FROM_TEXT, FROM_IMAGE = (TextToVideo.kind, VideoToVideo.kind), (ImageToVideo.kind,)
+
+_SMALL = Profile(
+    width=832,
+    height=480,
+    num_frames=81,
+    fps=Fraction(16),
+    num_inference_steps=50,
+    guidance_scale=5.0,
+    frame_step=4,
+    frame_offset=1,
+    max_frames=81,
+    max_sequence_length=512,
+    kinds=FROM_TEXT,
+)
+_LARGE = _SMALL.model_copy(update={"width": 1280, "height": 720})
+_IMAGE = _SMALL.model_copy(update={"num_inference_steps": 40, "kinds": FROM_IMAGE})
+_LARGE_IMAGE = _IMAGE.model_copy(update={"width": 1280, "height": 720})
+_EXPERTS = _LARGE.model_copy(
+    update={"num_inference_steps": 40, "guidance_scale": 4.0, "kinds": (TextToVideo.kind,)}
+)
+_IMAGE_EXPERTS = _EXPERTS.model_copy(update={"guidance_scale": 3.5, "kinds": FROM_IMAGE})
+_BOTH = _LARGE.model_copy(
+    update={
+        "height": 704,
+        "size_multiple": 32,
+        "num_frames": 121,
+        "max_frames": 121,
+        "fps": Fraction(24),
+        "kinds": (TextToVideo.kind, ImageToVideo.kind),
+    }
+)
+_LOW_NOISE_GUIDANCE = {"wan2.2-t2v-14b": 3.0, "wan2.2-i2v-14b": 3.5}
+
+
+def _published(name: str, repo: str, profile: Profile) -> KnownModel:
+    return KnownModel(
+        name=name,
+        repo=f"Wan-AI/{repo}-Diffusers",
+        licence="Apache-2.0",
+        tasks=profile.kinds,
+        note=f"{profile.width}x{profile.height}, {profile.num_frames} frames",
+        source=f"https://github.com/Wan-Video/{repo.partition('-')[0]}",
+    )
+
+
+_KNOWN = {
+    "wan2.1-t2v-1.3b": ("Wan2.1-T2V-1.3B", _SMALL),
+    "wan2.1-t2v-14b": ("Wan2.1-T2V-14B", _LARGE),
+    "wan2.1-i2v-14b-480p": ("Wan2.1-I2V-14B-480P", _IMAGE),
+    "wan2.1-i2v-14b-720p": ("Wan2.1-I2V-14B-720P", _LARGE_IMAGE),
+    "wan2.2-t2v-14b": ("Wan2.2-T2V-A14B", _EXPERTS),
+    "wan2.2-i2v-14b": ("Wan2.2-I2V-A14B", _IMAGE_EXPERTS),
+    "wan2.2-ti2v-5b": ("Wan2.2-TI2V-5B", _BOTH),
+}
+
+
+class Wan(OneAtATime, NegativePromptByDefault):
+    """Wan 2.1 and 2.2: text, picture or clip to video, 832x480 or 1280x720, 81 frames at 16 a second.
+
+    The 14B models of 2.2 are two experts: `guidance_scale` guides the one for high noise,
+    `low_noise_guidance_scale` the other. `flow_shift` is the model's own (3 to 12) unless set.
+
+    Source: Wan team, arXiv 2503.20314; https://github.com/Wan-Video/Wan2.1 at 9737cba (generate.py) and
+    https://github.com/Wan-Video/Wan2.2 at 42bf4cf (wan/configs): defaults and negative prompts, Apache-2.0; run
+    by diffusers' Wan pipelines.
+    """
+
+    accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo, ImageToVideo, VideoToVideo)
+    models: ClassVar[tuple[KnownModel, ...]] = tuple(
+        _published(name, repo, profile) for name, (repo, profile) in _KNOWN.items()
+    )
+    profiles: ClassVar[Mapping[str, Profile]] = {name: profile for name, (_, profile) in _KNOWN.items()}
+    pipelines: ClassVar[tuple[str, ...]] = (
+        "WanPipeline",
+        "WanImageToVideoPipeline",
+        "WanVideoToVideoPipeline",
+    )
+    pipeline_for: ClassVar[Mapping[str, str]] = {
+        TextToVideo.kind: f"{FOLDER}.pipeline_wan:WanPipeline",
+        ImageToVideo.kind: f"{FOLDER}.pipeline_wan_i2v:WanImageToVideoPipeline",
+        VideoToVideo.kind: f"{FOLDER}.pipeline_wan_video2video:WanVideoToVideoPipeline",
+    }
+
+    model: str = "wan2.1-t2v-1.3b"
+    negative_prompt: str = NEGATIVE_PROMPT
+    low_noise_guidance_scale: float | None = Field(None, ge=0, le=100, description="Wan 2.2 14B alone")
+    flow_shift: float | None = Field(None, gt=0, le=100)
+
+    @classmethod
+    def profile_of(cls, configs: Configs) -> Profile:
+        """By the folder's pipeline, its number of experts and its VAE."""
+        from_image = configs.pipeline == "WanImageToVideoPipeline"
+        if configs.index.get("expand_timesteps"):
+            return _BOTH
+        if configs.index.get("boundary_ratio") is not None:
+            return _IMAGE_EXPERTS if from_image else _EXPERTS
+        return _IMAGE if from_image else _SMALL
+
+    def default_negative_prompt(self, task: Task) -> str:
+        """The authors' own; for Wan 2.1 from a picture they put "camera shake" before it."""
+        shakes = isinstance(task, ImageToVideo) and self.model.startswith("wan2.1")
+        return (
+            f"镜头晃动，{self.negative_prompt}" if shakes and self.negative_prompt else self.negative_prompt
+        )
+
+    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
+        """The VAE in float32, as diffusers advises for Wan."""
+        return float32_vae(
+            "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement
+        )
+
+    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
+        """The model's own scheduler, shifted as asked; the key differs between scheduler classes."""
+        scheduler = modules.new_scheduler(self.schedulers[name] if name else None)
+        if self.flow_shift is None:
+            return scheduler
+        key = "flow_shift" if "flow_shift" in scheduler.config else "shift"
+        return modules.new_scheduler(self.schedulers[name] if name else None, {key: self.flow_shift})
+
+    def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
+        """As for every family, with the second expert's guidance."""
+        arguments = super().arguments(tasks, pipeline, context)
+        if "image" in arguments:
+            (arguments["image"],) = arguments["image"]
+        if pipeline.config.get("boundary_ratio") is not None:
+            known = self.known_model(self.model)
+            own = _LOW_NOISE_GUIDANCE.get(known.name if known else "", self.guidance_scale)
+            arguments["guidance_scale_2"] = (
+                own if self.low_noise_guidance_scale is None else self.low_noise_guidance_scale
+            )
+        return arguments

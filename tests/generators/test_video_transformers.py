@@ -1,0 +1,143 @@
+"""What sets Mochi, HunyuanVideo, Wan, LTX-Video and Allegro apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
+from tests.generators.families import ENGINE, Family, picture
+from vitascope.context import Context
+from vitascope.errors import UnsupportedTask
+from vitascope.generators.allegro import Allegro
+from vitascope.generators.hunyuan import HunyuanVideo
+from vitascope.generators.wan import NEGATIVE_PROMPT, Wan
+from vitascope.task import ImageToVideo, TextToVideo
+
+MOCHI = Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7)
+HUNYUAN = Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5)
+HUNYUAN_IMAGE = Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5)
+WAN = Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5)
+WAN_EXPERTS = Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5)
+WAN_BOTH = Family("wan", tiny_wan.save_wan_text_and_image, TextToVideo, (64, 64), 5)
+LTX = Family("ltx", tiny_ltx.save_ltx, TextToVideo, (64, 64), 9)
+ALLEGRO = Family("allegro", tiny_allegro.save_allegro, TextToVideo, (128, 128), 24)
+
+
+def test_mochi_warns_of_words_beyond_its_256_tokens() -> None:
+    context = Context()
+    MOCHI.make(MOCHI.task(prompt="a red ball " * 30), context=context)
+    assert any("reads 256" in warning for warning in context.warnings)
+
+
+@pytest.mark.parametrize("num_frames", [1, 5, 9])
+def test_hunyuan_from_a_picture_gives_every_frame_that_was_asked(num_frames: int) -> None:
+    """diffusers cuts a latent frame off what this kind of checkpoint makes."""
+    (clip,) = HUNYUAN_IMAGE.make(HUNYUAN_IMAGE.task(num_frames=num_frames))
+    assert clip.num_frames == num_frames
+
+
+def test_hunyuan_reads_a_negative_prompt_with_true_guidance_alone() -> None:
+    task = HUNYUAN.task(negative_prompt="blurry")
+    with pytest.raises(UnsupportedTask, match="only with true_cfg_scale above 1"):
+        HUNYUAN.generator().complete(task)
+    guided = [
+        HUNYUAN.make(HUNYUAN.task(negative_prompt=words), true_cfg_scale=6.0)[0]
+        for words in ("blurry", "dark and noisy")
+    ]
+    assert not np.array_equal(guided[0].array(), guided[1].array())
+    assert guided[0].recipe.stages[-1].notes["num_denoiser_calls"] == 2 * 2
+
+
+def test_hunyuan_is_shifted_as_asked_and_only_then() -> None:
+    before = HUNYUAN.frames()
+    (shifted,) = HUNYUAN.make(flow_shift=17.0)
+    assert not np.array_equal(shifted.array(), before)
+    assert np.array_equal(HUNYUAN.frames(), before)
+
+
+def test_hunyuan_folders_of_either_kind_know_what_they_start_from() -> None:
+    with pytest.raises(UnsupportedTask, match="makes image-to-video, not text-to-video"):
+        HUNYUAN_IMAGE.generator().complete(HUNYUAN.task())
+    assert (
+        HunyuanVideo(model="hunyuan-video-i2v").complete(ImageToVideo.of(image=picture(0, 8, 8))).num_frames
+        == 129
+    )
+
+
+def test_wan_fills_in_its_authors_negative_prompt() -> None:
+    completed = Wan().complete(TextToVideo.of(prompt="a red ball"))
+    assert completed.negative_prompt == NEGATIVE_PROMPT
+    assert Wan().complete(TextToVideo.of(prompt="a", negative_prompt="dark")).negative_prompt == "dark"
+    assert Wan(negative_prompt="").complete(TextToVideo.of(prompt="a")).negative_prompt == ""
+    from_picture = Wan(model="wan2.1-i2v-14b-480p").complete(ImageToVideo.of(image=picture(0, 8, 8)))
+    assert from_picture.negative_prompt == f"镜头晃动，{NEGATIVE_PROMPT}"
+
+
+def test_the_negative_prompt_is_read_and_in_the_recipe() -> None:
+    (plain,), (dark,) = WAN.make(), WAN.make(WAN.task(negative_prompt="dark"))
+    assert plain.recipe.stages[-1].task["negative_prompt"] == NEGATIVE_PROMPT
+    assert not np.array_equal(plain.array(), dark.array())
+
+
+def test_wan_experts_are_guided_apart() -> None:
+    (clip,) = WAN_EXPERTS.make(num_inference_steps=6)
+    (other,) = WAN_EXPERTS.make(num_inference_steps=6, low_noise_guidance_scale=9.0)
+    assert not np.array_equal(clip.array(), other.array())
+
+
+def test_wan_is_shifted_as_asked() -> None:
+    (shifted,) = WAN.make(flow_shift=9.0)
+    assert not np.array_equal(shifted.array(), WAN.frames())
+
+
+def test_one_wan_folder_makes_clips_from_words_and_from_pictures() -> None:
+    """The 5B model of Wan 2.2: its flag must survive the change of pipeline class."""
+    generator = WAN_BOTH.generator()
+    modules = ENGINE.modules(generator)
+    words = WAN_BOTH.frames()
+    task = ImageToVideo.of(prompt="a red ball", image=picture(0, 64, 64), width=64, height=64, num_frames=5)
+    (clip,) = generator.generate([generator.complete(task)], modules, Context())
+    assert clip.array().shape == words.shape
+    assert modules.pipeline.config["expand_timesteps"] is True
+    assert np.array_equal(WAN_BOTH.frames(), words)
+
+
+def test_ltx_is_told_the_frame_rate() -> None:
+    assert not np.array_equal(LTX.frames(fps=8), LTX.frames(fps=30))
+
+
+def test_ltx_guidance_can_be_rescaled() -> None:
+    (clip,) = LTX.make(guidance_rescale=0.7)
+    assert not np.array_equal(clip.array(), LTX.frames())
+
+
+def test_allegro_puts_the_authors_words_around_the_prompt_unless_told_not_to() -> None:
+    (bare,) = ALLEGRO.make(praise=False)
+    assert not np.array_equal(bare.array(), ALLEGRO.frames())
+
+
+@pytest.mark.parametrize(
+    ("side", "value", "nearest"), [("height", 700, 720), ("width", 1200, 1280), ("width", 680, "560 or 800")]
+)
+def test_allegro_sizes_are_whole_tiles(side: str, value: int, nearest: int | str) -> None:
+    with pytest.raises(UnsupportedTask, match=rf"{side}={value}: .*nearest: {nearest}"):
+        Allegro().complete(TextToVideo.of(prompt="a", **{side: value}))
+
+
+@pytest.mark.parametrize(("num_frames", "nearest"), [(28, 24), (80, "72 or 88"), (200, 88), (8, 24)])
+def test_allegro_lengths_are_whole_tiles(num_frames: int, nearest: int | str) -> None:
+    with pytest.raises(UnsupportedTask, match=rf"num_frames={num_frames}: .*nearest: {nearest}"):
+        Allegro().complete(TextToVideo.of(prompt="a", num_frames=num_frames))
+
+
+def test_allegro_leaves_no_part_of_a_larger_clip_black() -> None:
+    """One stride beyond a tile on both sides: diffusers leaves black what no tile covers."""
+    generator = ALLEGRO.generator()
+    height = generator.profile().tile + 16
+    task = ALLEGRO.task(height=height, width=generator.profile().tile + 48)
+    (clip,) = ALLEGRO.make(task, num_inference_steps=1)
+    frames = clip.array().astype(int)
+    assert all(frames[:, :, column].std() > 1 for column in range(frames.shape[2]))
+    assert all(frames[:, row].std() > 1 for row in range(frames.shape[1]))
+    assert all(frame.std() > 1 for frame in frames)

@@ -1,0 +1,67 @@
+"""A tiny random Stable Video Diffusion, saved by diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKLTemporalDecoder,
+    EulerDiscreteScheduler,
+    StableVideoDiffusionPipeline,
+    UNetSpatioTemporalConditionModel,
+)
+
+from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
+
+NUM_FRAMES = 4
+
+
+def unet(num_frames: int = NUM_FRAMES) -> UNetSpatioTemporalConditionModel:
+    """SVD's UNet with four levels and few channels."""
+    return UNetSpatioTemporalConditionModel(
+        block_out_channels=(32, 32, 32, 32),
+        num_attention_heads=(1, 2, 4, 4),
+        layers_per_block=1,
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24,
+        cross_attention_dim=32,
+        num_frames=num_frames,
+        sample_size=16,
+    )
+
+
+def scheduler() -> EulerDiscreteScheduler:
+    """The scheduler of the published SVD folders."""
+    return EulerDiscreteScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        interpolation_type="linear",
+        prediction_type="v_prediction",
+        sigma_min=0.002,
+        sigma_max=700.0,
+        steps_offset=1,
+        timestep_spacing="leading",
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+    )
+
+
+def save_svd(folder: Path, num_frames: int = NUM_FRAMES) -> Path:
+    """Write a folder that `StableVideoDiffusionPipeline.from_pretrained` reads."""
+    torch.manual_seed(0)
+    vae = AutoencoderKLTemporalDecoder(
+        block_out_channels=(32, 32, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+    )
+    StableVideoDiffusionPipeline(
+        vae=vae,
+        image_encoder=clip_image_encoder(size=224, patch_size=56),
+        unet=unet(num_frames),
+        scheduler=scheduler(),
+        feature_extractor=clip_image_processor(224),
+    ).save_pretrained(folder)
+    return folder
