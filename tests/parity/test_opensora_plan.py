@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.parity.golden import Case, cases, compare
 
-from tests.parity.golden import Case, cases, compare, released_shapes
-from vitascope.models.opensora_plan.convert import config_from_upstream, tensors_from_upstream
+from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
+from vitascope.models.opensora_plan.convert import (
+    config_from_upstream,
+    tensors_from_upstream,
+    vae_config_from_upstream,
+    vae_tensors_from_upstream,
+)
+from vitascope.models.opensora_plan.tiling import Tiling
 from vitascope.models.opensora_plan.transformer import OpenSoraPlanTransformer3DModel
 
-ATOL_DENOISER = 1e-5
+ATOL_DENOISER, ATOL_AUTOENCODER = 1e-5, 2e-5
 SYSTEMS = ("open-sora-plan-1.2", "open-sora-plan-1.3")
 CASES = [case for system in SYSTEMS for case in cases(system)]
 
@@ -51,3 +58,44 @@ def test_denoiser_predicts_as_upstream(case, name):
     assert expected.keys() == actual.keys()
     for output, values in expected.items():
         compare(case, f"{name} {output}", actual[output], values, ATOL_DENOISER)
+
+
+def rounding(case: Case, name: str, output: str, values: torch.Tensor) -> float:
+    """How far a value may be off only because the fixture stores it in float16."""
+    return 2**-11 * values.abs().max().item() if case.stored_as_half(name, f"out.{output}") else 0.0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [p for p in fixtures("vae") if p.values[0].config[p.values[1]]["class_name"] == "CausalVAEModel"],
+)
+def test_autoencoder_codes_as_upstream(case, name):
+    described = case.config[name]
+    vae = AutoencoderKLCausalVideo(**vae_config_from_upstream(described["config"]))
+    vae.load_state_dict(vae_tensors_from_upstream(case.group(name, "sd.")))
+    vae.eval()
+    clip, expected = case.group(name, "in.")["x"], case.group(name, "out.")
+    latents = expected["moments"].chunk(2, dim=1)[0]
+    actual = {
+        "moments": vae.encode(clip).latent_dist.parameters,
+        "moments_image": vae.encode(clip[:, :, :1]).latent_dist.parameters,
+        "decoded": vae.decode(latents).sample,
+        "decoded_image": vae.decode(latents[:, :, :1]).sample,
+    }
+    tiles = described["tiling"]
+    vae.enable_tiling(
+        Tiling(
+            sample_size=tiles["tile_sample_min_size"],
+            latent_size=tiles["tile_latent_min_size"],
+            sample_frames=tiles["tile_sample_min_size_t"],
+            latent_frames=tiles["tile_latent_min_size_t"],
+            overlap=tiles["tile_overlap_factor"],
+        )
+    )
+    actual["moments_tiled"] = vae.encode(clip).latent_dist.parameters
+    actual["decoded_tiled"] = vae.decode(latents).sample
+    assert expected.keys() <= actual.keys()
+    for output, values in expected.items():
+        atol = ATOL_AUTOENCODER + rounding(case, name, output, values)
+        compare(case, f"{name} {output}", actual[output], values, atol)

@@ -1,4 +1,4 @@
-"""Published Open-Sora-Plan denoisers -> `OpenSoraPlanTransformer3DModel`.
+"""Published Open-Sora-Plan configs and state dicts -> ours.
 
 Source: config keys and parameter names of github.com/PKU-YuanGroup/Open-Sora-Plan, MIT: v1.2.0 and 842435c0
 opensora/models/diffusion/opensora/, v1.3.1 opensora/models/diffusion/opensora_v1_3/.
@@ -6,6 +6,7 @@ opensora/models/diffusion/opensora/, v1.3.1 opensora/models/diffusion/opensora_v
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import InvalidMedia
+from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
 from vitascope.models.wf_vae.checkpoint import Tensors
 
 TEXT_TO_VIDEO = ("OpenSoraT2V", "OpenSoraT2V_v1_3")
 INPAINTING = ("OpenSoraInpaint", "OpenSoraInpaint_v1_3")
 UPSTREAM_CLASSES = TEXT_TO_VIDEO + INPAINTING
+VAE_CLASS = "CausalVAEModel"
 
 SAME_NAME = (
     "patch_size",
@@ -111,3 +114,22 @@ def _position_scales(config: Mapping[str, Any], height: int, width: int) -> dict
         "interpolation_scale_w": width / 40,
     }
     return {key: value if config.get(key) is None else config[key] for key, value in rule.items()}
+
+
+def vae_config_from_upstream(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Upstream's `config.json` of a `CausalVAEModel` as arguments of `AutoencoderKLCausalVideo`.
+
+    Raises: InvalidMedia for another network's config.
+    """
+    named = config.get("_class_name", VAE_CLASS)
+    if named != VAE_CLASS:
+        raise InvalidMedia(f"config.json is of {named}, not of {VAE_CLASS}")
+    if config.get("attn_resolutions"):
+        raise InvalidMedia(f"attn_resolutions={config['attn_resolutions']}: no published {VAE_CLASS} has any")
+    known = inspect.signature(AutoencoderKLCausalVideo.__init__).parameters
+    return {key: value for key, value in config.items() if key in known}
+
+
+def vae_tensors_from_upstream(tensors: Tensors) -> Tensors:
+    """Upstream's state dict of a `CausalVAEModel`, less the losses that it was trained with."""
+    return {key: tensor for key, tensor in tensors.items() if "loss" not in key}

@@ -24,7 +24,7 @@ def rotary_tables(grid: Grid, head_dim: int, scale: Scale, device: torch.device)
     axes = tuple(
         get_1d_rotary_pos_embed(
             head_dim // 3,
-            torch.arange(length, device=device, dtype=torch.float32) / axis_scale,
+            torch.arange(length, device=device, dtype=torch.float32) / axis_scale,  # type: ignore[arg-type]
             use_real=True,
             repeat_interleave_real=False,
         )

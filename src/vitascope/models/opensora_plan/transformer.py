@@ -1,4 +1,4 @@
-"""The denoisers of Open-Sora-Plan 1.2 and 1.3, which are Allegro's network with their own positions and masks.
+"""The denoisers of Open-Sora-Plan 1.2 and 1.3: Allegro's network with their own positions and masks.
 
 Source: github.com/PKU-YuanGroup/Open-Sora-Plan, MIT: at v1.2.0 opensora/models/diffusion/opensora/
 modeling_opensora.py, at v1.3.1 opensora/models/diffusion/opensora_v1_3/modeling_opensora.py.
@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
-from diffusers.models.transformers.transformer_allegro import AllegroTransformer3DModel
+from diffusers.models.transformers.transformer_allegro import (
+    AllegroTransformer3DModel,
+    AllegroTransformerBlock,
+)
 from torch import Tensor, nn
 
 from vitascope.errors import RequestError
@@ -22,7 +26,7 @@ from vitascope.models.opensora_plan.skiparse import SkiparseAttnProcessor
 SPARSE_LAYERS = range(2, 30)
 
 
-class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):  # type: ignore[misc]
+class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
     """Predicts the noise (1.2) or velocity (1.3) of a clip's latents.
 
     `sparse_stride` above 1 makes layers 2 to 29 attend sparsely (1.3). `in_channels` above `out_channels` is
@@ -84,13 +88,12 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):  # type: ignore
         self.patch_size, self.head_dim, self.use_rope = patch_size, attention_head_dim, use_rope
         self.position_scale = (interpolation_scale_t, interpolation_scale_h, interpolation_scale_w)
         self.trained_grid = (sample_frames, sample_height // patch_size, sample_width // patch_size)
-        if sparse_stride > 1:
-            for index, block in enumerate(self.transformer_blocks):
-                if index in SPARSE_LAYERS:
-                    in_groups = bool(index % 2)
-                    block.attn1.set_processor(SkiparseAttnProcessor(sparse_stride, in_groups=in_groups))
+        for index, block in enumerate(self.transformer_blocks):
+            if sparse_stride > 1 and index in SPARSE_LAYERS:
+                processor = SkiparseAttnProcessor(sparse_stride, in_groups=bool(index % 2))
+                cast(AllegroTransformerBlock, block).attn1.set_processor(processor)  # type: ignore[arg-type]
 
-    def forward(
+    def forward(  # type: ignore[override]  # upstream's annotation is of tables for one axis
         self,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
@@ -112,10 +115,10 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):  # type: ignore
             return super().forward(
                 hidden_states,
                 encoder_hidden_states,
-                timestep,
+                timestep,  # type: ignore[arg-type]
                 attention_mask=attention_mask,
                 encoder_attention_mask=encoder_attention_mask,
-                image_rotary_emb=image_rotary_emb,
+                image_rotary_emb=image_rotary_emb,  # type: ignore[arg-type]
                 return_dict=return_dict,
             )
 

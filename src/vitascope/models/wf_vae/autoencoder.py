@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput, DiagonalGaussianDistribution
-from diffusers.models.modeling_outputs import AutoencoderKLOutput
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from vitascope.errors import RequestError
 from vitascope.models.wf_vae.blocks import NormType, TimeInterpolation
+from vitascope.models.wf_vae.causal_autoencoder import CausalVideoAutoencoder
 from vitascope.models.wf_vae.network import Decoder, Encoder, Widths
 from vitascope.models.wf_vae.stream import TemporalStream
 
 SPATIAL_COMPRESSION = 8
 
 
-class AutoencoderKLWFVAE(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ignore[misc]
+class AutoencoderKLWFVAE(CausalVideoAutoencoder):
     """The wavelet-flow video autoencoder of Open-Sora-Plan 1.3 and 1.5, and the 16-channel WF-VAE-L.
 
     Latents for a denoiser are `(z - shift_factor) * scaling_factor`, one number a channel or one for all; a
@@ -65,8 +63,6 @@ class AutoencoderKLWFVAE(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ig
         self.temporal_compression_ratio = temporal_compression_ratio
         self.spatial_compression_ratio = SPATIAL_COMPRESSION
         self.scaling_factor, self.shift_factor = scaling_factor, shift_factor
-        self.use_tiling = False
-        self.use_slicing = False
         self.latent_frames_per_chunk = 2
 
     def enable_tiling(self, latent_frames_per_chunk: int = 2) -> None:
@@ -80,21 +76,6 @@ class AutoencoderKLWFVAE(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ig
             raise RequestError(f"latent_frames_per_chunk={latent_frames_per_chunk}: must be at least 1")
         self.latent_frames_per_chunk = latent_frames_per_chunk
         self.use_tiling = True
-
-    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
-        """Encode clips to the distribution of their latents.
-
-        Raises: RequestError for a size or length that is off the grid.
-        """
-        self._check_clip(x)
-        moments = torch.cat([self._encode(batch) for batch in self._slices(x)])
-        posterior = DiagonalGaussianDistribution(moments)
-        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
-
-    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
-        """Decode (unscaled) latents to clips."""
-        clip = torch.cat([torch.cat(list(self.decode_chunks(latents)), dim=2) for latents in self._slices(z)])
-        return DecoderOutput(sample=clip) if return_dict else (clip,)
 
     def decode_chunks(self, z: Tensor) -> Iterator[Tensor]:
         """Decode (unscaled) latents, giving frames as soon as they are final; their sum is the whole clip.
@@ -117,12 +98,7 @@ class AutoencoderKLWFVAE(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ig
         scale, shift = self._latent_statistics(latents)
         return latents / scale + shift
 
-    def forward(self, sample: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
-        """Encode and decode the mean of the latents."""
-        posterior = self.encode(sample, return_dict=False)[0]
-        return self.decode(posterior.mode(), return_dict=return_dict)
-
-    def _encode(self, clip: Tensor) -> Tensor:
+    def _moments(self, clip: Tensor) -> Tensor:
         stream = TemporalStream()
         ratio, num_frames = self.temporal_compression_ratio, clip.shape[2]
         step = self.latent_frames_per_chunk * ratio if self.use_tiling else num_frames
@@ -134,20 +110,8 @@ class AutoencoderKLWFVAE(ModelMixin, AutoencoderMixin, ConfigMixin):  # type: ig
             moments.append(self.encoder(clip[:, :, begin:end], stream).sample)
         return torch.cat(moments, dim=2)
 
-    def _slices(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(1) if self.use_slicing else (x,)
-
-    def _check_clip(self, clip: Tensor) -> None:
-        ratio, (num_frames, height, width) = self.temporal_compression_ratio, clip.shape[2:]
-        if (num_frames - 1) % ratio:
-            nearest = max(0, round((num_frames - 1) / ratio)) * ratio + 1
-            raise RequestError(
-                f"num_frames={num_frames}: must be {ratio}k+1, the nearest is {nearest}", param="num_frames"
-            )
-        if height % SPATIAL_COMPRESSION or width % SPATIAL_COMPRESSION:
-            raise RequestError(
-                f"size {width}x{height}: both sides must be multiples of {SPATIAL_COMPRESSION}"
-            )
+    def _frames(self, latents: Tensor) -> Tensor:
+        return torch.cat(list(self.decode_chunks(latents)), dim=2)
 
     def _latent_statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         if self.scaling_factor is None or self.shift_factor is None:
