@@ -85,11 +85,13 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
             interpolation_scale_w=interpolation_scale_w,
             interpolation_scale_t=interpolation_scale_t,
         )
-        self.patch_size, self.head_dim, self.use_rope = patch_size, attention_head_dim, use_rope
+        self.patch_size, self.head_dim = patch_size, attention_head_dim
+        self.use_rope, self.is_sparse = use_rope, sparse_stride > 1
         self.position_scale = (interpolation_scale_t, interpolation_scale_h, interpolation_scale_w)
-        self.trained_grid = (sample_frames, sample_height // patch_size, sample_width // patch_size)
+        self.trained_shape = (sample_frames, sample_height, sample_width)
+        self.noise_channels, self.is_for_inpainting = out_channels, in_channels > out_channels
         for index, block in enumerate(self.transformer_blocks):
-            if sparse_stride > 1 and index in SPARSE_LAYERS:
+            if self.is_sparse and index in SPARSE_LAYERS:
                 processor = SkiparseAttnProcessor(sparse_stride, in_groups=bool(index % 2))
                 cast(AllegroTransformerBlock, block).attn1.set_processor(processor)  # type: ignore[arg-type]
 
@@ -139,7 +141,9 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
         if self.use_rope:
             yield
             return
-        positions = added_positions(grid, self.trained_grid, self.inner_dim, self.position_scale, self.device)
+        frames, height, width = self.trained_shape
+        base = (frames, height // self.patch_size, width // self.patch_size)
+        positions = added_positions(grid, base, self.inner_dim, self.position_scale, self.device)
 
         def add(_: nn.Module, __: tuple, patches: Tensor) -> Tensor:
             return (patches + positions.repeat(batch_size, 1, 1)).to(patches.dtype)
