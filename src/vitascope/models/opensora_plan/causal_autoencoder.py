@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers seeks it here on loading)
 from torch import Tensor, nn
 
 from vitascope.models.opensora_plan.causal_blocks import CONVOLUTIONS, block_class

@@ -116,8 +116,7 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
         shape = self._clip_shape(num_frames, height, width)
         condition = self._condition(given_frames, given_indices, shape, len(prompts), generator)
         captions = self._captions(prompts, negative_prompt, max_sequence_length, guidance_scale > 1)
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
-        self._num_timesteps = len(self.scheduler.timesteps)
+        self._set_timesteps(num_inference_steps)
         if latents is None:
             latents = self._noise(len(prompts), shape, generator)
         latents = latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
@@ -216,6 +215,17 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
         if given_frames is not None:
             clip[:, :, indices] = given_frames.to(clip)
         return condition_latents(self.vae, clip, mask, self.release, generator)
+
+    def _set_timesteps(self, num_inference_steps: int) -> None:
+        try:
+            self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        except ValueError as error:
+            raise UnsupportedTask(
+                f"num_inference_steps={num_inference_steps}: {type(self.scheduler).__name__} needs more steps, or "
+                "another number of them",
+                param="num_inference_steps",
+            ) from error
+        self._num_timesteps = len(self.scheduler.timesteps)
 
     def _noise(self, batch_size: int, shape: tuple[int, int, int], generator: Generators) -> Tensor:
         num_frames, height, width = shape

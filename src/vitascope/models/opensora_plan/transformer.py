@@ -12,6 +12,7 @@ from typing import cast
 
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers seeks it here on loading)
 from diffusers.models.transformers.transformer_allegro import (
     AllegroTransformer3DModel,
     AllegroTransformerBlock,

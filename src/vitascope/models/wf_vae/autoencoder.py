@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers seeks it here on loading)
 from torch import Tensor
 
 from vitascope.errors import RequestError
