@@ -1,0 +1,78 @@
+"""WF-VAE against upstream's own outputs, whole and in chunks, and the names in published checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.parity.golden import Case, cases, compare, released_shapes
+
+from vitascope.models.wf_vae import AutoencoderKLWFVAE
+from vitascope.models.wf_vae.convert import PUBLISHED, config_from_upstream, tensors_from_upstream
+
+ATOL = 2e-5
+HALF_STEP = 2**-11  # of a value that was rounded to float16
+SYSTEMS = ("wf-vae", "open-sora-plan-1.3")
+CASES = [case for system in SYSTEMS for case in cases(system) if "vae" in case.names]
+RELEASED = {
+    name: shapes
+    for system in SYSTEMS
+    for name, shapes in released_shapes(system).items()
+    if name.startswith("wfvae")
+}
+
+
+def autoencoder(case: Case) -> AutoencoderKLWFVAE:
+    tensors = case.group("vae", "sd.")
+    vae = AutoencoderKLWFVAE(**config_from_upstream(case.config["vae"]["config"], tensors))
+    vae.load_state_dict(tensors_from_upstream(tensors))
+    return vae.eval()
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request) -> Case:
+    return request.param
+
+
+@torch.no_grad()
+def test_outputs_equal_upstreams(case):
+    vae, clip = autoencoder(case), case.group("vae", "in.")["x"]
+    encoded = vae.encoder(clip)
+    decoded = vae.decoder(case.group("vae", "out.")["moments"].chunk(2, dim=1)[0])
+    image = vae.encode(clip[:, :, :1]).latent_dist.parameters
+    actual = {
+        "moments": encoded.sample,
+        "enc_l1": encoded.level1,
+        "enc_l2": encoded.level2,
+        "decoded": decoded.sample,
+        "dec_l1": decoded.level1,
+        "dec_l2": decoded.level2,
+        "moments_image": image,
+        "decoded_image": vae.decode(image.chunk(2, dim=1)[0]).sample,
+    }
+    vae.enable_tiling(2)
+    moments = vae.encode(clip).latent_dist.parameters
+    actual["moments_tiled"] = moments
+    actual["decoded_tiled"] = vae.decode(encoded.sample.chunk(2, dim=1)[0]).sample
+    for name, expected in case.group("vae", "out.").items():
+        if name in actual:
+            rounding = (
+                HALF_STEP * expected.abs().max().item() if case.stored_as_half("vae", f"out.{name}") else 0
+            )
+            compare(case, name, actual[name], expected, ATOL + rounding)
+    # Chunk sizes are upstream's way to the same result; ours needs none.
+    assert set(case.group("vae", "out.")) - {"t_chunks"} <= actual.keys()
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_every_released_parameter_has_its_place(name):
+    released = {key: torch.empty(shape, device="meta") for key, shape in RELEASED[name].items()}
+    wanted = {key: tuple(tensor.shape) for key, tensor in tensors_from_upstream(released).items()}
+    with torch.device("meta"):
+        models = {model: AutoencoderKLWFVAE(**config) for model, config in PUBLISHED.items()}
+    shapes = {
+        model: {key: tuple(tensor.shape) for key, tensor in vae.state_dict().items()}
+        for model, vae in models.items()
+    }
+    fitting = [model for model, ours in shapes.items() if ours == wanted]
+    print(f"{name}: {len(wanted)} of {len(released)} tensors are parameters, of {fitting}")  # noqa: T201
+    assert len(fitting) == 1
