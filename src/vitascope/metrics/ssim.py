@@ -46,7 +46,7 @@ class Ssim(Metric):
 
 def ssim_of(first: Pixels, second: Pixels) -> float:
     """SSIM of two pictures. Shape: (H, W, 3) uint8."""
-    x, y = first.astype(np.float32), second.astype(np.float32)
+    x, y = first.astype(np.float64), second.astype(np.float64)
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x = _blur(x * x) - mean_x**2
     variance_y = _blur(y * y) - mean_y**2
