@@ -47,10 +47,10 @@ def test_modules_are_loaded_once_for_metrics_that_share_them():
 
 @pytest.mark.slow
 def test_all_metrics_without_weights_take_ten_seconds_for_a_native_clip():
-    """49 frames of 720 x 480, on an idle machine with two cores."""
+    """49 frames of 720 x 480; seconds of one core, so that a busy machine does not fail it."""
     picture = texture(560, 900)
     frames = np.stack([picture[i : 480 + i, 3 * i : 720 + 3 * i] for i in range(49)])
     metrics = [metric() for metric in METRICS if metric.tier in ("exact", "variant")]
-    started = time.perf_counter()
+    started = time.process_time()
     measure(Clip(frames, 8), metrics)
-    assert time.perf_counter() - started <= 10
+    assert time.process_time() - started <= 10

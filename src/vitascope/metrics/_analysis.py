@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.clip import Clip, Pixels
+from vitascope.flow.likeness import is_cut, is_duplicate
 from vitascope.metrics._motion import Motion, measure_motion
 
 #: Flow and tracking see the frames at this shorter side, or as they are where they are smaller.
@@ -42,12 +43,14 @@ class PairStatistics:
     """One value for each pair of neighbouring frames. Shape: (T - 1,) each.
 
     `difference` is the mean absolute difference of all channels, `luma_change_std` the standard deviation of
-    the luma's change, `hsv_change` the mean absolute change of hue, saturation and value (hue 0..179).
+    the luma's change; `repeated` and `cut` are 1 where the second frame repeats the first or starts another
+    scene.
     """
 
     difference: Values
     luma_change_std: Values
-    hsv_change: Values
+    repeated: Values
+    cut: Values
 
 
 class AnalysedClip(Clip):
@@ -109,14 +112,14 @@ def _scan(clip: Clip) -> tuple[FrameStatistics, PairStatistics, Pixels]:
     scale = min(1.0, WORKING_SIDE / min(clip.height, clip.width))
     size = (round(clip.width * scale), round(clip.height * scale))
     frame_rows, pair_rows, small = [], [], []
-    before: tuple[Pixels, Pixels, Pixels] | None = None
+    before: tuple[Pixels, Pixels] | None = None
     for _, frames in clip.windows(_WINDOW):
         for frame in frames:
-            luma, hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
+            luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
             frame_rows.append(_frame_row(frame, luma))
             if before is not None:
-                pair_rows.append(_pair_row(before, (frame, luma, hsv)))
-            before = frame, luma, hsv
+                pair_rows.append(_pair_row(before, (frame, luma)))
+            before = frame, luma
             small.append(frame if scale == 1 else cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     per_frame = np.array(frame_rows, np.float64).reshape(-1, len(fields(FrameStatistics)))
     per_pair = np.array(pair_rows, np.float64).reshape(-1, len(fields(PairStatistics)))
@@ -141,7 +144,8 @@ def _pair_row(first: tuple[Pixels, ...], second: tuple[Pixels, ...]) -> tuple[fl
     return (
         cv2.norm(second[0], first[0], cv2.NORM_L1) / first[0].size,
         float(cv2.meanStdDev(change)[1].item()),
-        cv2.norm(second[2], first[2], cv2.NORM_L1) / first[2].size,
+        float(is_duplicate(first[0], second[0])),
+        float(is_cut(first[0], second[0])),
     )
 
 

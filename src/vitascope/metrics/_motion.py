@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.clip import Pixels
+from vitascope.flow.dis import optical_flow, warp_by_flow
 
 Flow = NDArray[Any]  # float32
 T = TypeVar("T")
@@ -33,21 +34,6 @@ class Motion:
     warp_error: NDArray[np.float64]
 
 
-def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
-    """Where each pixel of `first` is found in `second`, as (dx, dy).
-
-    Shape: first, second (h, w) uint8 luma; flow (h, w, 2).
-    Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016; OpenCV, medium preset.
-    """
-    if min(first.shape) < 16:  # the pyramid of patches does not fit
-        side = max(16 / min(first.shape), 1.0)
-        size = (round(first.shape[1] * side), round(first.shape[0] * side))
-        flow = dense_flow(cv2.resize(first, size), cv2.resize(second, size))
-        return (cv2.resize(flow, first.shape[::-1]) / side).astype(np.float32)
-    dis: Any = cv2.DISOpticalFlow_create  # type: ignore[attr-defined]
-    return dis(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, None)
-
-
 def flow_size(flow: Flow) -> NDArray[Any]:
     """Length of the flow at each pixel. Shape: (h, w)."""
     return cv2.magnitude(flow[..., 0], flow[..., 1])
@@ -61,14 +47,6 @@ def fastest_mean(flow: Flow, share: float = 0.05) -> float:
     lengths = flow_size(flow).ravel()
     count = max(1, int(lengths.size * share))
     return float(np.partition(lengths, lengths.size - count)[-count:].mean())
-
-
-def warp(picture: NDArray, flow: Flow) -> NDArray:
-    """`picture` sampled where `flow` points, linearly; its border is continued outwards."""
-    x, y = _grid(*flow.shape[:2])
-    return cv2.remap(
-        picture, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
 
 
 @lru_cache(maxsize=4)
@@ -87,7 +65,7 @@ def visible_in_both(forward: Flow, backward: Flow) -> NDArray[np.bool_]:
     x, y = _grid(height, width)
     target_x, target_y = x + forward[..., 0], y + forward[..., 1]
     inside = (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
-    back = warp(backward, forward)
+    back = warp_by_flow(backward, forward)
     length = _squared(forward)
     occluded = _squared(forward + back) > 0.01 * (length + _squared(back)) + 0.5
     slope = sum(_squared(0.5 * cv2.Sobel(forward, cv2.CV_32F, *axis, ksize=1)) for axis in ((1, 0), (0, 1)))
@@ -108,23 +86,9 @@ def warp_error(first: Pixels, second: Pixels, forward: Flow, backward: Flow) -> 
     visible = visible_in_both(forward, backward)
     if not visible.any():
         return float("nan")
-    difference = (
-        cv2.subtract(warp(second.astype(np.float32), forward), first, dtype=cv2.CV_32F)[visible] / 255
-    )
+    brought_back = warp_by_flow(second.astype(np.float32), forward)
+    difference = cv2.subtract(brought_back, first, dtype=cv2.CV_32F)[visible] / 255
     return float(np.square(difference).mean())
-
-
-def middle_frame(first: Pixels, second: Pixels) -> Pixels:
-    """The frame halfway between two, by flow in both directions.
-
-    Shape: (h, w, 3) uint8.
-    Source: Jiang et al., Super SloMo, CVPR 2018, equation 4 at t = 1/2, without its networks.
-    """
-    luma = cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), cv2.cvtColor(second, cv2.COLOR_RGB2GRAY)
-    forward, backward = dense_flow(*luma), dense_flow(*luma[::-1])
-    to_first = 0.25 * (backward - forward)
-    halves = warp(first, to_first).astype(np.float32) + warp(second, -to_first)
-    return np.clip(np.rint(halves / 2), 0, 255).astype(np.uint8)
 
 
 def measure_motion(frames: Pixels) -> Motion:
@@ -132,8 +96,8 @@ def measure_motion(frames: Pixels) -> Motion:
     lumas = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
 
     def one(index: int) -> tuple[float, float, float]:
-        forward = dense_flow(lumas[index], lumas[index + 1])
-        backward = dense_flow(lumas[index + 1], lumas[index])
+        forward = optical_flow(lumas[index], lumas[index + 1])
+        backward = optical_flow(lumas[index + 1], lumas[index])
         error = warp_error(frames[index], frames[index + 1], forward, backward)
         return fastest_mean(forward), float(flow_size(forward).mean()), error
 
@@ -151,6 +115,6 @@ def fastest_motion(frames: Pixels) -> NDArray[np.float64]:
     lumas = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
 
     def one(index: int) -> float:
-        return fastest_mean(dense_flow(lumas[index], lumas[index + 1]))
+        return fastest_mean(optical_flow(lumas[index], lumas[index + 1]))
 
     return np.array(in_threads(one, len(frames) - 1))

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import cv2
 
+from vitascope.flow.dis import DISInterpolator
 from vitascope.metrics._analysis import AnalysedClip
-from vitascope.metrics._motion import in_threads, middle_frame
+from vitascope.metrics._motion import in_threads
 from vitascope.metrics._single import SingleClipMetric
 from vitascope.metrics.base import Direction, Tier
 
@@ -30,10 +31,10 @@ class MotionSmoothnessDis(SingleClipMetric):
 
     def measure(self, clip: AnalysedClip) -> float | str:
         """Mean over the odd frames."""
-        frames = clip.working_frames
+        frames, interpolator = clip.working_frames, DISInterpolator()
 
         def error(index: int) -> float:
-            between = middle_frame(frames[2 * index], frames[2 * index + 2])
+            between = interpolator.between(frames[2 * index], frames[2 * index + 2], [0.5])[0]
             return cv2.norm(between, frames[2 * index + 1], cv2.NORM_L1) / between.size
 
         errors = in_threads(error, (len(frames) - 1) // 2)
