@@ -31,7 +31,8 @@ def measure(
             scores.append(metric.unmeasured("needs a reference clip"))
             continue
         try:
-            key = (metric.name, metric.modules_key())
+            # Metrics that inherit one `load` can share what it loads, as the CLIP metrics do.
+            key = (type(metric).load, metric.modules_key())
             if key not in loaded:
                 loaded[key] = metric.load(placement or Placement())
             scores.append(metric.score(analysed, reference, loaded[key]))
