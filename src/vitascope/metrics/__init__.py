@@ -1,8 +1,10 @@
 """The shelf of metrics: one file each."""
 
+from vitascope.metrics._analysis import AnalysedClip
+from vitascope.metrics._measure import measure
 from vitascope.metrics.base import Metric, Score
 from vitascope.shelf import Shelf
 
 METRICS: Shelf[Metric] = Shelf("vitascope.metrics", Metric, "metric")
 
-__all__ = ["METRICS", "Metric", "Score"]
+__all__ = ["METRICS", "AnalysedClip", "Metric", "Score", "measure"]

@@ -1,0 +1,34 @@
+"""What is known of every algorithm: cards with sources, eras, queries, comparisons, figures."""
+
+from vitascope.catalogue.card import BenchmarkScore, Card, Fact
+from vitascope.catalogue.compare import Comparison, compare_cards, view_card
+from vitascope.catalogue.eras import ERAS, era_of, era_table
+from vitascope.catalogue.founding_report import (
+    load_statements,
+    report_counts,
+    report_selection,
+    statements_about,
+)
+from vitascope.catalogue.library import find_card, load_cards, resolve_architecture
+from vitascope.catalogue.query import CardQuery, query_cards
+
+__all__ = [
+    "ERAS",
+    "BenchmarkScore",
+    "Card",
+    "CardQuery",
+    "Comparison",
+    "Fact",
+    "compare_cards",
+    "era_of",
+    "era_table",
+    "find_card",
+    "load_cards",
+    "load_statements",
+    "query_cards",
+    "report_counts",
+    "report_selection",
+    "resolve_architecture",
+    "statements_about",
+    "view_card",
+]

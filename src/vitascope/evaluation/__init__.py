@@ -1,0 +1,1 @@
+"""Suites, votes, ratings, leaderboards: what is found out about generators here."""

@@ -1,0 +1,139 @@
+"""Suites, and runs that go on where they stopped."""
+
+import json
+
+import pytest
+
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.errors import InvalidMedia, JobCancelled, NotFound, RequestError, RunError, UnknownName
+from vitascope.evaluation.leaderboard import build_board
+from vitascope.evaluation.runs import SuiteRun
+from vitascope.evaluation.suites import Item, Suite, find_suite, read_suite, suite_names
+from vitascope.generators import GENERATORS
+from vitascope.metrics import METRICS
+from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.workflows import Chain
+
+SUITE = Suite(
+    name="two",
+    items=(
+        Item(id="star", prompt="a star", fields={"width": 64, "height": 64, "num_frames": 5}),
+        Item(id="moon", prompt="a moon", seed=3, fields={"width": 64, "height": 64, "num_frames": 5}),
+    ),
+)
+
+
+def bars(**knobs):
+    return Chain(generator=GENERATORS["colour-bars"](**knobs))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return SuiteRun(SUITE, tmp_path / "run")
+
+
+def test_the_suites_that_come_along_are_valid():
+    assert "everyday" in suite_names()
+    for name in suite_names():
+        suite = find_suite(name)
+        assert suite.summary and len({item.prompt for item in suite.items}) == len(suite.items)
+        assert all(isinstance(item.task(), TextToVideo) for item in suite.items)
+
+
+def test_a_suite_file_may_start_from_pictures_beside_it(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "red.png")
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nitems:\n  - {id: red, prompt: it turns, image: red.png, fields: {num_frames: 9}}\n"
+    )
+    task = find_suite(str(tmp_path / "mine.yaml")).items[0].task()
+    assert isinstance(task, ImageToVideo) and task.num_frames == 9 and task.image.width == 32
+
+
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        ("name: x\nitems: []\n", "items"),
+        ("name: x\nitems:\n  - {id: a, prompt: b}\n  - {id: a, prompt: c}\n", "'a' stands for two items"),
+        ("name: x\nitems:\n  - {id: a, prompt: b, colour: red}\n", "colour"),
+        ("name: [x\n", "not YAML"),
+    ],
+)
+def test_a_broken_suite_is_refused_with_its_place(tmp_path, content, complaint):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(InvalidMedia, match=complaint):
+        read_suite(tmp_path / "x.yaml")
+
+
+def test_unknown_suites_are_refused():
+    with pytest.raises(UnknownName, match="everyday"):
+        find_suite("everyday-things")
+    with pytest.raises(NotFound):
+        find_suite("missing.yaml")
+
+
+def test_clips_are_made_measured_and_put_on_a_board(run):
+    contenders = {"bars": bars(), "slow-bars": bars(num_inference_steps=8)}
+    made = run.make(contenders, Engine(), Context())
+    assert len(made) == 4 and all((run.folder / clip.path).is_file() for clip in made)
+    names = ("temporal-flickering", "ssim", "sharpness")
+    measured = run.measure([METRICS[name]() for name in names], Context())
+    assert len(measured) == 12
+    board = build_board("t2v", measurements=measured, costs=run.costs())
+    assert {row.algorithm for row in board.rows} == set(contenders)
+    assert all(row.seconds > 0 for row in board.rows)
+    assert board.rows[0].cells["temporal-flickering"].items == 2
+    assert board.rows[0].cells["ssim"].note == "needs a reference clip"
+
+
+def test_a_run_goes_on_where_it_was_stopped(run):
+    stopped = Context(
+        on_progress=lambda at: stopped.cancel.set() if at.stage == "suite" and at.step == 1 else None
+    )
+    with pytest.raises(JobCancelled):
+        run.make({"bars": bars()}, Engine(), stopped)
+    first = run.made()
+    assert [clip.item for clip in first] == ["star"]
+    again = run.make({"bars": bars()}, Engine(), Context())
+    assert again[0] == first[0] and [clip.item for clip in again] == ["star", "moon"]
+
+
+def test_a_failing_item_stops_nothing_and_is_tried_again(run, monkeypatch):
+    broken = {"moon"}
+    original = Chain.run
+
+    def fails(self, task, *rest):
+        if any(word in task.prompt for word in broken):
+            raise RunError("the denoiser gave nan")
+        return original(self, task, *rest)
+
+    monkeypatch.setattr(Chain, "run", fails)
+    made = run.make({"bars": bars()}, Engine(), Context())
+    assert [clip.failed for clip in made] == [None, "the denoiser gave nan"]
+    assert len(run.measure([METRICS["sharpness"]()], Context())) == 1
+    broken.clear()
+    assert [clip.failed for clip in run.make({"bars": bars()}, Engine(), Context())] == [None, None]
+
+
+def test_what_was_measured_is_not_measured_again(run, monkeypatch):
+    run.make({"bars": bars()}, Engine(), Context())
+    before = run.measure([METRICS["sharpness"]()], Context())
+    monkeypatch.setattr("vitascope.evaluation.runs.read", lambda path: pytest.fail("decoded again"))
+    assert run.measure([METRICS["sharpness"]()], Context()) == before
+
+
+def test_other_knobs_need_another_folder(run):
+    run.make({"bars": bars()}, Engine(), Context())
+    with pytest.raises(RequestError, match="with other knobs"):
+        run.make({"bars": bars(num_inference_steps=9)}, Engine(), Context())
+
+
+def test_a_damaged_record_is_refused(run):
+    run.make({"bars": bars()}, Engine(), Context())
+    content = json.loads((run.folder / "made.json").read_text())
+    content[0]["colour"] = "red"
+    (run.folder / "made.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidMedia, match="not a record of a suite's run"):
+        run.made()
