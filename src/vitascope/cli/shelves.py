@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,7 @@ def list_shelf(
     from vitascope.errors import UnknownName
     from vitascope.generators import GENERATORS
     from vitascope.metrics import METRICS
+    from vitascope.shelf import Shelf
     from vitascope.steps import STEPS
 
     if shelf == "workflows":
@@ -56,7 +57,7 @@ def list_shelf(
         else:
             print_table(["name", "what it does"], [[row["name"], row["summary"]] for row in rows])
         return
-    shelves = {"generators": GENERATORS, "steps": STEPS, "metrics": METRICS}
+    shelves: dict[str, Shelf[Any]] = {"generators": GENERATORS, "steps": STEPS, "metrics": METRICS}
     if shelf not in shelves:
         raise UnknownName("shelf", shelf, [*shelves, "workflows"])
     items = list(shelves[shelf])

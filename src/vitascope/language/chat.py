@@ -11,7 +11,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,7 +43,7 @@ class Endpoint:
 
 def ask(
     endpoint: Endpoint,
-    messages: list[Mapping[str, str]],
+    messages: Sequence[Mapping[str, str]],
     context: Context,
     *,
     timeout_s: float,
@@ -62,7 +62,7 @@ def ask(
     connection = kind(parts.hostname, parts.port, timeout=timeout_s + 5)  # the deadline below comes first
     body = {
         "model": endpoint.model,
-        "messages": messages,
+        "messages": [*messages],
         "max_tokens": max_tokens,
         "temperature": 0.7,
         "seed": 0,
