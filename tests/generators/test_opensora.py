@@ -108,16 +108,20 @@ def test_a_picture_leads_the_clip(folder):
     assert not same(led, other)
 
 
-def test_a_clip_is_made_over_as_far_as_strength_says(folder):
+def test_clips_are_made_over_as_far_as_strength_says(folder):
     maker = generator(folder, num_inference_steps=4)
     rng = np.random.default_rng(0)
-    given = Clip(rng.integers(0, 256, (17, 32, 48, 3), np.uint8), Fraction(10))
-    made = [
-        make(maker, VideoToVideo(prompt="a ball", video=given, strength=strength, width=48, height=32))[0]
-        for strength in (0.3, 0.9)
-    ]
-    assert made[0].fps == 10
-    assert not same(*made)
+    given = [Clip(rng.integers(0, 256, (17, 32, 48, 3), np.uint8), Fraction(10)) for _ in range(2)]
+
+    def task(video, strength):
+        return VideoToVideo(prompt="a ball", video=video, strength=strength, width=48, height=32)
+
+    little, much = (make(maker, task(given[0], strength))[0] for strength in (0.3, 0.9))
+    assert little.fps == 10
+    assert not same(little, much)
+    together = make(maker, *(task(video, 0.3) for video in given))
+    assert np.abs(together[0].array().astype(int) - little.array()).max() <= 1
+    assert not same(*together)
 
 
 def test_progress_is_told_and_a_cancelled_run_stops(folder):

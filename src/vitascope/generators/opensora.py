@@ -132,8 +132,11 @@ class OpenSora(DiffusersGenerator):
         """As for every family; pictures and clips become references at the front of the video."""
         first = tasks[0]
         arguments = super().arguments(tasks, pipeline, context)
-        pictures = arguments.pop("image", None)
-        clips = [[picture] for picture in pictures] if pictures else arguments.pop("video", None)
+        pictures, clips = arguments.pop("image", None), arguments.pop("video", None)
+        if pictures:
+            clips = [[picture] for picture in pictures]
+        elif clips and len(tasks) == 1:
+            clips = [clips]
         arguments.pop("strength", None)
         arguments["num_frames"] = first.num_frames
         arguments["fps"] = [float(task.fps or _PUBLISHED.fps) for task in tasks]
