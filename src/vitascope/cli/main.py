@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import doctor, generate, info, run, shelves
+from vitascope.cli import catalog, doctor, generate, info, measure, run, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -22,6 +22,8 @@ app.command("generate")(generate.generate)
 app.command("run")(run.run)
 _STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
+app.command("measure")(measure.measure)
+app.add_typer(catalog.app, name="catalog")
 app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)
 app.command("info")(info.info)

@@ -1,0 +1,124 @@
+"""`vitascope catalog`: what is known of every algorithm, with its sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="What is known of every algorithm, with sources.", rich_markup_mode=None
+)
+Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+
+
+@app.command("list")
+def list_cards(
+    text: Annotated[str, typer.Argument(help="Look for this in names, organisations, notes and facts.")] = "",
+    task: Annotated[
+        str | None, typer.Option(help="t2v, i2v, motion, trajectory-t2v, trajectory-i2v ...")
+    ] = None,
+    era: Annotated[str | None, typer.Option(help="One of the eras of the architectures.")] = None,
+    licence: Annotated[str | None, typer.Option(help="open, conditions, non-commercial, code-only.")] = None,
+    memory: Annotated[float | None, typer.Option(help="Runs in so many GB, as its authors say.")] = None,
+    since: Annotated[str | None, typer.Option(help="Released since YYYY-MM.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="released, name, parameters, min-memory, vbench ...")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """List the algorithms that meet every condition."""
+    from vitascope.catalogue.eras import era_of
+    from vitascope.catalogue.query import query_cards
+    from vitascope.cli.display import print_json, print_table
+
+    conditions = {
+        "text": text,
+        "task": task,
+        "era": era,
+        "licence": licence,
+        "max_memory_gb": memory,
+        "released_since": since,
+        "sort": sort,
+    }
+    cards = query_cards(**{name: value for name, value in conditions.items() if value is not None})
+    if json_:
+        print_json([card.model_dump(mode="json") for card in cards])
+        return
+    print_table(
+        ["id", "name", "tasks", "released", "era", "licence"],
+        [
+            [
+                card.id,
+                card.name,
+                ", ".join(card.tasks),
+                card.released or "?",
+                era_of(card).era or "?",
+                card.facts.licence.kind if card.facts.licence else "?",
+            ]
+            for card in cards
+        ],
+    )
+    print(f"{len(cards)} algorithms")
+
+
+@app.command("show")
+def show_card(
+    card: Annotated[str, typer.Argument(help="An id from `catalog list`.")], json_: Json = False
+) -> None:
+    """Show all that is known of one algorithm, with where and when it was read."""
+    import yaml
+
+    from vitascope.catalogue.compare import view_card
+    from vitascope.cli.display import print_json
+
+    view = view_card(card).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if json_:
+        print_json(view)
+    else:
+        print(yaml.safe_dump(view, sort_keys=False, allow_unicode=True, width=110), end="")
+
+
+@app.command("compare")
+def compare(
+    cards: Annotated[list[str], typer.Argument(help="Two or more ids.")], json_: Json = False
+) -> None:
+    """Put algorithms side by side; what differs is marked."""
+    from vitascope.catalogue.compare import compare_cards
+    from vitascope.cli.display import print_json, print_table
+
+    comparison = compare_cards(cards)
+    if json_:
+        print_json(comparison.model_dump(mode="json"))
+        return
+    print_table(
+        ["", *comparison.cards],
+        [
+            [("* " if row.differs else "  ") + row.label, *(c.text for c in row.cells)]
+            for row in comparison.rows
+        ],
+    )
+    for caution in comparison.cautions:
+        print(f"caution: {caution}")
+
+
+@app.command("figures")
+def figures(
+    folder: Annotated[Path, typer.Argument(help="Where to write timeline.svg and architecture.svg.")],
+    cards: Annotated[
+        list[str] | None, typer.Option("--card", help="For the architectures; may be repeated.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Draw the timeline of all algorithms, and compare architectures."""
+    from vitascope.atomic import write_bytes
+    from vitascope.catalogue.figures import architecture_svg, timeline_svg
+    from vitascope.catalogue.query import query_cards
+    from vitascope.errors import UnknownName
+
+    if language not in ("en", "zh"):
+        raise UnknownName("language", language, ["en", "zh"], param="language")
+    chosen = cards or [card.id for card in query_cards(in_report=True)]
+    print(write_bytes(folder / "timeline.svg", timeline_svg(language=language).encode()))  # type: ignore[arg-type]
+    print(write_bytes(folder / "architecture.svg", architecture_svg(chosen, language).encode()))  # type: ignore[arg-type]
