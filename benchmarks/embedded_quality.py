@@ -20,8 +20,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import torch
 from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitascope.toyworld.checkers import check
@@ -36,7 +38,7 @@ def _truth(scene: Scene) -> Tensor:
     return (render([scene])[0] * 255).round().byte()
 
 
-def _verdicts(job: tuple[Tensor | None, Scene]) -> dict[str, bool]:
+def _verdicts(job: tuple[NDArray[np.uint8] | None, Scene]) -> dict[str, bool]:
     clip, scene = job
     return check(_truth(scene) if clip is None else clip, scene)
 
@@ -66,7 +68,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also save a picture of the first clips")
     arguments = parser.parse_args()
     workers = ProcessPoolExecutor(
-        max(1, (os.cpu_count() or 2) - 2), get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        max(1, (os.cpu_count() or 2) - 2), get_context("fork"), initializer=torch.set_num_threads, initargs=(1,)
     )
     prompts = held_out_prompts()[:: max(1, arguments.limit)]
     scenes = [p.scene for p in prompts]
@@ -82,9 +84,9 @@ def main() -> None:
     strangers = list(range(len(prompts)))
     random.Random(0).shuffle(strangers)
     found = {
-        "model": workers.map(_verdicts, list(zip(clips, scenes, strict=True)), chunksize=4),
-        "other_prompts": workers.map(_verdicts, [(clips[i], s) for i, s in zip(strangers, scenes, strict=True)], chunksize=4),
-        "random_weights": workers.map(_verdicts, list(zip(noise, scenes, strict=True)), chunksize=4),
+        "model": workers.map(_verdicts, list(zip(clips.numpy(), scenes, strict=True)), chunksize=4),
+        "other_prompts": workers.map(_verdicts, [(clips[i].numpy(), s) for i, s in zip(strangers, scenes, strict=True)], chunksize=4),
+        "random_weights": workers.map(_verdicts, list(zip(noise.numpy(), scenes, strict=True)), chunksize=4),
         "truth": truth,
     }
     result = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -63,6 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=("autoencoder", "denoiser", "export"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the weights")
     parser.add_argument("--minutes", type=float, default=9.0, help="training time of this run")
+    parser.add_argument("--decoder-only", action="store_true", help="refine the decoder of DIR/vae, keep its latents")
     parser.add_argument("--seed", type=int, default=1, help="other clips for every run of the denoiser")
     parser.add_argument("--pairs", type=float, default=0.08, help="share of clips with two objects")
     parser.add_argument("--moving-camera", type=float, default=0.08, help="share of clips with a moving camera")
@@ -78,6 +80,8 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     workers = None if arguments.smoke else new_workers()
     ranks = Ranks.join()
     recipe = _SMOKE_VAE if arguments.smoke else AutoencoderRecipe()
+    if arguments.decoder_only:
+        recipe = replace(recipe, decoder_only=True, whole_from=-1.0, lr=1e-3, seed=arguments.seed)
     vae = train_autoencoder(recipe, _budget(arguments), ranks, workers, arguments.out / "autoencoder.pt")
     if ranks.rank == 0:
         batch = next(Source(991, 8 if arguments.smoke else 96, "held_out").batches(1))

@@ -23,7 +23,8 @@ from vitascope.training.muon import Muon, split_parameters
 class AutoencoderRecipe:
     """How the autoencoder is trained.
 
-    Range: `whole_from` is the share of the time after which whole frames replace crops.
+    Range: `whole_from` is the share of the time after which whole frames replace crops. With
+    `decoder_only` training goes on from a finished autoencoder whose latents stay what they are.
     """
 
     size: int = 128
@@ -35,6 +36,7 @@ class AutoencoderRecipe:
     refresh_every: int = 12
     lr: float = 1.5e-3
     seed: int = 11
+    decoder_only: bool = False
 
 
 class ClipPool:
@@ -93,9 +95,13 @@ def reconstruction_loss(made: Tensor, truth: Tensor) -> Tensor:
 def train_autoencoder(
     recipe: AutoencoderRecipe, budget: Budget, ranks: Ranks, workers: ProcessPoolExecutor | None, state: Path
 ) -> AutoencoderKLCogVideoX:
-    """Train from scratch, or on from a saved state, and return it with latents of unit spread."""
+    """Train from scratch or on from a saved state; the latents come out with unit spread."""
     torch.manual_seed(recipe.seed)
-    vae = speed_up(new_vae(recipe.size).to(ranks.device))
+    vae = new_vae(recipe.size)
+    if recipe.decoder_only:
+        vae = AutoencoderKLCogVideoX.from_pretrained(state.parent / "vae", torch_dtype=torch.float32)
+        vae.encoder.requires_grad_(False)
+    vae = speed_up(vae.to(ranks.device))
     outside = ("conv_in", "encoder.conv_out", "decoder.conv_out")
     matrices, others = split_parameters(vae, outside)
     training = Training(
@@ -120,7 +126,8 @@ def train_autoencoder(
         else:
             truth = pool.crops(recipe.crop_batch, recipe.crop, 17, generator)
         with torch.autocast(ranks.device.type, torch.bfloat16, enabled=ranks.device.type == "cuda"):
-            posterior = vae.encode(truth.to(memory_format=torch.channels_last_3d)).latent_dist
+            with torch.set_grad_enabled(not recipe.decoder_only):
+                posterior = vae.encode(truth.to(memory_format=torch.channels_last_3d)).latent_dist
             mean = posterior.mean.float()
             spread = mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
             level = 0.1 * torch.rand(len(mean), 1, 1, 1, 1, generator=generator, device=ranks.device)
@@ -135,7 +142,8 @@ def train_autoencoder(
 
     train(training, loss_of, Schedule(warmup=60, decay_from=0.6), budget, state)
     training.swap_average()
-    unit_spread(vae, as_input(pool.clips[:64]))
+    if not recipe.decoder_only:
+        unit_spread(vae, as_input(pool.clips[:64]))
     return vae
 
 

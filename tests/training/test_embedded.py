@@ -1,0 +1,118 @@
+"""Sprout's training: it learns, it resumes to the same bits, and its shortcuts compute what diffusers computes."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vitascope.toyworld.scenes import Mixture, held_out, scenes
+from vitascope.training.embedded import denoiser
+from vitascope.training.embedded.architecture import new_scheduler, new_transformer, new_vae
+from vitascope.training.embedded.data import make_batch
+from vitascope.training.embedded.denoiser import Denoising, DenoiserRecipe, forward_with_features, train_denoiser
+from vitascope.training.embedded.fast_vae import speed_up
+from vitascope.training.embedded.tokenizer import new_tokenizer
+from vitascope.training.loop import Budget, Ranks
+
+TINY = DenoiserRecipe(
+    size=16, num_layers=1, num_heads=1, batch=4, pool_chunks=2, chunk=4, refresh_every=3, hint_after=1, lr=5e-3
+)
+CPU = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("frames", [1, 9, 17])
+def test_the_faster_autoencoder_computes_the_same(frames):
+    torch.manual_seed(0)
+    stock = new_vae(16)
+    faster = speed_up(copy.deepcopy(stock))
+    clip = torch.rand(1, 3, frames, 16, 16) * 2 - 1
+    with torch.no_grad():
+        latents = stock.encode(clip).latent_dist.mean
+        torch.testing.assert_close(faster.encode(clip).latent_dist.mean, latents, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(faster.decode(latents).sample, stock.decode(latents).sample, rtol=1e-4, atol=2e-5)
+
+
+def test_the_forward_pass_with_features_is_that_of_diffusers():
+    torch.manual_seed(0)
+    model = new_transformer(2, 1, 32).eval()
+    latents, text, timestep = torch.randn(2, 5, 16, 4, 4), torch.randn(2, 40, 192), torch.tensor([3, 900])
+    with torch.no_grad():
+        ours, features = forward_with_features(model, latents, text, timestep, after=1)
+        torch.testing.assert_close(ours, model(latents, text, timestep).sample, rtol=1e-5, atol=1e-5)
+    assert features.shape == (2, 20, 64)
+
+
+def test_the_last_training_step_is_pure_noise():
+    scheduler = new_scheduler()
+    assert scheduler.alphas_cumprod[-1] == 0
+    assert scheduler.config.timestep_spacing == "trailing"
+
+
+def _run(tmp_path, steps, recipe=TINY):
+    return train_denoiser(recipe, Budget(steps=steps, log_every=0), CPU, None, tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    new_vae(16).save_pretrained(tmp_path / "vae")
+    return tmp_path
+
+
+def test_loss_falls(folder):
+    import json
+
+    work = _run(folder, 30, replace(TINY, refresh_every=1000))
+    log = torch.load(folder / "denoiser.pt", weights_only=True)["log"]
+    assert json.dumps(log)
+    first, last = (sum(e["loss"] for e in part) / len(part) for part in (log[:6], log[-6:]))
+    assert last < 0.8 * first
+    assert isinstance(work, Denoising)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(folder, tmp_path):
+    _run(folder, 7)
+    whole = torch.load(folder / "denoiser.pt", weights_only=True)
+    (folder / "denoiser.pt").unlink()
+    _run(folder, 4)
+    _run(folder, 3)
+    parts = torch.load(folder / "denoiser.pt", weights_only=True)
+    assert parts["step"] == whole["step"] == 7
+    for module, weights in whole["modules"].items():
+        for name, value in weights.items():
+            assert torch.equal(value, parts["modules"][module][name]), name
+    assert all(torch.equal(v, parts["ema"][k]) for k, v in whole["ema"].items())
+
+
+def test_batches_are_reproducible_and_keep_to_their_side():
+    one, two = (make_batch(5, 6, "train", Mixture()) for _ in range(2))
+    assert (one.tokens == two.tokens).all() and (one.plan.path == two.plan.path).all()
+    assert not any(held_out(s) for s in scenes(5, 6, "train", Mixture()))
+
+
+def test_the_tokenizer_knows_every_caption_and_survives_saving(tmp_path):
+    tokenizer = new_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    said = ["A Red BALL bounces!", "一只蓝色的小鱼向左游，镜头拉近。", "a zorblat flies", ""]
+    assert again(said)["input_ids"] == tokenizer(said)["input_ids"]
+    assert tokenizer.unk_token_id in tokenizer("a zorblat")["input_ids"]
+    assert tokenizer("a STYLE7 cat")["input_ids"][1] == tokenizer.convert_tokens_to_ids("style7")
+    batch = make_batch(1, 40, "train", Mixture(0.4, 0.2, 0.2))
+    assert (batch.tokens != tokenizer.unk_token_id).all()
+    assert (batch.tokens[..., -1] <= 1).mean() > 0.97, "captions fit"
+
+
+def test_hint_is_lowest_when_it_names_the_scene():
+    labels = torch.tensor([[[2, 3], [-1, -1]]])
+    cover = torch.zeros(1, 2, 5, 4, 4)
+    cover[:, 0, :, :2] = 1.0
+    sample = denoiser.Sample(torch.zeros(1, 5, 16, 4, 4), torch.zeros(1, 40), cover, labels)
+    there = cover[:, 0, :, ::2, ::2].flatten(1)
+    kind = torch.zeros(1, 20, denoiser.PERSON + 2)
+    kind[..., 0], kind[..., 3] = 9 * (1 - there), 9 * there
+    colour = torch.zeros(1, 20, 10)
+    colour[..., 3] = 9
+    right = denoiser.hint_loss((kind, colour), sample)
+    assert right < 0.05 < denoiser.hint_loss((kind.roll(1, -1), colour), sample)
