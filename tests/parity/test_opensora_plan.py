@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parity.golden import Case, cases, compare, released_shapes
+from tests.parity.golden import Case, cases, compare, released_shapes, say
 
 from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
 from vitascope.models.opensora_plan.conditioning import compress_mask
@@ -191,7 +191,7 @@ def test_every_released_parameter_of_a_denoiser_has_its_place(system, net):
         model = OpenSoraPlanTransformer3DModel(**config_from_upstream(config))
     ours = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     wanted = {key: tuple(tensor.shape) for key, tensor in tensors_from_upstream(released).items()}
-    print(f"{system} {net}: {len(released)} tensors upstream, {len(ours)} here")  # noqa: T201
+    say(f"{system} {net}: {len(released)} tensors upstream, {len(ours)} here")
     assert wanted == ours
 
 
@@ -201,5 +201,5 @@ def test_every_released_parameter_of_the_autoencoder_has_its_place(net):
     with torch.device("meta"):
         vae = AutoencoderKLCausalVideo()
     ours = {key: tuple(tensor.shape) for key, tensor in vae.state_dict().items()}
-    print(f"open-sora-plan-1.2 {net}: {len(released)} tensors upstream, {len(ours)} here")  # noqa: T201
+    say(f"open-sora-plan-1.2 {net}: {len(released)} tensors upstream, {len(ours)} here")
     assert released == ours

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.parity.golden import Case, cases, compare, released_shapes
+from tests.parity.golden import Case, cases, compare, released_shapes, say
 
 from vitascope.models.wf_vae import AutoencoderKLWFVAE
 from vitascope.models.wf_vae.convert import PUBLISHED, config_from_upstream, tensors_from_upstream
@@ -74,5 +74,5 @@ def test_every_released_parameter_has_its_place(name):
         for model, vae in models.items()
     }
     fitting = [model for model, ours in shapes.items() if ours == wanted]
-    print(f"{name}: {len(wanted)} of {len(released)} tensors are parameters, of {fitting}")  # noqa: T201
+    say(f"{name}: {len(wanted)} of {len(released)} tensors are parameters, of {fitting}")
     assert len(fitting) == 1

@@ -13,6 +13,7 @@ from tests.models.opensora_plan.tiny_opensora_plan import (
     tiny_transformer,
     tiny_vae,
 )
+from tests.models.wf_vae.tiny_wf_vae import UPSTREAM_CONFIG as WF_VAE
 
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.opensora_plan import (
@@ -55,19 +56,6 @@ CAUSAL_VAE = {
     "num_res_blocks": 1,
     "attn_resolutions": [],
     "resolution": 256,
-}
-WF_VAE = {
-    "_class_name": "WFVAEModel",
-    "latent_dim": LATENT_CHANNELS,
-    "base_channels": 8,
-    "encoder_num_resblocks": 1,
-    "encoder_energy_flow_hidden_size": 4,
-    "decoder_num_resblocks": 1,
-    "decoder_energy_flow_hidden_size": 8,
-    "norm_type": "layernorm",
-    "t_interpolation": "trilinear",
-    "scale": [0.18215] * LATENT_CHANNELS,
-    "shift": [0.0] * LATENT_CHANNELS,
 }
 
 

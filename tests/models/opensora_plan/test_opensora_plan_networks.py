@@ -8,7 +8,6 @@ from tests.models.opensora_plan.tiny_opensora_plan import tiny_transformer, tiny
 from vitascope.errors import RequestError, UnknownName
 from vitascope.models.opensora_plan import AutoencoderKLCausalVideo, OpenSoraPlanTransformer3DModel
 from vitascope.models.opensora_plan.conditioning import compress_mask, mask_all_but
-from vitascope.models.opensora_plan.positions import rotary_tables
 from vitascope.models.opensora_plan.sampling import guided
 from vitascope.models.opensora_plan.skiparse import SkiparseAttnProcessor
 from vitascope.models.opensora_plan.tiling import Tiling
@@ -45,14 +44,11 @@ def test_skiparse_is_dense_attention_within_each_part(in_groups, num_tokens):
 
 def test_only_the_inner_layers_are_sparse():
     model = tiny_transformer("1.3", num_layers=32)
-    sparse = [type(block.attn1.processor) is SkiparseAttnProcessor for block in model.transformer_blocks]
-    assert sparse == [2 <= index < 30 for index in range(32)]
+    strides = [block.attn1.processor.stride for block in model.transformer_blocks]
+    assert strides == [4 if 2 <= index < 30 else 1 for index in range(32)]
     groups = [block.attn1.processor.in_groups for block in model.transformer_blocks[2:30]]
     assert groups == [bool(index % 2) for index in range(2, 30)]
-    assert not any(
-        type(block.attn1.processor) is SkiparseAttnProcessor
-        for block in tiny_transformer("1.2").transformer_blocks
-    )
+    assert all(block.attn1.processor.stride == 1 for block in tiny_transformer("1.2").transformer_blocks)
 
 
 @torch.no_grad()
@@ -65,7 +61,7 @@ def test_every_token_is_told_where_it_stands():
     there, here = (model(x, text, torch.tensor([1]), return_dict=False)[0] for x in (latents, moved))
     assert not torch.allclose(there, same)
     assert not torch.allclose(torch.roll(there, (-1, -2, -4), (2, 3, 4)), here, atol=1e-6)
-    _, places = rotary_tables((2, 3, 4), 24, (1.0, 1.0, 1.0), torch.device("cpu"))
+    _, places = model.rotary_tables((2, 3, 4))
     assert [int(axis[0, -1]) for axis in places] == [1, 2, 3]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import MT5Config, MT5EncoderModel, PreTrainedTokenizerFast
 
@@ -67,15 +68,7 @@ def tiny_vae(release: str = "1.3") -> AutoencoderKLWFVAE | AutoencoderKLCausalVi
         return AutoencoderKLCausalVideo(
             hidden_size=32, hidden_size_mult=(1, 1, 1, 1), num_res_blocks=1
         ).eval()
-    return AutoencoderKLWFVAE(
-        latent_channels=LATENT_CHANNELS,
-        base_channels=8,
-        encoder_num_blocks=1,
-        encoder_flow_channels=4,
-        decoder_num_blocks=1,
-        decoder_flow_channels=8,
-        num_connect_blocks=1,
-    ).eval()
+    return tiny_wf_vae()
 
 
 def tiny_pipeline(release: str = "1.3", *, inpainting: bool = False) -> OpenSoraPlanPipeline:

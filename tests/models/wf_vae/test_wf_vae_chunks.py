@@ -2,32 +2,17 @@
 
 import pytest
 import torch
+from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from torch import nn
 
 from vitascope.errors import RequestError
-from vitascope.models.wf_vae import AutoencoderKLWFVAE
-
-
-def tiny(**changes) -> AutoencoderKLWFVAE:
-    config = {
-        "latent_channels": 4,
-        "base_channels": 8,
-        "encoder_num_blocks": 1,
-        "encoder_flow_channels": 4,
-        "decoder_num_blocks": 1,
-        "decoder_flow_channels": 8,
-        "num_connect_blocks": 1,
-        **changes,
-    }
-    torch.manual_seed(0)
-    return AutoencoderKLWFVAE(**config).eval()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("ratio", [4, 8])
 @pytest.mark.parametrize("interpolation", ["trilinear", "nearest"])
 def test_any_chunk_size_gives_the_whole_clips_result(ratio, interpolation):
-    vae = tiny(temporal_compression_ratio=ratio, time_interpolation=interpolation)
+    vae = tiny_wf_vae(temporal_compression_ratio=ratio, time_interpolation=interpolation)
     # 6 latent frames: a remainder of 0, 1 or 2 after chunks, the lengths at which upstream's tiling failed.
     clip = torch.randn(1, 3, 5 * ratio + 1, 16, 24)
     moments = vae.encode(clip).latent_dist.parameters
@@ -42,7 +27,7 @@ def test_any_chunk_size_gives_the_whole_clips_result(ratio, interpolation):
 
 @torch.no_grad()
 def test_frames_are_given_out_as_soon_as_they_are_final():
-    vae = tiny()
+    vae = tiny_wf_vae()
     latents = torch.randn(1, 4, 6, 2, 3)
     vae.enable_tiling(2)
     lengths = [chunk.shape[2] for chunk in vae.decode_chunks(latents)]
@@ -53,7 +38,7 @@ def test_frames_are_given_out_as_soon_as_they_are_final():
 
 @torch.no_grad()
 def test_no_layer_sees_more_frames_than_a_chunk_has():
-    vae = tiny()
+    vae = tiny_wf_vae()
     longest = 0
 
     def measure(_: nn.Module, arguments: tuple, __: object) -> None:
@@ -70,7 +55,7 @@ def test_no_layer_sees_more_frames_than_a_chunk_has():
 
 @torch.no_grad()
 def test_a_clip_leaves_nothing_behind_for_the_next():
-    vae = tiny()
+    vae = tiny_wf_vae()
     vae.enable_tiling(2)
     first, second = torch.randn(2, 1, 4, 4, 2, 2)
     fresh = vae.decode(second).sample
@@ -81,7 +66,7 @@ def test_a_clip_leaves_nothing_behind_for_the_next():
 
 @torch.no_grad()
 def test_slicing_changes_nothing():
-    vae = tiny()
+    vae = tiny_wf_vae()
     clips = torch.randn(2, 3, 5, 16, 16)
     moments = vae.encode(clips).latent_dist.parameters
     vae.enable_slicing()
@@ -89,7 +74,9 @@ def test_slicing_changes_nothing():
 
 
 def test_group_norms_refuse_chunks():
-    vae = tiny(base_channels=32, encoder_flow_channels=32, decoder_flow_channels=32, norm_type="groupnorm")
+    vae = tiny_wf_vae(
+        base_channels=32, encoder_flow_channels=32, decoder_flow_channels=32, norm_type="groupnorm"
+    )
     with pytest.raises(RequestError, match="all frames at once"):
         vae.enable_tiling()
 
@@ -99,13 +86,13 @@ def test_group_norms_refuse_chunks():
 )
 def test_a_clip_off_the_grid_is_refused(shape, hint):
     with pytest.raises(RequestError, match=hint):
-        tiny().encode(torch.zeros(1, 3, *shape))
+        tiny_wf_vae().encode(torch.zeros(1, 3, *shape))
 
 
 def test_latents_are_scaled_by_channel_and_back():
-    vae = tiny(scaling_factor=[0.1, 0.2, 0.5, 1.0], shift_factor=[1.0, 0.0, 0.0, 0.0])
+    vae = tiny_wf_vae(scaling_factor=[0.1, 0.2, 0.5, 1.0], shift_factor=[1.0, 0.0, 0.0, 0.0])
     z = torch.ones(1, 4, 1, 1, 1)
     assert torch.allclose(vae.scale_latents(z).flatten(), torch.tensor([0.0, 0.2, 0.5, 1.0]))
     assert torch.allclose(vae.unscale_latents(vae.scale_latents(z)), z)
     with pytest.raises(RequestError, match="no statistics"):
-        tiny(scaling_factor=None).scale_latents(z)
+        tiny_wf_vae(scaling_factor=None).scale_latents(z)

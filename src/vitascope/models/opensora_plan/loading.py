@@ -23,7 +23,7 @@ from vitascope.models.opensora_plan.convert import (
     vae_tensors_from_upstream,
 )
 from vitascope.models.opensora_plan.pipeline import OpenSoraPlanPipeline
-from vitascope.models.opensora_plan.releases import RELEASES, Release
+from vitascope.models.opensora_plan.releases import RELEASES
 from vitascope.models.opensora_plan.transformer import OpenSoraPlanTransformer3DModel
 from vitascope.models.wf_vae.causal_autoencoder import CausalVideoAutoencoder
 from vitascope.models.wf_vae.checkpoint import Tensors, load_exactly, read_config, read_tensors, resolve
@@ -69,32 +69,44 @@ def load_vae(
 
 def load_pipeline(
     source: Source,
-    variant: str,
-    release: Release | None = None,
+    variant: str = "",
     *,
+    vae: Source | None = None,
     text_encoder: Source = TEXT_ENCODER,
     dtype: torch.dtype = torch.bfloat16,
 ) -> OpenSoraPlanPipeline:
-    """A whole release: a hub id or local copy of the repository, and the folder of one of its denoisers.
+    """A whole release: a hub id or local copy of the repository, and which of its folders holds the denoiser.
 
+    Without `variant`, `source` is the denoiser's own folder. The autoencoder is the one beside it, else that of
+    the release's repository; `vae` is another folder or repository like that.
     Raises: WeightsMissing, NoNetwork, InvalidMedia.
     """
     from transformers import AutoTokenizer, MT5EncoderModel
 
     transformer = load_transformer(source, variant, dtype=dtype)
-    release = release or _release_of(transformer)
+    release = RELEASES["1.3" if transformer.is_sparse else "1.2"]
     return OpenSoraPlanPipeline(
         tokenizer=AutoTokenizer.from_pretrained(text_encoder),
         text_encoder=MT5EncoderModel.from_pretrained(text_encoder, dtype=dtype).eval(),
-        vae=load_vae(source, dtype=dtype),
+        vae=load_vae(*_vae_place(vae or _beside(source, variant) or release.repository), dtype=dtype),
         transformer=transformer,
         scheduler=release.new_scheduler(inpainting=transformer.is_for_inpainting),
         release=release.name,
     )
 
 
-def _release_of(transformer: OpenSoraPlanTransformer3DModel) -> Release:
-    return RELEASES["1.3" if transformer.is_sparse else "1.2"]
+def _beside(source: Source, variant: str) -> Source | None:
+    """The copy of a repository that a denoiser is in, if its autoencoder is there too."""
+    path = Path(source)
+    if not path.is_dir():
+        return source
+    repository = path if variant else path.parent
+    return repository if (repository / "vae").is_dir() else None
+
+
+def _vae_place(source: Source) -> tuple[Source, str]:
+    """Where an autoencoder lies: in the folder itself, or in the "vae" of a repository."""
+    return source, "" if (Path(source) / "config.json").is_file() else "vae"
 
 
 def _read(folder: Path, classes: tuple[str, ...]) -> tuple[dict[str, Any], Tensors]:

@@ -102,7 +102,7 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
     ) -> OpenSoraPlanPipelineOutput | tuple[Any]:
         """Make one video for each prompt; size and length are what the denoiser was trained on unless given.
 
-        Without a negative prompt (None) the authors' own is used. `given_frames` stand at `given_indices` of
+        Without a negative prompt (None or "") the authors' own is used. `given_frames` stand at `given_indices` of
         each video, counted from its end where negative: (0,) animates a picture, (0, -1) joins two. `latents`
         is the noise to start from. `callback_on_step_end(pipeline, step, timestep, {"latents": ...})` may
         return changed latents, or raise to stop.
@@ -170,13 +170,18 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
         return predict
 
     def _captions(
-        self, prompts: list[str], negative_prompt: str | list[str] | None, max_length: int, is_guided: bool
+        self,
+        prompts: list[str],
+        negative_prompt: str | list[str] | None,
+        max_length: int,
+        is_guided: bool,
     ) -> Captions:
         """Prompts as the release words them, with guidance after what to steer away from."""
         texts = [self.release.prompt_template.format(prompt) for prompt in prompts]
         if is_guided:
-            against = NEGATIVE_PROMPT if negative_prompt is None else negative_prompt
-            texts = ([against] * len(prompts) if isinstance(against, str) else against) + texts
+            if isinstance(negative_prompt, str | None):
+                negative_prompt = [negative_prompt or NEGATIVE_PROMPT] * len(prompts)
+            texts = [text or NEGATIVE_PROMPT for text in negative_prompt] + texts
         if self.release.cleans_prompts:
             texts = [clean_prompt(text) for text in texts]
         tokens = self.tokenizer(

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import torch
 from diffusers.models.embeddings import get_1d_rotary_pos_embed, get_1d_sincos_pos_embed_from_grid
-from torch import Tensor
+from torch import Tensor, nn
 
 Grid = tuple[int, int, int]
 Scale = tuple[float, float, float]
 RotaryTables = tuple[tuple[tuple[Tensor, Tensor], ...], tuple[Tensor, ...]]
 
 
-def rotary_tables(grid: Grid, head_dim: int, scale: Scale, device: torch.device) -> RotaryTables:
-    """Rotary tables as `AllegroTransformer3DModel` takes them: (cos, sin) an axis, and each token's place.
+class TokenPlaces(nn.Module):
+    """Frame, row and column of each token. Its own module, so that a plan can split what it gives."""
+
+    def forward(self, grid: Grid, device: torch.device) -> tuple[Tensor, ...]:
+        """Shape: three of 1 N."""
+        places = torch.cartesian_prod(*(torch.arange(length, device=device) for length in grid))
+        return tuple(places.T[:, None])
+
+
+def rotary_axes(
+    grid: Grid, head_dim: int, scale: Scale, device: torch.device
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """(cos, sin) of each place on each axis.
 
     A third of each head turns with the frame, a third with the row, a third with the column.
-    Shape: `grid` and `scale` are (frames, rows, columns) of tokens; places are 1 N.
+    Shape: `grid` and `scale` are (frames, rows, columns) of tokens.
     """
-    axes = tuple(
+    return tuple(
         get_1d_rotary_pos_embed(
             head_dim // 3,
             torch.arange(length, device=device, dtype=torch.float32) / axis_scale,  # type: ignore[arg-type]
@@ -30,8 +41,6 @@ def rotary_tables(grid: Grid, head_dim: int, scale: Scale, device: torch.device)
         )
         for length, axis_scale in zip(grid, scale, strict=True)
     )
-    places = torch.cartesian_prod(*(torch.arange(length, device=device) for length in grid))
-    return axes, tuple(places.T[:, None])
 
 
 def added_positions(grid: Grid, base_grid: Grid, dim: int, scale: Scale, device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers seeks it here on loading)
 from diffusers.models.transformers.transformer_allegro import (
@@ -20,14 +21,21 @@ from diffusers.models.transformers.transformer_allegro import (
 from torch import Tensor, nn
 
 from vitascope.errors import RequestError
-from vitascope.models.opensora_plan.positions import Grid, RotaryTables, added_positions, rotary_tables
+from vitascope.models.opensora_plan.plan import CONTEXT_PARALLEL_PLAN
+from vitascope.models.opensora_plan.positions import (
+    Grid,
+    RotaryTables,
+    TokenPlaces,
+    added_positions,
+    rotary_axes,
+)
 from vitascope.models.opensora_plan.skiparse import SkiparseAttnProcessor
 
 # By layer number whatever the depth, as upstream has it.
 SPARSE_LAYERS = range(2, 30)
 
 
-class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
+class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel, PeftAdapterMixin):  # type: ignore[misc]
     """Predicts the noise (1.2) or velocity (1.3) of a clip's latents.
 
     `sparse_stride` above 1 makes layers 2 to 29 attend sparsely (1.3). `in_channels` above `out_channels` is
@@ -35,6 +43,8 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
     Shape: B c t h w -> B out_channels t h w; h and w multiples of `patch_size`.
     Source: see the module; defaults are the published 1.3.0.
     """
+
+    _cp_plan = CONTEXT_PARALLEL_PLAN  # type: ignore[assignment]
 
     @register_to_config
     def __init__(
@@ -91,10 +101,11 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
         self.position_scale = (interpolation_scale_t, interpolation_scale_h, interpolation_scale_w)
         self.trained_shape = (sample_frames, sample_height, sample_width)
         self.noise_channels, self.is_for_inpainting = out_channels, in_channels > out_channels
+        self.token_places = TokenPlaces()
         for index, block in enumerate(self.transformer_blocks):
-            if self.is_sparse and index in SPARSE_LAYERS:
-                processor = SkiparseAttnProcessor(sparse_stride, in_groups=bool(index % 2))
-                cast(AllegroTransformerBlock, block).attn1.set_processor(processor)  # type: ignore[arg-type]
+            stride = sparse_stride if index in SPARSE_LAYERS else 1
+            processor = SkiparseAttnProcessor(stride, in_groups=bool(index % 2))
+            cast(AllegroTransformerBlock, block).attn1.set_processor(processor)  # type: ignore[arg-type]
 
     def forward(  # type: ignore[override]  # upstream's annotation is of tables for one axis
         self,
@@ -134,7 +145,8 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel):
         """What to pass as `image_rotary_emb`, so that it is made once for all denoising steps."""
         if not self.use_rope:
             return None
-        return rotary_tables(grid, self.head_dim, self.position_scale, self.device)
+        axes = rotary_axes(grid, self.head_dim, self.position_scale, self.device)
+        return axes, self.token_places(grid, self.device)
 
     @contextmanager
     def _added_positions(self, grid: Grid, batch_size: int) -> Iterator[None]:

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -117,8 +118,14 @@ def _read_file(file: Path) -> Tensors:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        return _network_of(torch.load(file, map_location="cpu", weights_only=True, mmap=True))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # Files older than torch 1.6 are no archives, and cannot be mapped.
+        return _network_of(torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file)))
+    except pickle.UnpicklingError as error:
+        raise InvalidMedia(
+            f"{file} cannot be read as weights without running code of its own, which is never done; "
+            "convert it to safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidMedia(f"{file} cannot be read as weights: {reason}") from error
 
