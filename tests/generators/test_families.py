@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.generators.families import ENGINE, FAMILIES, STEPS, Family, footage, picture
-from vitascope.context import Context, Progress
+from vitascope.context import Context, FolderCheckpoints, Progress
 from vitascope.errors import JobCancelled, UnsupportedTask
 from vitascope.generators import GENERATORS, for_model
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -133,3 +133,27 @@ def test_a_lora_belongs_to_its_request(family: Family, tmp_path: Path) -> None:
 def test_a_family_that_takes_no_lora_says_so(family: Family) -> None:
     with pytest.raises(UnsupportedTask, match="takes no LoRA"):
         family.generator(loras=("style.safetensors",)).complete(family.task())
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_an_interrupted_clip_goes_on_where_it_was(family: Family, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def cancel_after_two_steps(progress: Progress) -> None:
+        if progress.step == 2:
+            stop.set()
+
+    knobs = {"num_inference_steps": 4}
+    (whole,) = family.make(**knobs)
+    kept = FolderCheckpoints(tmp_path)
+    with pytest.raises(JobCancelled):
+        family.make(
+            context=Context(
+                on_progress=cancel_after_two_steps, cancel=stop, checkpoints=kept, checkpoint_every=1
+            ),
+            **knobs,
+        )
+    assert list(tmp_path.iterdir()), "nothing was kept"
+    (resumed,) = family.make(context=Context(checkpoints=kept, checkpoint_every=1), **knobs)
+    assert np.array_equal(resumed.array(), whole.array())
+    assert not list(tmp_path.iterdir()), "the state of a finished run was kept"

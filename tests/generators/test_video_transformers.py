@@ -17,6 +17,7 @@ from vitascope.task import ImageToVideo, TextToVideo
 MOCHI = Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7)
 HUNYUAN = Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5)
 HUNYUAN_IMAGE = Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5)
+HUNYUAN_REPLACE = Family("hunyuan", tiny_hunyuan.save_hunyuan_token_replace, ImageToVideo, (32, 32), 5)
 WAN = Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5)
 WAN_EXPERTS = Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5)
 WAN_BOTH = Family("wan", tiny_wan.save_wan_text_and_image, TextToVideo, (64, 64), 5)
@@ -30,10 +31,11 @@ def test_mochi_warns_of_words_beyond_its_256_tokens() -> None:
     assert any("reads 256" in warning for warning in context.warnings)
 
 
+@pytest.mark.parametrize("family", [HUNYUAN_IMAGE, HUNYUAN_REPLACE], ids=str)
 @pytest.mark.parametrize("num_frames", [1, 5, 9])
-def test_hunyuan_from_a_picture_gives_every_frame_that_was_asked(num_frames: int) -> None:
-    """diffusers cuts a latent frame off what this kind of checkpoint makes."""
-    (clip,) = HUNYUAN_IMAGE.make(HUNYUAN_IMAGE.task(num_frames=num_frames))
+def test_hunyuan_from_a_picture_gives_every_frame_that_was_asked(family: Family, num_frames: int) -> None:
+    """diffusers cuts a latent frame off what one of the two kinds of checkpoint makes."""
+    (clip,) = family.make(family.task(num_frames=num_frames))
     assert clip.num_frames == num_frames
 
 

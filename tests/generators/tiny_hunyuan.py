@@ -82,7 +82,7 @@ def _llava(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     return LlavaForConditionalGeneration(config).eval()
 
 
-def _transformer(in_channels: int, image_condition: str | None) -> HunyuanVideoTransformer3DModel:
+def _transformer(in_channels: int, image_condition: str | None = None) -> HunyuanVideoTransformer3DModel:
     return HunyuanVideoTransformer3DModel(
         in_channels=in_channels,
         out_channels=4,
@@ -91,7 +91,7 @@ def _transformer(in_channels: int, image_condition: str | None) -> HunyuanVideoT
         num_layers=1,
         num_single_layers=1,
         num_refiner_layers=1,
-        guidance_embeds=image_condition is None,
+        guidance_embeds=image_condition != "latent_concat",
         text_embed_dim=WIDTH,
         pooled_projection_dim=32,
         rope_axes_dim=(4, 6, 6),
@@ -111,7 +111,7 @@ def save_hunyuan(folder: Path) -> Path:
     HunyuanVideoPipeline(
         text_encoder=LlamaModel(_llama_config()).eval(),
         tokenizer=llama_tokenizer(),
-        transformer=_transformer(4, None),
+        transformer=_transformer(4),
         vae=_vae(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
         text_encoder_2=clip_text_encoder(),
@@ -121,13 +121,23 @@ def save_hunyuan(folder: Path) -> Path:
 
 
 def save_hunyuan_image_to_video(folder: Path) -> Path:
-    """Write a folder that `HunyuanVideoImageToVideoPipeline.from_pretrained` reads."""
+    """Write a folder as of the first checkpoint: the picture's latents beside those of the clip."""
     torch.manual_seed(0)
+    return _save_image_to_video(folder, _transformer(2 * 4 + 1, "latent_concat"))
+
+
+def save_hunyuan_token_replace(folder: Path) -> Path:
+    """Write a folder as of the later checkpoint: the picture's latents in the place of the first frame's."""
+    torch.manual_seed(0)
+    return _save_image_to_video(folder, _transformer(4, "token_replace"))
+
+
+def _save_image_to_video(folder: Path, transformer: HunyuanVideoTransformer3DModel) -> Path:
     tokenizer = llama_tokenizer()
     HunyuanVideoImageToVideoPipeline(
         text_encoder=_llava(tokenizer),
         tokenizer=tokenizer,
-        transformer=_transformer(2 * 4 + 1, "latent_concat"),
+        transformer=transformer,
         vae=_vae(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
         text_encoder_2=clip_text_encoder(),

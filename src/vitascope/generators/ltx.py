@@ -18,8 +18,8 @@ SOURCE = "https://github.com/Lightricks/LTX-Video/blob/5260738e171955b66c0827f9a
 KINDS = (TextToVideo.kind, ImageToVideo.kind)
 
 _LTX = Profile(
-    width=704,
-    height=480,
+    width=768,
+    height=512,
     num_frames=121,
     fps=Fraction(25),
     num_inference_steps=40,
@@ -52,15 +52,16 @@ class LTXVideo(NegativePromptByDefault):
     it removes; they are not read by 0.9.0.
 
     Source: Lightricks, arXiv 2501.00103; https://github.com/Lightricks/LTX-Video at 5260738,
-    configs/ltxv-2b-0.9*.yaml and ltx_video/inference.py (defaults, negative prompt), Apache-2.0; run by
+    configs/ltxv-2b-0.9*.yaml (steps, guidance) and ltx_video/inference.py (negative prompt); size, length and
+    rate as its authors sampled it for VBench, Apache-2.0; run by
     diffusers' LTX pipelines.
     """
 
     accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo, ImageToVideo)
     models: ClassVar[tuple[KnownModel, ...]] = (
-        _published("ltx-video", "Lightricks/LTX-Video", "0.9.0, 704x480, 121 frames"),
-        _published("ltx-video-0.9.1", "a-r-r-o-w/LTX-Video-0.9.1-diffusers", "704x480, 121 frames"),
-        _published("ltx-video-0.9.5", "Lightricks/LTX-Video-0.9.5", "704x480, 121 frames"),
+        _published("ltx-video", "Lightricks/LTX-Video", "0.9.0, 768x512, 121 frames"),
+        _published("ltx-video-0.9.1", "a-r-r-o-w/LTX-Video-0.9.1-diffusers", "768x512, 121 frames"),
+        _published("ltx-video-0.9.5", "Lightricks/LTX-Video-0.9.5", "768x512, 121 frames"),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {known.name: _LTX for known in models}
     pipelines: ClassVar[tuple[str, ...]] = (

@@ -28,6 +28,7 @@ AUTHORS = (
     "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
 )
 KINDS = (ImageToVideo.kind,)
+LICENCE = "of Stability AI; read the model card"
 SMALLEST_EXVIDEO = 128
 
 _SVD = Profile(
@@ -77,13 +78,13 @@ class StableVideoDiffusion(OneAtATime):
 
     accepts: ClassVar[tuple[type[Task], ...]] = (ImageToVideo,)
     models: ClassVar[tuple[KnownModel, ...]] = (
-        _published("svd", HUB, "stable-video-diffusion-nc-community", "1024x576, 14 frames"),
-        _published("svd-xt", f"{HUB}-xt", "stable-video-diffusion-nc-community", "1024x576, 25 frames"),
-        _published("svd-xt-1.1", f"{HUB}-xt-1-1", "stable-video-diffusion-community", "1024x576, 25 frames"),
+        _published("svd", HUB, LICENCE, "1024x576, 14 frames"),
+        _published("svd-xt", f"{HUB}-xt", LICENCE, "1024x576, 25 frames"),
+        _published("svd-xt-1.1", f"{HUB}-xt-1-1", LICENCE, "1024x576, 25 frames"),
         _published(
             "exvideo",
             f"{HUB}-xt",
-            "stable-video-diffusion-nc-community",
+            LICENCE,
             f"SVD-XT with the extension {EXVIDEO}: 512x512, 128 frames",
             "https://arxiv.org/abs/2406.14130",
         ),
