@@ -10,7 +10,7 @@ from vitascope.clip import Audio
 
 def numbered_frames(count, height=32, width=48):
     """Frames whose number can be read back after lossy coding: 12 bits as black and white blocks."""
-    y, x = np.mgrid[:height, :width]
+    x = np.arange(width)
     frames = np.empty((count, height, width, 3), np.uint8)
     for number in range(count):
         bits = (number >> (x * 12 // width)) & 1
@@ -52,7 +52,7 @@ def encode(
     audio=None,
     **options,
 ):
-    """Write frames with PyAV as some other program would; `times` in ticks of `time_base` for variable rates."""
+    """Write frames with PyAV as other programs do; `times` in ticks of `time_base` for variable rates."""
     with av.open(str(path), "w", options=options.pop("container_options", {})) as container:
         stream = container.add_stream(codec, rate=fps, options=options.pop("codec_options", {}))
         stream.height, stream.width = frames.shape[1:3]

@@ -56,7 +56,7 @@ def test_gif_with_a_long_last_frame(tmp_path):
     [(".webp", {"lossless": True}), (".png", {"disposal": 2}), (".gif", {"disposal": 2})],
 )
 def test_animated_pictures_move_and_transparency_is_over_black(tmp_path, suffix, options):
-    frames = np.zeros((5, 24, 32, 4), np.uint8)
+    frames = np.full((5, 24, 32, 4), (255, 255, 255, 0), np.uint8)
     for number in range(5):
         frames[number, 4:20, 4 + 4 * number : 12 + 4 * number] = (250, 40, 200, 255)
     pictures = [Pillow.fromarray(frame) for frame in frames]

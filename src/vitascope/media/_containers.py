@@ -107,7 +107,7 @@ def open_container(path: Path) -> InputContainer:
         raise InvalidMedia(f"{str(path)!r} is empty (0 bytes); get the file again")
     limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(f"file:{path}", options=limits)
+        return av.open(f"file:{path}", options=limits, metadata_errors="replace")
     except av.error.FFmpegError as error:
         if is_cut_short(path):
             raise InvalidMedia(
@@ -210,7 +210,7 @@ class _Packets:
     end_s: float = 0.0  # of all streams
 
     def decodable(self) -> NDArray[np.int64]:
-        """The time stamps in order, without those before the first key frame, of a recording cut at its start."""
+        """The time stamps in order, from the first key frame on: recordings may start in between."""
         pts = np.unique(np.array(self.pts, np.int64))
         return pts[pts >= min(self.keyframe_pts)] if self.keyframe_pts else pts
 

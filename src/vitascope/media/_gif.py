@@ -1,9 +1,10 @@
-"""Animated GIF with a palette made for the whole clip, in two passes over the frames."""
+"""Animated GIF with one palette made for the whole clip."""
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,10 @@ from vitascope.media.frames import RetimedFrames
 from vitascope.media.timeline import Timeline, resampled
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from PIL.Image import Image as PillowImage
 
+COLOURS = 255
+SAMPLED_FRAMES, SAMPLED_PIXELS = 64, 2**18
 # Browsers slow down frames that last less than two hundredths of a second.
 MAX_RATE = Fraction(50)
 # Source: GIF89a specification, sections 18 (screen descriptor), 24 (comment), 15 (sub-blocks of 255 bytes).
@@ -37,18 +40,24 @@ def within_gif_rate(clip: Clip) -> tuple[Clip, Timeline | None]:
     return replace(clip, frames=RetimedFrames(clip.frames, timeline), fps=MAX_RATE, mask=None), timeline
 
 
-def encode_gif(frames: Callable[[], Iterator[Pixels]], clip: Clip, path: Path, tags: Tags) -> None:
-    """Write `path`; `frames` is called twice. Raises: RunError, OSError."""
+def encode_gif(frames: Iterator[Pixels], clip: Clip, path: Path, tags: Tags) -> None:
+    """Write `frames`, which are those of `clip`, to `path`. Raises: RunError, OSError."""
     import av
+    from PIL import Image as Pillow
 
     bare = path.with_name(f"{path.name}.bare")
+    palette = _palette(clip)
+    colours = _with_transparent_last(palette)
     try:
-        palette = _palette(frames(), clip)
         with av.open(str(bare), "w", format="gif", options={"loop": "0"}) as container:
             stream = container.add_stream("gif", rate=clip.fps)
             stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "pal8"
-            for frame in _painted(frames(), clip, palette):
-                container.mux(stream.encode(frame))
+            for number, frame in enumerate(frames):
+                picture = Pillow.fromarray(np.ascontiguousarray(frame))
+                indices = np.asarray(picture.quantize(palette=palette, dither=Pillow.Dither.FLOYDSTEINBERG))
+                painted = av.VideoFrame.from_ndarray(cast(Any, (indices, colours)), format="pal8")
+                painted.pts, painted.time_base = number, 1 / clip.fps
+                container.mux(stream.encode(painted))
             container.mux(stream.encode(None))
         _with_comment(bare, path, as_comment(tags))
     except av.error.FFmpegError as error:
@@ -59,64 +68,28 @@ def encode_gif(frames: Callable[[], Iterator[Pixels]], clip: Clip, path: Path, t
         bare.unlink(missing_ok=True)
 
 
-def _source(graph: Any, clip: Clip) -> Any:
-    return graph.add_buffer(width=clip.width, height=clip.height, format="rgb24", time_base=1 / clip.fps)
+def _palette(clip: Clip) -> PillowImage:
+    """The colours that cover best what the clip shows, from frames spread over it."""
+    from PIL import Image as Pillow
+
+    count = min(clip.num_frames, SAMPLED_FRAMES)
+    numbers = np.linspace(0, clip.num_frames - 1, count).round().astype(int)
+    stride = max(1, math.ceil(math.sqrt(count * clip.width * clip.height / SAMPLED_PIXELS)))
+    samples = [clip.frames[int(number) : int(number) + 1][0, ::stride, ::stride] for number in numbers]
+    sheet = Pillow.fromarray(np.ascontiguousarray(np.concatenate(samples)))
+    return sheet.quantize(COLOURS, method=Pillow.Quantize.MAXCOVERAGE)
 
 
-def _pushable(frame: Pixels, number: int, clip: Clip) -> VideoFrame:
-    from av import VideoFrame
+def _with_transparent_last(palette: PillowImage) -> Pixels:
+    """A palette as FFmpeg takes it; the last entry lets its encoder leave out what did not move.
 
-    picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-    picture.pts, picture.time_base = number, 1 / clip.fps
-    return picture
-
-
-def _palette(frames: Iterator[Pixels], clip: Clip) -> VideoFrame:
-    """The 256 colours that serve all frames best."""
-    from av.filter import Graph
-
-    graph = Graph()
-    source, sink = _source(graph, clip), graph.add("buffersink")
-    chooser = graph.add("palettegen", "stats_mode=full:reserve_transparent=0")
-    source.link_to(chooser)
-    chooser.link_to(sink)
-    graph.configure()
-    for number, frame in enumerate(frames):
-        source.push(_pushable(frame, number, clip))
-    source.push(None)
-    return cast("VideoFrame", sink.pull())
-
-
-def _painted(frames: Iterator[Pixels], clip: Clip, palette: VideoFrame) -> Iterator[VideoFrame]:
-    """The frames in the colours of the palette; only what moved is dithered anew."""
-    import av
-    from av.filter import Graph
-
-    graph = Graph()
-    source, sink = _source(graph, clip), graph.add("buffersink")
-    colours = graph.add_buffer(
-        width=palette.width, height=palette.height, format=palette.format, time_base=1 / clip.fps
-    )
-    painter = graph.add("paletteuse", "dither=sierra2_4a:diff_mode=rectangle")
-    source.link_to(painter, 0, 0)
-    colours.link_to(painter, 0, 1)
-    painter.link_to(sink)
-    graph.configure()
-    colours.push(palette)
-    colours.push(None)
-
-    def ready() -> Iterator[VideoFrame]:
-        while True:
-            try:
-                yield cast("VideoFrame", sink.pull())
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-
-    for number, frame in enumerate(frames):
-        source.push(_pushable(frame, number, clip))
-        yield from ready()
-    source.push(None)
-    yield from ready()
+    Shape: (256, 4) uint8, alpha first.
+    """
+    rgb = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
+    colours = np.zeros((COLOURS + 1, 4), np.uint8)
+    colours[:COLOURS, 0] = 255
+    colours[: len(rgb), 1:] = rgb[:COLOURS]
+    return colours
 
 
 def _with_comment(bare: Path, path: Path, comment: bytes) -> None:

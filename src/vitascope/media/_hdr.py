@@ -1,7 +1,7 @@
 """From HDR video to sRGB: reference white becomes white, what is brighter is clipped.
 
-Sources: ITU-R BT.2100-2 tables 4 (PQ) and 5 (HLG, its system gamma 1.2 at 1000 cd/m2); ITU-R BT.2408 (reference
-white at 203 cd/m2); ITU-R BT.2087 (primaries of BT.2020 to BT.709); IEC 61966-2-1 (sRGB).
+Sources: ITU-R BT.2100-2 tables 4 (PQ) and 5 (HLG, its system gamma 1.2 at 1000 cd/m2); ITU-R BT.2408
+(reference white at 203 cd/m2); ITU-R BT.2087 (primaries of BT.2020 to BT.709); IEC 61966-2-1 (sRGB).
 """
 
 from __future__ import annotations

@@ -53,9 +53,10 @@ def write_lossless(clip: Clip, path: str | Path, *, context: Context | None = No
         with (folder / "frames.npy").open("wb") as file:
             _write_head(file, tuple(clip.frames.shape))
             for start, frames in clip.windows(window_length(clip)):
-                if context is not None:
-                    context.progress("keep", start, clip.num_frames)
                 file.write(np.ascontiguousarray(frames).data)
+                if context is not None:
+                    context.progress("keep", start + len(frames), clip.num_frames)
+                    context.check_cancelled()
         if clip.mask is not None:
             np.save(folder / "mask.npy", clip.mask, allow_pickle=False)
         if clip.audio is not None:

@@ -74,7 +74,7 @@ def explained(path: Path) -> Iterator[None]:
         raise InvalidMedia(f"{str(path)!r} has too many pixels; scale it down") from error
     except InvalidMedia:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, RuntimeError, struct.error) as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise InvalidMedia(f"{str(path)!r} is a damaged picture ({why}); get the file again") from error
 
@@ -151,8 +151,8 @@ def _in_srgb(picture: PillowImage, profile: bytes | None) -> PillowImage:
             )
             if converted is not None:
                 return converted
-        except ImageCms.PyCMSError:
-            pass  # a profile for another colour mode than the pixels': all viewers show the plain pixels
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile, or one for another mode than the pixels': viewers show them plainly
     return picture.convert("RGB")
 
 

@@ -19,6 +19,7 @@ from vitascope.media._pictures import (
     PICTURE_SUFFIXES,
     AnimatedFrames,
     PictureFrames,
+    explained,
     open_picture,
     picture_format,
     read_image,
@@ -142,7 +143,7 @@ def _look_into(path: Path, fps: Fraction | None) -> _Source:
         return _video(path, fps)
     if suffix in VIDEO_SUFFIXES:
         raise InvalidMedia(f"{str(path)!r} is named like a video but is a {picture} picture; rename it")
-    with open_picture(path) as opened:
+    with open_picture(path) as opened, explained(path):
         is_moving = getattr(opened, "is_animated", False)
     if not is_moving:
         return _still(path, picture, fps)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IN_MEMORY_BYTES = 64 * 2**20
 # Time stamps may wobble by this much before silence is put in.
 SMALLEST_GAP_S = 0.05
+LARGEST_GAP_S = 3600
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # Source: ISO/IEC 14496-3, sampling frequency table; RFC 6716 section 2 for Opus.
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -72,6 +73,8 @@ def _placed(frames: Iterator[Any], rate: int, from_s: float) -> Iterator[NDArray
             samples = frame.to_ndarray().reshape(frame.samples, -1).astype(np.float32, copy=False)
             starts = written if frame.time is None else round((frame.time - from_s) * rate)
             gap = starts - written
+            if gap > LARGEST_GAP_S * rate:
+                raise InvalidMedia(f"the sound has a hole of {gap / rate:.0f} s; its times are damaged")
             if gap > SMALLEST_GAP_S * rate or (written == 0 and gap > 0):
                 yield np.zeros((gap, samples.shape[1]), np.float32)
                 written += gap

@@ -128,10 +128,10 @@ class _Job:
     def frames(self) -> Iterator[Pixels]:
         """The frames one by one, a window in memory at a time. Raises: JobCancelled."""
         for start, frames in self.clip.windows(window_length(self.clip)):
-            for number, frame in enumerate(frames, start):
+            for number, frame in enumerate(frames, start + 1):
+                yield frame
                 if self.context is not None:
                     self.context.progress("write", number, self.clip.num_frames)
-                yield frame
 
     def tags(self, **notes: Any) -> Tags:
         """The recipe as it goes into the file, with what writing changed."""
@@ -217,7 +217,7 @@ def _write_gif(job: _Job) -> Path:
         notes["sound"] = "left out"
     job = replace(job, clip=clip)
     with replacing(job.path) as temporary:
-        encode_gif(job.frames, clip, temporary, job.tags(**notes))
+        encode_gif(job.frames(), clip, temporary, job.tags(**notes))
     return job.path
 
 
@@ -237,7 +237,7 @@ def _write_png(job: _Job) -> Path:
         raise RequestError(
             f"a .png holds one frame and the clip has {job.clip.num_frames}; write .gif, .mp4 or a folder"
         )
-    frame = next(job.frames())
+    (frame,) = job.frames()
     with replacing(job.path) as temporary:
         Pillow.fromarray(np.ascontiguousarray(frame)).save(temporary, **_png_options(job.tags()))
     return job.path

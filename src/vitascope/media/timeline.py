@@ -8,10 +8,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.errors import InvalidMedia
+
 # Rates that cameras, films and screens really have, the simplest first.
 WHOLE_RATES = tuple(Fraction(rate) for rate in range(1, 121))
 NTSC_RATES = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 MAX_RATE = 120
+MAX_FRAMES = 10_000_000  # 23 hours at 120 frames a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,15 @@ def constant_rate(
 
 
 def resampled(times: NDArray[np.float64], duration_s: float, fps: Fraction) -> Timeline:
-    """The timeline at `fps` whose slots show the frame that is on screen at each slot's middle."""
+    """The timeline at `fps` whose slots show the frame that is on screen at each slot's middle.
+
+    Raises: InvalidMedia for more than ten million frames.
+    """
     num_frames = max(1, round(duration_s * float(fps)))
+    if num_frames > MAX_FRAMES:
+        raise InvalidMedia(
+            f"{len(times)} frames are said to last {duration_s:.0f} s; their times are damaged"
+        )
     middles = (np.arange(num_frames) + 0.5) / float(fps)
     stored = np.searchsorted(times, middles, side="right") - 1
     return Timeline(fps, num_frames, np.maximum(stored, 0).astype(np.int32))
