@@ -52,9 +52,8 @@ class LTXVideo(NegativePromptByDefault):
     it removes; they are not read by 0.9.0.
 
     Source: Lightricks, arXiv 2501.00103; https://github.com/Lightricks/LTX-Video at 5260738,
-    configs/ltxv-2b-0.9*.yaml (steps, guidance) and ltx_video/inference.py (negative prompt); size, length and
-    rate as its authors sampled it for VBench, Apache-2.0; run by
-    diffusers' LTX pipelines.
+    configs/ltxv-2b-0.9*.yaml (steps, guidance) and ltx_video/inference.py (negative prompt), Apache-2.0; size,
+    length and rate as it was sampled for VBench; run by diffusers' LTX pipelines.
     """
 
     accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo, ImageToVideo)
