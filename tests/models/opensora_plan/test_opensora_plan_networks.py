@@ -61,7 +61,7 @@ def test_every_token_is_told_where_it_stands():
     there, here = (model(x, text, torch.tensor([1]), return_dict=False)[0] for x in (latents, moved))
     assert not torch.allclose(there, same)
     assert not torch.allclose(torch.roll(there, (-1, -2, -4), (2, 3, 4)), here, atol=1e-6)
-    _, places = model.rotary_tables((2, 3, 4))
+    _, places = model.rotary_tables((2, 3, 4), torch.device("cpu"))
     assert [int(axis[0, -1]) for axis in places] == [1, 2, 3]
 
 

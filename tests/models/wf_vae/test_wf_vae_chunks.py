@@ -96,3 +96,18 @@ def test_latents_are_scaled_by_channel_and_back():
     assert torch.allclose(vae.unscale_latents(vae.scale_latents(z)), z)
     with pytest.raises(RequestError, match="no statistics"):
         tiny_wf_vae(scaling_factor=None).scale_latents(z)
+
+
+@torch.no_grad()
+def test_an_offloaded_model_is_fetched_before_it_works():
+    class Fetch:
+        fetched = 0
+
+        def pre_forward(self, module):
+            self.fetched += 1
+
+    vae = tiny_wf_vae()
+    vae._hf_hook = Fetch()
+    vae.encode(torch.zeros(1, 3, 1, 16, 16))
+    vae.decode(torch.zeros(1, 4, 1, 2, 2))
+    assert vae._hf_hook.fetched >= 2

@@ -69,7 +69,7 @@ def condition_latents(
     Shape: `given_frames` B 3 T H W, of which those where `mask` (1 1 T H W) is 1 are not looked at; gives
     B c+ratio t h w. Range: -1..1.
     """
-    mask = mask.to(vae.device)
+    mask = mask.to(given_frames.device)
     hidden = torch.full_like(given_frames, release.hidden_pixel)
     shown = torch.where(mask < 0.5, given_frames, hidden).to(vae.dtype)
     latents = vae.scale_latents(vae.encode(shown, return_dict=False)[0].sample(generator))

@@ -147,7 +147,8 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
         guidance_rescale: float,
     ) -> Callable[[Tensor, Tensor], Tensor]:
         copies = len(captions.embeds) // len(latents)
-        rotary = self.transformer.rotary_tables(self.transformer.token_grid(latents))
+        grid = self.transformer.token_grid(latents)
+        rotary = self.transformer.rotary_tables(grid, latents.device)
 
         def predict(scaled: Tensor, timestep: Tensor) -> Tensor:
             if condition is not None:

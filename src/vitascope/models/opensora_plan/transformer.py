@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
@@ -124,8 +125,8 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel, PeftAdapterMixin
         """
         grid = self.token_grid(hidden_states)
         if image_rotary_emb is None:
-            image_rotary_emb = self.rotary_tables(grid)
-        with self._added_positions(grid, hidden_states.shape[0]):
+            image_rotary_emb = self.rotary_tables(grid, hidden_states.device)
+        with self._added_positions(grid, hidden_states):
             return super().forward(
                 hidden_states,
                 encoder_hidden_states,
@@ -141,25 +142,28 @@ class OpenSoraPlanTransformer3DModel(AllegroTransformer3DModel, PeftAdapterMixin
         num_frames, height, width = latents.shape[2:]
         return num_frames, height // self.patch_size, width // self.patch_size
 
-    def rotary_tables(self, grid: Grid) -> RotaryTables | None:
-        """What to pass as `image_rotary_emb`, so that it is made once for all denoising steps."""
+    def rotary_tables(self, grid: Grid, device: torch.device) -> RotaryTables | None:
+        """What to pass as `image_rotary_emb`, so that it is made once for all denoising steps.
+
+        The device is the latents': an offloaded model is still elsewhere.
+        """
         if not self.use_rope:
             return None
-        axes = rotary_axes(grid, self.head_dim, self.position_scale, self.device)
-        return axes, self.token_places(grid, self.device)
+        axes = rotary_axes(grid, self.head_dim, self.position_scale, device)
+        return axes, self.token_places(grid, device)
 
     @contextmanager
-    def _added_positions(self, grid: Grid, batch_size: int) -> Iterator[None]:
+    def _added_positions(self, grid: Grid, latents: Tensor) -> Iterator[None]:
         """Within it, patches of a model without rotary tables come out with their positions added."""
         if self.use_rope:
             yield
             return
         frames, height, width = self.trained_shape
         base = (frames, height // self.patch_size, width // self.patch_size)
-        positions = added_positions(grid, base, self.inner_dim, self.position_scale, self.device)
+        positions = added_positions(grid, base, self.inner_dim, self.position_scale, latents.device)
 
         def add(_: nn.Module, __: tuple, patches: Tensor) -> Tensor:
-            return (patches + positions.repeat(batch_size, 1, 1)).to(patches.dtype)
+            return (patches + positions.repeat(len(latents), 1, 1)).to(patches.dtype)
 
         handle = self.pos_embed.register_forward_hook(add)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers seeks it here on loading)
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from vitascope.errors import RequestError
@@ -78,6 +79,7 @@ class AutoencoderKLWFVAE(CausalVideoAutoencoder):
         self.latent_frames_per_chunk = latent_frames_per_chunk
         self.use_tiling = True
 
+    @apply_forward_hook
     def decode_chunks(self, z: Tensor) -> Iterator[Tensor]:
         """Decode (unscaled) latents, giving frames as soon as they are final; their sum is the whole clip.
 

@@ -7,6 +7,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from vitascope.errors import RequestError
@@ -25,6 +26,7 @@ class CausalVideoAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):  # type
     use_tiling = False
     use_slicing = False
 
+    @apply_forward_hook
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """Encode clips to the distribution of their latents.
 
@@ -34,6 +36,7 @@ class CausalVideoAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):  # type
         posterior = DiagonalGaussianDistribution(torch.cat([self._moments(clip) for clip in self._slices(x)]))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
+    @apply_forward_hook
     def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
         """Decode (unscaled) latents to clips."""
         clip = torch.cat([self._frames(latents) for latents in self._slices(z)])
