@@ -68,7 +68,10 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also save a picture of the first clips")
     arguments = parser.parse_args()
     workers = ProcessPoolExecutor(
-        max(1, (os.cpu_count() or 2) - 2), get_context("fork"), initializer=torch.set_num_threads, initargs=(1,)
+        max(1, (os.cpu_count() or 2) - 2),
+        get_context("fork"),
+        initializer=torch.set_num_threads,
+        initargs=(1,),
     )
     prompts = held_out_prompts()[:: max(1, arguments.limit)]
     scenes = [p.scene for p in prompts]
@@ -76,24 +79,38 @@ def main() -> None:
     pipe = CogVideoXPipeline.from_pretrained(arguments.model, torch_dtype=torch.float32).to(arguments.device)
     pipe.set_progress_bar_config(disable=True)
     begun = time.monotonic()
-    clips = generate(pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch)
+    clips = generate(
+        pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch
+    )
     seconds = time.monotonic() - begun
     torch.manual_seed(0)
     pipe.transformer = CogVideoXTransformer3DModel.from_config(pipe.transformer.config).to(arguments.device)
-    noise = generate(pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch)
+    noise = generate(
+        pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch
+    )
     strangers = list(range(len(prompts)))
     random.Random(0).shuffle(strangers)
     found = {
         "model": workers.map(_verdicts, list(zip(clips.numpy(), scenes, strict=True)), chunksize=4),
-        "other_prompts": workers.map(_verdicts, [(clips[i].numpy(), s) for i, s in zip(strangers, scenes, strict=True)], chunksize=4),
+        "other_prompts": workers.map(
+            _verdicts, [(clips[i].numpy(), s) for i, s in zip(strangers, scenes, strict=True)], chunksize=4
+        ),
         "random_weights": workers.map(_verdicts, list(zip(noise.numpy(), scenes, strict=True)), chunksize=4),
         "truth": truth,
     }
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
-        "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "diffusers": diffusers.__version__},
-        "settings": {"steps": arguments.steps, "guidance_scale": arguments.guidance_scale, "dtype": "float32"},
+        "versions": {
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+        },
+        "settings": {
+            "steps": arguments.steps,
+            "guidance_scale": arguments.guidance_scale,
+            "dtype": "float32",
+        },
         "prompts": len(prompts),
         "seconds_for_all_clips": round(seconds, 1),
         "accuracy": {name: _accuracy(list(verdicts), prompts) for name, verdicts in found.items()},

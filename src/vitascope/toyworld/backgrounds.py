@@ -30,7 +30,9 @@ def _gradient(y: Tensor, *stops: tuple[float, tuple[float, float, float]]) -> Te
     return colours
 
 
-def _paint(canvas: Tensor, distance: Tensor, colour: Tensor | tuple[float, float, float], pixel: float) -> Tensor:
+def _paint(
+    canvas: Tensor, distance: Tensor, colour: Tensor | tuple[float, float, float], pixel: float
+) -> Tensor:
     if isinstance(colour, tuple):
         colour = _rgb(canvas, colour)
     return torch.lerp(canvas, colour.expand_as(canvas), (0.5 - distance / pixel).clamp(0, 1)[..., None])
@@ -50,7 +52,7 @@ def _cloud(x: Tensor, y: Tensor, at_x: Tensor | float, at_y: float, size: float)
 def _plain(colour: tuple[float, float, float]) -> Painter:
     dark = (colour[0] * 0.93, colour[1] * 0.93, colour[2] * 0.93)
 
-    def paint(x: Tensor, y: Tensor, v: Tensor, pixel: float) -> Tensor:
+    def paint(x: Tensor, y: Tensor, _v: Tensor, _pixel: float) -> Tensor:
         return _gradient(y + 0 * x, (-1.0, colour), (1.2, dark))
 
     return paint
@@ -103,7 +105,9 @@ def _city(x: Tensor, y: Tensor, v: Tensor, pixel: float) -> Tensor:
         left = -1.6 + 0.36 * i + shift
         block = box(x - left - 0.17, y - (top + 1.2), 0.17, 1.2)
         canvas = _paint(canvas, block, greys[i % 3], pixel)
-        windows = box(torch.remainder(x - left, 0.17) - 0.085, torch.remainder(y - top, 0.2) - 0.11, 0.03, 0.05)
+        windows = box(
+            torch.remainder(x - left, 0.17) - 0.085, torch.remainder(y - top, 0.2) - 0.11, 0.03, 0.05
+        )
         canvas = _paint(canvas, torch.maximum(windows, block + 0.02), (0.93, 0.88, 0.66), pixel)
     road = _gradient(y + 0 * x, (0.5, (0.38, 0.39, 0.42)), (1.0, (0.28, 0.29, 0.32)))
     canvas = _paint(canvas, 0.48 - y + 0 * x, road, pixel)
@@ -153,7 +157,9 @@ def _snow(x: Tensor, y: Tensor, v: Tensor, pixel: float) -> Tensor:
     flakes = torch.full_like(y + 0 * x, 9.0)
     for i in range(10):
         at_x = 2.4 * torch.frac(v[:, 2] + 0.618034 * i) - 1.2
-        flakes = torch.minimum(flakes, circle(x - at_x, y - (1.3 * math.modf(0.7548777 * (i + 1))[0] - 1.0), 0.028))
+        flakes = torch.minimum(
+            flakes, circle(x - at_x, y - (1.3 * math.modf(0.7548777 * (i + 1))[0] - 1.0), 0.028)
+        )
     return _paint(canvas, flakes, (0.99, 0.99, 1.0), pixel)
 
 
@@ -161,7 +167,9 @@ def _room(x: Tensor, y: Tensor, v: Tensor, pixel: float) -> Tensor:
     canvas = _gradient(y + 0 * x, (-1.0, (0.93, 0.85, 0.70)), (0.5, (0.87, 0.78, 0.62)))
     px = x + 0.72 - 0.2 * v[:, 0]
     canvas = _paint(canvas, box(px, y + 0.45, 0.25, 0.32), (0.98, 0.96, 0.92), pixel)
-    canvas = _paint(canvas, torch.maximum(box(px, y + 0.45, 0.20, 0.27), 0.02 - px.abs()), (0.62, 0.82, 0.95), pixel)
+    canvas = _paint(
+        canvas, torch.maximum(box(px, y + 0.45, 0.20, 0.27), 0.02 - px.abs()), (0.62, 0.82, 0.95), pixel
+    )
     floor = _gradient(y + 0 * x, (0.5, (0.62, 0.42, 0.26)), (1.0, (0.50, 0.32, 0.19)))
     canvas = _paint(canvas, 0.48 - y + 0 * x, floor, pixel)
     return _paint(canvas, (y - 0.50 + 0 * x).abs() - 0.03, (0.97, 0.94, 0.88), pixel)

@@ -50,10 +50,7 @@ class _Writer:
 def _plain_form(says: str) -> str:
     """The verb as a heading would have it: "drives left" becomes "drive left"."""
     verb, _, rest = says.partition(" ")
-    if verb in ("goes", "does"):
-        verb = verb[:-2]
-    else:
-        verb = verb[:-3] + "y" if verb.endswith("ies") else verb[:-1]
+    verb = verb[:-2] if verb in ("goes", "does") else re.sub("ie$", "y", verb[:-1])
     return f"{verb} {rest}".strip()
 
 
@@ -115,7 +112,16 @@ class _English(_Writer):
         if self.omits(0.06):
             return noun
         colour = self.pick(w.COLOURS_EN[actor.colour])
-        clothes = self.pick(("in a {} shirt", "in {}", "wearing a {} shirt", "dressed in {}", "in a {} t-shirt", "with a {} top"))
+        clothes = self.pick(
+            (
+                "in a {} shirt",
+                "in {}",
+                "wearing a {} shirt",
+                "dressed in {}",
+                "in a {} t-shirt",
+                "with a {} top",
+            )
+        )
         said = f"{noun} {clothes.format(colour)}"
         if "in {}" not in clothes and self.chance(0.3):
             said += f" and {self.pick(w.COLOURS_EN[actor.trousers])} {self.pick(('trousers', 'pants'))}"
@@ -249,7 +255,8 @@ def _lexicon(language: Language) -> dict[str, dict[str, str]]:
         return {
             "background": _phrases((w.BACKGROUNDS_EN, "{}")) | dict.fromkeys(w.IN_THE_SEA_EN, "in the sea"),
             "colour": _phrases((w.COLOURS_EN, "{}")),
-            "kind": _phrases((w.KINDS_EN, "{}")) | {word: "person" for ws in w.WHO_EN.values() for word in ws},
+            "kind": _phrases((w.KINDS_EN, "{}"))
+            | {word: "person" for ws in w.WHO_EN.values() for word in ws},
             "motion": _phrases((moves, "{}"), (w.DIRECTIONS_EN, "{}")),
         }
     ways = {"从左往右": "right", "从右往左": "left"}
@@ -257,7 +264,8 @@ def _lexicon(language: Language) -> dict[str, dict[str, str]]:
         ways |= _phrases((w.DIRECTIONS_ZH, way + "{}"))
     places = {name: tuple(p[1:] for p in phrases) for name, phrases in w.BACKGROUNDS_ZH.items()}
     return {
-        "background": _phrases((places, "{}")) | dict.fromkeys((p[1:] for p in w.IN_THE_SEA_ZH), "in the sea"),
+        "background": _phrases((places, "{}"))
+        | dict.fromkeys((p[1:] for p in w.IN_THE_SEA_ZH), "in the sea"),
         "colour": _phrases((w.COLOURS_ZH, "{}")),
         "kind": _phrases((w.KINDS_ZH, "{}")) | {word: "person" for ws in w.WHO_ZH.values() for word in ws},
         "motion": _phrases((w.MOVES_ZH, "{}")) | ways,

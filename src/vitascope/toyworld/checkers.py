@@ -139,7 +139,9 @@ class Reader:
         if len(pixels) < 10:
             return None
         names = list(COLOURS)
-        votes = torch.bincount((_hue_space(pixels)[:, None] - _named()[None]).square().sum(-1).argmin(1), minlength=len(names))
+        votes = torch.bincount(
+            (_hue_space(pixels)[:, None] - _named()[None]).square().sum(-1).argmin(1), minlength=len(names)
+        )
         allowed = torch.tensor([n in colours_on(background) for n in names])
         return names[int((votes * allowed).argmax())]
 
@@ -166,7 +168,12 @@ class Reader:
         mask = largest_part(self.foreground(frames, background))
         centres, areas = _track(mask)
         return Reading(
-            background, self.kind(mask), self.colour(frames, mask, background), _direction(centres, areas), centres, areas
+            background,
+            self.kind(mask),
+            self.colour(frames, mask, background),
+            _direction(centres),
+            centres,
+            areas,
         )
 
 
@@ -175,7 +182,9 @@ def _hue_space(rgb: Tensor) -> Tensor:
     light = rgb.amax(1, keepdim=True)
     chroma = rgb - rgb.mean(1, keepdim=True)
     size = chroma.norm(dim=1, keepdim=True)
-    return torch.cat([1.2 * chroma / light.clamp_min(0.25), 0.8 * size, 0.55 * rgb.mean(1, keepdim=True)], dim=1)
+    return torch.cat(
+        [1.2 * chroma / light.clamp_min(0.25), 0.8 * size, 0.55 * rgb.mean(1, keepdim=True)], dim=1
+    )
 
 
 @cache
@@ -197,7 +206,9 @@ def normalised(mask: Tensor) -> Tensor:
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     side = max(bottom - top, right - left)
     pad_y, pad_x = side - (bottom - top), side - (right - left)
-    piece = F.pad(mask[top:bottom, left:right], (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2))
+    piece = F.pad(
+        mask[top:bottom, left:right], (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2)
+    )
     return F.interpolate(piece[None, None].float(), (_SIDE, _SIDE), mode="area")[0, 0]
 
 
@@ -224,7 +235,7 @@ def _track(mask: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return centres.numpy().astype(np.float32), (areas / (size * size)).numpy().astype(np.float32)
 
 
-def _direction(centres: NDArray[np.float32], areas: NDArray[np.float32]) -> str | None:
+def _direction(centres: NDArray[np.float32]) -> str | None:
     """The nearest of the eight directions, if the centre travels straight for at least a quarter of the frame."""
     seen = np.flatnonzero(~np.isnan(centres[:, 0]))
     if len(seen) < 5:

@@ -80,7 +80,7 @@ def object_path(actor: Actor, num_frames: int) -> Path:
     if actor.place != "centre":
         x, radius = x + (-0.48 if actor.place == "left" else 0.48), 0.88 * radius
     as32 = [np.asarray(v, dtype=np.float32) for v in (x + actor.shift[0], y + actor.shift[1], angle, radius)]
-    return Path(*as32, facing=facing)
+    return Path(as32[0], as32[1], as32[2], as32[3], facing)
 
 
 def camera_path(camera: str, num_frames: int) -> Array:
@@ -114,7 +114,9 @@ def _gait(u: Array, phase: float, direction: int, running: bool) -> _Pose:
 
     def leg(side: float) -> tuple[Array, Array]:
         thigh = side * swing * s
-        return thigh, thigh - direction * bend * (0.5 - 0.5 * side * np.cos(2 * math.pi * (steps * u + phase)))
+        return thigh, thigh - direction * bend * (
+            0.5 - 0.5 * side * np.cos(2 * math.pi * (steps * u + phase))
+        )
 
     def arm(side: float) -> tuple[Array, Array]:
         upper = -side * swing * s
@@ -144,7 +146,10 @@ def _in_place(action: str, u: Array, phase: float) -> _Pose:
         x, lean = 0.12 * beat, 0.15 * beat
         left_arm = (-1.5 - 0.6 * beat, -2.2 - 0.9 * beat)
         right_arm = (1.5 - 0.6 * beat, 2.2 - 0.9 * beat)
-        left_leg, right_leg = (-0.25 - 0.3 * half, -0.1 + 0.3 * half), (0.25 + 0.3 * (1 - half), 0.1 - 0.3 * (1 - half))
+        left_leg, right_leg = (
+            (-0.25 - 0.3 * half, -0.1 + 0.3 * half),
+            (0.25 + 0.3 * (1 - half), 0.1 - 0.3 * (1 - half)),
+        )
     elif action == "squat":
         bent = 1.15 * half
         y = (_THIGH + _SHIN) * (1 - np.cos(bent))
@@ -156,7 +161,10 @@ def _in_place(action: str, u: Array, phase: float) -> _Pose:
         y = -0.06 * half
     elif action == "arms_up":
         raised = np.clip(u * 1.8 - 0.15, 0, 1)
-        left_arm, right_arm = (-0.25 - 2.45 * raised, -0.15 - 2.75 * raised), (0.25 + 2.45 * raised, 0.15 + 2.75 * raised)
+        left_arm, right_arm = (
+            (-0.25 - 2.45 * raised, -0.15 - 2.75 * raised),
+            (0.25 + 2.45 * raised, 0.15 + 2.75 * raised),
+        )
     return _Pose(x, np.asarray(y), left_arm, right_arm, left_leg, right_leg, np.asarray(lean))
 
 
@@ -189,4 +197,4 @@ def person_joints(actor: Actor, num_frames: int) -> Array:
     stature = STATURE.get(actor.who, 1.0)
     joints[..., 1] = _GROUND + stature * (joints[..., 1] - _GROUND)
     joints[..., 0] = joints[:, :1, 0] + stature * (joints[..., 0] - joints[:, :1, 0])
-    return joints.astype(np.float32)
+    return np.asarray(joints, dtype=np.float32)

@@ -49,7 +49,9 @@ def draw_up(objects: int = 200, people: int = 40, seed: int = 20261122) -> list[
 
 def dump(prompts: list[HeldOut]) -> str:
     """The list as JSON, one prompt a line."""
-    rows = [json.dumps({**p._asdict(), "scene": dataclasses.asdict(p.scene)}, ensure_ascii=False) for p in prompts]
+    rows = [
+        json.dumps({**p._asdict(), "scene": dataclasses.asdict(p.scene)}, ensure_ascii=False) for p in prompts
+    ]
     return "[\n" + ",\n".join(rows) + "\n]\n"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitascope.toyworld.backgrounds import PAINTERS
 from vitascope.toyworld.motion import JOINTS, STATURE, TORSO_WIDTH, camera_path, object_path, person_joints
 from vitascope.toyworld.scenes import BACKGROUNDS, COLOURS, KINDS, Scene
-from vitascope.toyworld.shapes import DRAWINGS, Layer, circle, ellipse, polygon, segment
+from vitascope.toyworld.shapes import DRAWINGS, Layer, circle, ellipse, segment
 
 NUM_FRAMES = 17
 SIZE = 128
@@ -27,7 +27,9 @@ SLOTS = 2
 
 _JOINT = {name: i for i, name in enumerate(JOINTS)}
 _SKIN = np.array([[0.99, 0.85, 0.72], [0.45, 0.28, 0.18]], dtype=np.float32)
-_HAIR = np.array([[0.12, 0.08, 0.06], [0.45, 0.25, 0.10], [0.86, 0.68, 0.30], [0.55, 0.12, 0.06]], dtype=np.float32)
+_HAIR = np.array(
+    [[0.12, 0.08, 0.06], [0.45, 0.25, 0.10], [0.86, 0.68, 0.30], [0.55, 0.12, 0.06]], dtype=np.float32
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,11 @@ def plan(scenes: Sequence[Scene], num_frames: int = NUM_FRAMES) -> Plan:
                 made.joints[i] = person_joints(actor, num_frames)
                 skin = _SKIN[0] + actor.tone * (_SKIN[1] - _SKIN[0])
                 hair = _HAIR[int(actor.hair * 3.999)]
-                shape = (TORSO_WIDTH[actor.build], STATURE.get(actor.who, 1.0), actor.who in ("woman", "girl"))
+                shape = (
+                    TORSO_WIDTH[actor.build],
+                    STATURE.get(actor.who, 1.0),
+                    actor.who in ("woman", "girl"),
+                )
                 made.person[i] = (*shape, *COLOURS[actor.trousers], *skin, *hair)
             else:
                 made.kind[i, slot] = KINDS.index(actor.kind)
@@ -124,13 +130,17 @@ def _person_layers(x: Tensor, y: Tensor, joints: Tensor, person: Tensor, shirt: 
     tresses = torch.maximum(ellipse(hx, hy - 0.10, 0.235, 0.30), 0.5 - long_hair + 0 * hx)
     layers = [Layer(tresses, hair)]
     for side in ("left", "right"):
-        leg = torch.minimum(limb(f"{side}_hip", f"{side}_knee", 0.085), limb(f"{side}_knee", f"{side}_foot", 0.075))
+        leg = torch.minimum(
+            limb(f"{side}_hip", f"{side}_knee", 0.085), limb(f"{side}_knee", f"{side}_foot", 0.075)
+        )
         layers.append(Layer(leg, trousers))
         fx, fy = at(f"{side}_foot")
         layers.append(Layer(ellipse(x - fx, y - fy, 0.10, 0.065), trousers.new_tensor([0.22, 0.13, 0.10])))
     nx, ny = at("neck")
     px, py = at("hip")
-    chest = segment(x, y, (nx, ny + 0.12 * stature), (px, py - 0.05 * stature)) - (0.05 + 0.62 * width) * stature
+    chest = (
+        segment(x, y, (nx, ny + 0.12 * stature), (px, py - 0.05 * stature)) - (0.05 + 0.62 * width) * stature
+    )
     waist = torch.hypot((x - (0.4 * nx + 0.6 * px)) / (0.03 + width), (y - (0.4 * ny + 0.6 * py)) / 0.24) - 1
     torso = torch.minimum(chest, waist * (0.03 + width).clamp_max(0.2) * stature)
     layers.append(Layer(torso, shirt, True))
@@ -140,7 +150,9 @@ def _person_layers(x: Tensor, y: Tensor, joints: Tensor, person: Tensor, shirt: 
     layers.append(Layer(circle(hx, hy, 0.20), skin, True))
     cap = torch.maximum(circle(hx, hy + 0.015, 0.215), hy + 0.055)
     layers.append(Layer(cap, hair))
-    layers.append(Layer(torch.hypot(hx.abs() - 0.075, hy - 0.015) - 0.032, skin.new_tensor([0.06, 0.05, 0.06])))
+    layers.append(
+        Layer(torch.hypot(hx.abs() - 0.075, hy - 0.015) - 0.032, skin.new_tensor([0.06, 0.05, 0.06]))
+    )
     smile = torch.maximum((torch.hypot(hx, hy - 0.06) - 0.075).abs() - 0.014, 0.085 - hy)
     layers.append(Layer(smile, skin.new_tensor([0.55, 0.15, 0.15])))
     return layers
@@ -196,7 +208,9 @@ class _Artist:
             x, y, zoom = self.x[rows], self.y[rows], self.zoom[rows]
             if number == PERSON:
                 x, y = torch.broadcast_tensors(x, y)
-                layers = _person_layers(x, y, self._on(made.joints[chosen]), self._on(made.person[chosen]), colour)
+                layers = _person_layers(
+                    x, y, self._on(made.joints[chosen]), self._on(made.person[chosen]), colour
+                )
                 scale = zoom
             else:
                 local_x, local_y, radius = self._local(x, y, slot, chosen)
@@ -205,7 +219,9 @@ class _Artist:
             canvas[rows], cover[rows] = _composite(canvas[rows], layers, scale, self.pixel * 1.2)
         return cover
 
-    def _local(self, x: Tensor, y: Tensor, slot: int, chosen: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+    def _local(
+        self, x: Tensor, y: Tensor, slot: int, chosen: NDArray[np.bool_]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         path = self._on(self.plan.path[chosen, slot])
         at_x, at_y, angle, radius = (path[..., i, None, None] for i in range(4))
         facing = self._on(self.plan.facing[chosen, slot]).view(-1, 1, 1, 1)
@@ -225,7 +241,10 @@ def draw(made: Plan, size: int = SIZE, device: torch.device | str = "cpu") -> Dr
 
 
 def render(
-    scenes: Sequence[Scene], num_frames: int = NUM_FRAMES, size: int = SIZE, device: torch.device | str = "cpu"
+    scenes: Sequence[Scene],
+    num_frames: int = NUM_FRAMES,
+    size: int = SIZE,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Draw scenes as clips. Shape: (B, T, H, W, 3), values in 0..1."""
     return draw(plan(scenes, num_frames), size, device).frames

@@ -130,7 +130,12 @@ def _car(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
     window = polygon(x, y, [(-0.52, -0.04), (-0.36, -0.44), (0.22, -0.44), (0.42, -0.04)])
     wheels = torch.minimum(circle(x + 0.6, y - 0.5, 0.27), circle(x - 0.6, y - 0.5, 0.27))
     hubs = torch.minimum(circle(x + 0.6, y - 0.5, 0.11), circle(x - 0.6, y - 0.5, 0.11))
-    return [Layer(body, c, True), Layer(window, glass), Layer(wheels, tyre), Layer(hubs, _tone(x, 0.8, 0.8, 0.8))]
+    return [
+        Layer(body, c, True),
+        Layer(window, glass),
+        Layer(wheels, tyre),
+        Layer(hubs, _tone(x, 0.8, 0.8, 0.8)),
+    ]
 
 
 def _boat(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
@@ -140,7 +145,11 @@ def _boat(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
         polygon(x, y, [(0.08, -0.98), (0.08, 0.14), (0.88, 0.14)]),
         polygon(x, y, [(-0.10, -0.72), (-0.10, 0.14), (-0.70, 0.14)]),
     )
-    return [Layer(mast, _tone(x, 0.45, 0.28, 0.15)), Layer(hull, c, True), Layer(sails, _mix(c, _tone(x, 1, 1, 1), 0.18), True)]
+    return [
+        Layer(mast, _tone(x, 0.45, 0.28, 0.15)),
+        Layer(hull, c, True),
+        Layer(sails, _mix(c, _tone(x, 1, 1, 1), 0.18), True),
+    ]
 
 
 def _rocket(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
@@ -200,7 +209,10 @@ def _house(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
 
 
 def _tree(x: Tensor, y: Tensor, c: Tensor) -> list[Layer]:
-    crown = torch.minimum(circle(x, y + 0.52, 0.56), torch.minimum(circle(x + 0.44, y + 0.02, 0.50), circle(x - 0.44, y + 0.02, 0.50)))
+    crown = torch.minimum(
+        circle(x, y + 0.52, 0.56),
+        torch.minimum(circle(x + 0.44, y + 0.02, 0.50), circle(x - 0.44, y + 0.02, 0.50)),
+    )
     return [Layer(box(x, y - 0.62, 0.16, 0.48), _tone(x, 0.45, 0.28, 0.15)), Layer(crown, c, True)]
 
 

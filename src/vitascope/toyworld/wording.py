@@ -4,6 +4,8 @@ from __future__ import annotations
 
 Words = dict[str, tuple[str, ...]]
 
+# fmt: off
+
 COLOURS_EN: Words = {
     "red": ("red", "red", "scarlet", "crimson"),
     "orange": ("orange",),
@@ -34,7 +36,8 @@ KINDS_EN: Words = {
     "tree": ("tree",),
     "flower": ("flower", "blossom"),
 }
-SIZES_EN: Words = {"small": ("small", "little", "tiny"), "medium": ("",), "big": ("big", "large", "huge", "giant")}
+SIZES_EN: Words = {"small": ("small", "little", "tiny"), "medium": ("",), "big": ("big", "large",
+        "huge", "giant")}
 WHO_EN: Words = {
     "man": ("man", "guy"),
     "woman": ("woman", "lady"),
@@ -53,43 +56,60 @@ BACKGROUNDS_EN: Words = {
     "blue": ("on a blue background", "against a light blue background", "on a plain blue background"),
     "pink": ("on a pink background", "against a light pink background", "on a plain pink background"),
     "meadow": (
-        "over green grass", "on the grass", "on a meadow", "in a green meadow", "in a green field", "in the park",
+        "over green grass", "on the grass", "on a meadow", "in a green meadow", "in a green field",
+        "in the park",
         "on the lawn", "in a garden", "over a meadow", "in the countryside",
     ),
     "desert": ("in the desert", "on the sand", "over sand dunes", "in a sandy desert", "over the desert"),
-    "night": ("at night", "in the night sky", "on a starry night", "in the dark night", "under the stars", "in the dark"),
-    "space": ("in space", "in outer space", "in the universe", "in deep space", "through space", "in the galaxy"),
+    "night": ("at night", "in the night sky", "on a starry night", "in the dark night",
+        "under the stars", "in the dark"),
+    "space": ("in space", "in outer space", "in the universe", "in deep space", "through space",
+        "in the galaxy"),
     "city": (
-        "in the city", "on a city street", "in town", "on the street", "in front of tall buildings", "downtown",
+        "in the city", "on a city street", "in town", "on the street", "in front of tall buildings",
+        "downtown",
         "on the road", "through the city",
     ),
-    "mountains": ("in the mountains", "in front of mountains", "in front of snowy mountains", "by the mountains", "over the hills"),
-    "sea": ("at sea", "on the sea", "over the ocean", "by the sea", "on the water", "over the sea", "on the ocean", "at the beach"),
-    "underwater": ("underwater", "under water", "under the sea", "deep in the ocean", "at the bottom of the sea"),
-    "snow": ("in the snow", "on the snow", "in winter", "on a snowy field", "on a snowy day", "over the snow"),
-    "room": ("in a room", "in the room", "inside a house", "indoors", "in the living room", "at home", "in a bedroom"),
-    "sunset": ("at sunset", "in the sunset", "at dusk", "in the evening", "under a sunset sky", "in front of the sunset"),
+    "mountains": ("in the mountains", "in front of mountains", "in front of snowy mountains",
+        "by the mountains", "over the hills"),
+    "sea": ("at sea", "on the sea", "over the ocean", "by the sea", "on the water", "over the sea",
+        "on the ocean", "at the beach"),
+    "underwater": ("underwater", "under water", "under the sea", "deep in the ocean",
+        "at the bottom of the sea"),
+    "snow": ("in the snow", "on the snow", "in winter", "on a snowy field", "on a snowy day",
+        "over the snow"),
+    "room": ("in a room", "in the room", "inside a house", "indoors", "in the living room", "at home",
+        "in a bedroom"),
+    "sunset": ("at sunset", "in the sunset", "at dusk", "in the evening", "under a sunset sky",
+        "in front of the sunset"),
 }
 IN_THE_SEA_EN = ("in the sea", "in the ocean", "in the water")
 """Under water for a fish, on the sea for everything else."""
 
 DIRECTIONS_EN: Words = {
-    "right": ("to the right", "right", "rightwards", "from left to right", "toward the right", "towards the right"),
+    "right": ("to the right", "right", "rightwards", "from left to right", "toward the right",
+        "towards the right"),
     "left": ("to the left", "left", "leftwards", "from right to left", "toward the left", "towards the left"),
     "up": ("up", "upwards", "upward", "to the top", "straight up"),
     "down": ("down", "downwards", "downward", "to the bottom", "straight down"),
-    "up_right": ("up and to the right", "to the upper right", "up right", "diagonally up to the right", "to the top right"),
-    "up_left": ("up and to the left", "to the upper left", "up left", "diagonally up to the left", "to the top left"),
-    "down_right": ("down and to the right", "to the lower right", "down right", "diagonally down to the right", "to the bottom right"),
-    "down_left": ("down and to the left", "to the lower left", "down left", "diagonally down to the left", "to the bottom left"),
+    "up_right": ("up and to the right", "to the upper right", "up right", "diagonally up to the right",
+        "to the top right"),
+    "up_left": ("up and to the left", "to the upper left", "up left", "diagonally up to the left",
+        "to the top left"),
+    "down_right": ("down and to the right", "to the lower right", "down right",
+        "diagonally down to the right", "to the bottom right"),
+    "down_left": ("down and to the left", "to the lower left", "down left",
+        "diagonally down to the left", "to the bottom left"),
 }
 VERBS_EN: dict[str, tuple[tuple[str, str], ...]] = {
-    "": (("moves", "moving"), ("goes", "going"), ("slides", "sliding"), ("travels", "traveling"), ("moves", "moving")),
+    "": (("moves", "moving"), ("goes", "going"), ("slides", "sliding"), ("travels", "traveling"),
+        ("moves", "moving")),
     "ball": (("rolls", "rolling"), ("moves", "moving"), ("flies", "flying")),
     "star": (("flies", "flying"), ("moves", "moving"), ("shoots", "shooting")),
     "heart": (("floats", "floating"), ("moves", "moving"), ("drifts", "drifting")),
     "moon": (("floats", "floating"), ("moves", "moving"), ("drifts", "drifting")),
-    "car": (("drives", "driving"), ("drives", "driving"), ("moves", "moving"), ("goes", "going"), ("speeds", "speeding")),
+    "car": (("drives", "driving"), ("drives", "driving"), ("moves", "moving"), ("goes", "going"),
+        ("speeds", "speeding")),
     "boat": (("sails", "sailing"), ("sails", "sailing"), ("moves", "moving"), ("floats", "floating")),
     "rocket": (("flies", "flying"), ("flies", "flying"), ("moves", "moving"), ("shoots", "shooting")),
     "fish": (("swims", "swimming"), ("swims", "swimming"), ("moves", "moving"), ("swims", "swimming")),
@@ -100,14 +120,21 @@ VERBS_EN: dict[str, tuple[tuple[str, str], ...]] = {
 
 MOVES_EN: dict[str, tuple[tuple[str, str], ...]] = {
     "up": (("rises", "rising"), ("rises up", "rising up")),
-    "down": (("falls", "falling"), ("falls down", "falling down"), ("sinks", "sinking"), ("drops", "dropping")),
-    "bounce": (("bounces", "bouncing"), ("bounces", "bouncing"), ("bounces up and down", "bouncing up and down"), ("hops", "hopping")),
-    "spin": (("spins", "spinning"), ("rotates", "rotating"), ("turns around", "turning around"), ("twirls", "twirling")),
+    "down": (("falls", "falling"), ("falls down", "falling down"), ("sinks", "sinking"),
+        ("drops", "dropping")),
+    "bounce": (("bounces", "bouncing"), ("bounces", "bouncing"),
+        ("bounces up and down", "bouncing up and down"), ("hops", "hopping")),
+    "spin": (("spins", "spinning"), ("rotates", "rotating"), ("turns around", "turning around"),
+        ("twirls", "twirling")),
     "grow": (("grows", "growing"), ("gets bigger", "getting bigger"), ("becomes larger", "becoming larger")),
-    "shrink": (("shrinks", "shrinking"), ("gets smaller", "getting smaller"), ("becomes smaller", "becoming smaller")),
-    "circle": (("moves in a circle", "moving in a circle"), ("goes around in circles", "going around in circles")),
-    "sway": (("sways", "swaying"), ("swings", "swinging"), ("rocks back and forth", "rocking back and forth"), ("wobbles", "wobbling")),
-    "still": (("stands still", "standing still"), ("does not move", "not moving"), ("stays still", "staying still"), ("rests", "resting")),
+    "shrink": (("shrinks", "shrinking"), ("gets smaller", "getting smaller"),
+        ("becomes smaller", "becoming smaller")),
+    "circle": (("moves in a circle", "moving in a circle"),
+        ("goes around in circles", "going around in circles")),
+    "sway": (("sways", "swaying"), ("swings", "swinging"),
+        ("rocks back and forth", "rocking back and forth"), ("wobbles", "wobbling")),
+    "still": (("stands still", "standing still"), ("does not move", "not moving"),
+        ("stays still", "staying still"), ("rests", "resting")),
     "walk": (("walks", "walking"), ("strolls", "strolling")),
     "run": (("runs", "running"), ("jogs", "jogging")),
     "wave": (("waves", "waving"), ("waves hello", "waving hello"), ("waves a hand", "waving a hand")),
@@ -115,7 +142,8 @@ MOVES_EN: dict[str, tuple[tuple[str, str], ...]] = {
     "dance": (("dances", "dancing"),),
     "squat": (("squats", "squatting"), ("does squats", "doing squats")),
     "jumping_jacks": (("does jumping jacks", "doing jumping jacks"),),
-    "arms_up": (("raises both arms", "raising both arms"), ("lifts both arms", "lifting both arms"), ("puts arms up", "putting arms up")),
+    "arms_up": (("raises both arms", "raising both arms"), ("lifts both arms", "lifting both arms"),
+        ("puts arms up", "putting arms up")),
     "stand": (("stands", "standing"), ("stands there", "standing there")),
 }
 CAMERAS_EN: Words = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Training:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Go on from a saved state."""
@@ -182,9 +185,14 @@ def train(
         now = time.monotonic()
         if now - logged >= budget.log_every and ranks.rank == 0:
             logged = now
-            entry = {"step": training.step, "seconds": round(now - start, 1), "lr": factor, "grad_norm": float(norm)}
+            entry = {
+                "step": training.step,
+                "seconds": round(now - start, 1),
+                "lr": factor,
+                "grad_norm": float(norm),
+            }
             training.log.append(entry | {k: round(float(v.detach()), 5) for k, v in losses.items()})
-            print(json.dumps(training.log[-1]), flush=True)  # noqa: T201  a training run's only face is its log
+            logger.info(json.dumps(training.log[-1]))
         if checkpoint is not None and now - saved >= budget.save_every and ranks.rank == 0:
             saved = now
             training.save(checkpoint)

@@ -36,7 +36,11 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], lr: float = 2e-3, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 2e-3,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -67,10 +71,14 @@ class Muon(torch.optim.Optimizer):
         update = _orthogonalise(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(params, [u.view_as(p) for u, p in zip(update, params, strict=True)], alpha=-group["lr"])
+        torch._foreach_add_(
+            params, [u.view_as(p) for u, p in zip(update, params, strict=True)], alpha=-group["lr"]
+        )
 
 
-def split_parameters(module: nn.Module, outside: tuple[str, ...] = ()) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(
+    module: nn.Module, outside: tuple[str, ...] = ()
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Parameters for Muon (hidden matrices) and for AdamW (vectors, and names that contain a word of `outside`)."""
     matrices, others = [], []
     for name, p in module.named_parameters():

@@ -1,0 +1,1 @@
+"""Training of Sprout, the embedded model: a CogVideoX at toy size, from random weights to a diffusers folder."""

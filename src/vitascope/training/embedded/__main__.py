@@ -1,24 +1,25 @@
 """Train Sprout: `python -m vitascope.training.embedded STAGE --out DIR --minutes 9`.
 
 Stages: `autoencoder` (then its encoder stays as it is), `denoiser` (as many runs as wanted, each going on
-where the last one stopped), `export` (writes the diffusers folder). With several GPUs start it with
-`torchrun --nproc-per-node N -m vitascope.training.embedded ...`.
+where the last one in DIR stopped, or from the folder `--start`), `export` (writes the diffusers folder).
+With several GPUs start it with `torchrun --nproc-per-node N -m vitascope.training.embedded ...`.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-
-from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline
+from diffusers import CogVideoXPipeline
 from safetensors.torch import load_file, save_file
 
 from vitascope.toyworld.scenes import Mixture
-from vitascope.training.embedded.architecture import new_text_encoder, new_transformer
+from vitascope.training.embedded.architecture import new_text_encoder, new_transformer, new_vae
 from vitascope.training.embedded.autoencoder import AutoencoderRecipe, measure_psnr, train_autoencoder
 from vitascope.training.embedded.data import Source, as_input, clips_of, new_workers
 from vitascope.training.embedded.denoiser import DenoiserRecipe, averaged, train_denoiser
@@ -27,8 +28,19 @@ from vitascope.training.embedded.sheets import contact_sheet
 from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks
 
+logger = logging.getLogger(__name__)
+
 _SMOKE_VAE = AutoencoderRecipe(size=32, crop=16, crop_batch=4, whole_batch=2, pool=8)
-_SMOKE_DENOISER = {"size": 32, "num_layers": 2, "num_heads": 2, "batch": 8, "pool_chunks": 2, "chunk": 8, "hint_after": 1, "refresh_every": 4}
+_SMOKE_DENOISER = {
+    "size": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "batch": 8,
+    "pool_chunks": 2,
+    "chunk": 8,
+    "hint_after": 1,
+    "refresh_every": 4,
+}
 
 SHOWN = (
     "a red ball bounces over green grass",
@@ -64,10 +76,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=("autoencoder", "denoiser", "export"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the weights")
     parser.add_argument("--minutes", type=float, default=9.0, help="training time of this run")
-    parser.add_argument("--decoder-only", action="store_true", help="refine the decoder of DIR/vae, keep its latents")
+    parser.add_argument("--start", type=Path, help="finished folder whose weights to go on from")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="refine the decoder of DIR/vae, keep its latents"
+    )
     parser.add_argument("--seed", type=int, default=1, help="other clips for every run of the denoiser")
     parser.add_argument("--pairs", type=float, default=0.08, help="share of clips with two objects")
-    parser.add_argument("--moving-camera", type=float, default=0.08, help="share of clips with a moving camera")
+    parser.add_argument(
+        "--moving-camera", type=float, default=0.08, help="share of clips with a moving camera"
+    )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps of the pictures")
     parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument("--final", action="store_true", help="let the learning rate fall to zero in this run")
@@ -86,10 +103,17 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     if ranks.rank == 0:
         batch = next(Source(991, 8 if arguments.smoke else 96, "held_out").batches(1))
         clips, _ = clips_of(batch, ranks.device, recipe.size, slice(None))
-        print("held-out psnr", measure_psnr(vae, clips), "seconds", round(time.monotonic() - begun))  # noqa: T201
+        seconds = round(time.monotonic() - begun)
+        logger.info("held-out psnr %.2f dB after %d s", measure_psnr(vae, clips), seconds)
         with torch.no_grad():
-            made = [vae.decode(vae.encode(as_input(c[None])).latent_dist.mode()).sample[0] for c in clips[:16]]
-        pairs = [p for c, m in zip(clips[:16], made, strict=False) for p in (c, ((m.permute(1, 2, 3, 0).float() + 1) * 127.5).clamp(0, 255).byte())]
+            made = [
+                vae.decode(vae.encode(as_input(c[None])).latent_dist.mode()).sample[0] for c in clips[:16]
+            ]
+        pairs = [
+            p
+            for c, m in zip(clips[:16], made, strict=False)
+            for p in (c, ((m.permute(1, 2, 3, 0).float() + 1) * 127.5).clamp(0, 255).byte())
+        ]
         contact_sheet(pairs, arguments.out / "autoencoder.png")
         vae.to(torch.float16).save_pretrained(arguments.out / "vae")
 
@@ -113,8 +137,20 @@ def _denoiser(arguments: argparse.Namespace) -> None:
     if ranks.rank == 0:
         save_file(averaged(work), arguments.out / "denoiser.safetensors")
         pipe = _pipeline(arguments.out, recipe).to(ranks.device)
-        clips = generate(pipe, SHOWN[:4] if arguments.smoke else SHOWN, arguments.steps, arguments.guidance_scale)
+        clips = generate(
+            pipe, SHOWN[:4] if arguments.smoke else SHOWN, arguments.steps, arguments.guidance_scale
+        )
         contact_sheet(list(clips), arguments.out / "denoiser.png", columns=3)
+
+
+def _unpack(folder: Path, out: Path) -> None:
+    """Lay out the weights of a finished folder as a run leaves them."""
+    shutil.copytree(folder / "vae", out / "vae")
+    files = {"transformer": "diffusion_pytorch_model.safetensors", "text_encoder": "model.safetensors"}
+    parts = {name: load_file(folder / name / file) for name, file in files.items()}
+    save_file(
+        {f"{m}.{n}": v for m, part in parts.items() for n, v in part.items()}, out / "denoiser.safetensors"
+    )
 
 
 def _pipeline(out: Path, recipe: DenoiserRecipe) -> CogVideoXPipeline:
@@ -124,14 +160,18 @@ def _pipeline(out: Path, recipe: DenoiserRecipe) -> CogVideoXPipeline:
     for name, module in (("transformer", transformer), ("text_encoder", text_encoder)):
         for n, p in module.named_parameters():
             p.data.copy_(kept[f"{name}.{n}"])
-    vae = AutoencoderKLCogVideoX.from_pretrained(out / "vae", torch_dtype=torch.float32)
+    vae = new_vae(recipe.size)
+    vae.load_state_dict(load_file(out / "vae" / "diffusion_pytorch_model.safetensors"))
     return assemble(vae, transformer.eval(), text_encoder.eval())
 
 
 def main() -> None:
     """Run one stage."""
     arguments = _arguments()
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.start and not (arguments.out / "vae").exists():
+        _unpack(arguments.start, arguments.out)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     if arguments.stage == "autoencoder":

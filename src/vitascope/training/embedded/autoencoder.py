@@ -73,7 +73,12 @@ class ClipPool:
         across = torch.where(mirrored[:, None], size - 1 - steps, steps) + offset[:, 1:]
         down = steps + offset[:, :1]
         when = first[:, None] + torch.arange(frames, device=device)
-        picked = self.clips[rows[:, None, None, None], when[:, :, None, None], down[:, None, :, None], across[:, None, None, :]]
+        picked = self.clips[
+            rows[:, None, None, None],
+            when[:, :, None, None],
+            down[:, None, :, None],
+            across[:, None, None, :],
+        ]
         return as_input(picked)
 
 
@@ -85,7 +90,9 @@ def reconstruction_loss(made: Tensor, truth: Tensor) -> Tensor:
     moving = (truth - truth.mean(2, keepdim=True)).abs().amax(1, keepdim=True).clamp_max(1)
     error = made - truth
     weight = 1 + 4 * moving
-    edges = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
+    edges = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (
+        error.diff(dim=-2).abs() * weight[..., 1:, :]
+    ).mean()
     loss = (weight * (error.abs() + error.square())).mean() + 0.5 * edges
     if truth.shape[2] > 1:
         loss = loss + 0.5 * (error.diff(dim=2).abs() * weight[:, :, 1:]).mean()
@@ -106,7 +113,12 @@ def train_autoencoder(
     matrices, others = split_parameters(vae, outside)
     training = Training(
         {"vae": vae},
-        {"muon": Muon(matrices, lr=recipe.lr), "adamw": torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=ranks.device.type == "cuda")},
+        {
+            "muon": Muon(matrices, lr=recipe.lr),
+            "adamw": torch.optim.AdamW(
+                others, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=ranks.device.type == "cuda"
+            ),
+        },
         ranks,
         ema_decay=0.995,
     )
@@ -138,7 +150,12 @@ def train_autoencoder(
         pixels = reconstruction_loss(made, truth)
         with torch.no_grad():
             psnr = 10 * torch.log10(4 / F.mse_loss(made, truth))
-        return {"loss": pixels + 1e-5 * kl + 0.05 * centre, "pixels": pixels, "psnr": psnr, "spread": spread.mean()}
+        return {
+            "loss": pixels + 1e-5 * kl + 0.05 * centre,
+            "pixels": pixels,
+            "psnr": psnr,
+            "spread": spread.mean(),
+        }
 
     train(training, loss_of, Schedule(warmup=60, decay_from=0.6), budget, state)
     training.swap_average()

@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -59,9 +59,11 @@ class Source:
     seed: int
     size: int = 256
     split: Split = "train"
-    mixture: Mixture = Mixture()
+    mixture: Mixture = field(default_factory=Mixture)
 
-    def batches(self, count: int, workers: ProcessPoolExecutor | None = None, first: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, count: int, workers: ProcessPoolExecutor | None = None, first: int = 0
+    ) -> Iterator[Batch]:
         """`count` batches of the stream, worked out ahead by the workers."""
         numbers = range(first, first + count)
         jobs = [(self.seed * 1_000_003 + i, self.size, self.split, self.mixture) for i in numbers]
@@ -76,7 +78,9 @@ def new_workers(count: int | None = None) -> ProcessPoolExecutor:
     """Worker processes; start them before the first use of CUDA."""
     count = count or max(1, (os.cpu_count() or 2) // 2 - 2)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    pool = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=torch.set_num_threads, initargs=(1,))
+    pool = ProcessPoolExecutor(
+        count, mp_context=get_context("fork"), initializer=torch.set_num_threads, initargs=(1,)
+    )
     list(pool.map(abs, range(count)))
     return pool
 

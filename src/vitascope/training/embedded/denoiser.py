@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,10 +21,12 @@ from vitascope.toyworld.scenes import COLOURS, Mixture
 from vitascope.training.embedded.architecture import new_scheduler, new_text_encoder, new_transformer
 from vitascope.training.embedded.data import Source
 from vitascope.training.embedded.fast_vae import speed_up
-from vitascope.training.embedded.latent_pool import LatentPool, Sample
+from vitascope.training.embedded.latent_pool import LatentPool, Sample, Window
 from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 from vitascope.training.muon import Muon, split_parameters
+
+logger = logging.getLogger(__name__)
 
 _OUTSIDE = ("norm", "time_embedding", "patch_embed", "proj_out", "shared", "relative_attention", "head")
 
@@ -43,8 +46,9 @@ class DenoiserRecipe:
     pool_chunks: int = 80
     chunk: int = 256
     refresh_every: int = 80
-    mixture: Mixture = Mixture()
+    mixture: Mixture = field(default_factory=Mixture)
     lr: float = 2e-3
+    warmup: int = 150
     hint: float = 0.1
     hint_after: int = 4
     seed: int = 1
@@ -147,7 +151,9 @@ class Denoising:
         """Weighted error of the velocity, and the hint."""
         clean, device = sample.latents, self.ranks.device
         count = len(clean)
-        spread = (torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)) / count
+        spread = (
+            torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)
+        ) / count
         timestep = (spread * len(self.alphas)).long().clamp_max(len(self.alphas) - 1)
         noise = torch.randn(clean.shape, generator=generator, device=device)
         alpha = self.alphas[timestep].view(-1, 1, 1, 1, 1)
@@ -155,7 +161,9 @@ class Denoising:
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             text = self.text_encoder(sample.tokens).last_hidden_state
-            made, features = forward_with_features(self.transformer, noisy, text, timestep, self.recipe.hint_after)
+            made, features = forward_with_features(
+                self.transformer, noisy, text, timestep, self.recipe.hint_after
+            )
             logits = self.head(features)
         weight = 1 + 4 * sample.cover.sum(1).clamp_max(1)[:, :, None]
         error = (weight / weight.mean() * (made.float() - velocity).square()).mean(dim=(1, 2, 3, 4))
@@ -170,6 +178,18 @@ def frozen_vae(folder: Path, device: torch.device) -> AutoencoderKLCogVideoX:
     return speed_up(vae.to(device).eval().requires_grad_(False))
 
 
+def _optimizers(work: Denoising) -> dict[str, torch.optim.Optimizer]:
+    matrices, others = [], []
+    for module in work.modules.values():
+        inner, outer = split_parameters(module, _OUTSIDE)
+        matrices, others = matrices + inner, others + outer
+    lr, fused = work.recipe.lr, work.ranks.device.type == "cuda"
+    return {
+        "muon": Muon(matrices, lr=lr, weight_decay=0.02),
+        "adamw": torch.optim.AdamW(others, lr=lr / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
+    }
+
+
 def train_denoiser(
     recipe: DenoiserRecipe, budget: Budget, ranks: Ranks, workers: ProcessPoolExecutor | None, out: Path
 ) -> Denoising:
@@ -179,45 +199,44 @@ def train_denoiser(
     """
     begun = time.monotonic()
     work = Denoising(recipe, ranks)
-    matrices, others = [], []
-    for module in work.modules.values():
-        inner, outer = split_parameters(module, _OUTSIDE)
-        matrices, others = matrices + inner, others + outer
-    fused = ranks.device.type == "cuda"
-    optimizers: dict[str, torch.optim.Optimizer] = {
-        "muon": Muon(matrices, lr=recipe.lr, weight_decay=0.02),
-        "adamw": torch.optim.AdamW(others, lr=recipe.lr / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
-    }
     if not (out / "denoiser.pt").exists() and (out / "denoiser.safetensors").exists():
         load_average(work, out / "denoiser.safetensors")
-    training = Training(work.modules, optimizers, ranks, ema_decay=0.998)
+    training = Training(work.modules, _optimizers(work), ranks, ema_decay=0.998)
     if (out / "denoiser.pt").exists():
         training.load(out / "denoiser.pt")
     vae = frozen_vae(out / "vae", ranks.device)
     source = Source(recipe.seed * 64 + ranks.rank, recipe.chunk, mixture=recipe.mixture)
-    first = training.step // max(1, recipe.refresh_every)
-    pool = LatentPool(vae, source, recipe.pool_chunks, recipe.refresh_every, first, workers, ranks)
+    window = Window(recipe.pool_chunks, recipe.refresh_every, training.step)
+    pool = LatentPool(vae, source, window, workers, ranks)
     if ranks.rank == 0:
-        print(json.dumps({"clips": pool.filled * pool.chunk, "seconds": round(time.monotonic() - begun), "step": training.step}), flush=True)  # noqa: T201
-    if fused:
+        filled = {"clips": pool.filled * pool.chunk, "seconds": round(time.monotonic() - begun)}
+        logger.info(json.dumps(filled | {"step": training.step}))
+    if ranks.device.type == "cuda":
         work.compile()
 
-    def loss_of(step: int, elapsed: float) -> dict[str, Tensor]:
+    def loss_of(step: int, _elapsed: float) -> dict[str, Tensor]:
         generator = ranks.generator(recipe.seed, step)
         pool.advance(step)
         return work.loss(pool.sample(recipe.batch, generator, empty=0.1, unknown=0.1), generator)
 
     left = replace(budget, seconds=budget.seconds - (time.monotonic() - begun))
-    train(training, loss_of, Schedule(150, 0.55 if recipe.final else 1.0), left, out / "denoiser.pt")
+    train(
+        training, loss_of, Schedule(recipe.warmup, 0.55 if recipe.final else 1.0), left, out / "denoiser.pt"
+    )
     training.swap_average()
     if ranks.rank == 0:
-        held = Source(77, recipe.batch, "held_out", recipe.mixture)
-        unseen = LatentPool(vae, held, 1, 0, 0, None, ranks)
-        generator = torch.Generator(ranks.device).manual_seed(5)
-        losses = [work.loss(unseen.sample(recipe.batch, generator, 0.0, 0.0), generator) for _ in range(2)]
-        means = {k: round(float(torch.stack([x[k].detach() for x in losses]).mean()), 5) for k in losses[0]}
-        print(json.dumps({"held_out": means, "step": training.step}), flush=True)  # noqa: T201
+        logger.info(json.dumps({"held_out": held_out_loss(work, vae), "step": training.step}))
     return work
+
+
+def held_out_loss(work: Denoising, vae: AutoencoderKLCogVideoX) -> dict[str, float]:
+    """Loss on scenes that training never sees; weights are compared by it, never by the measuring checkers."""
+    recipe, ranks = work.recipe, work.ranks
+    held = Source(77, recipe.batch, "held_out", recipe.mixture)
+    unseen = LatentPool(vae, held, Window(1), None, ranks)
+    generator = torch.Generator(ranks.device).manual_seed(5)
+    losses = [work.loss(unseen.sample(recipe.batch, generator, 0.0, 0.0), generator) for _ in range(2)]
+    return {k: round(float(torch.stack([x[k].detach() for x in losses]).mean()), 5) for k in losses[0]}
 
 
 def averaged(work: Denoising) -> dict[str, Tensor]:
@@ -230,8 +249,9 @@ def averaged(work: Denoising) -> dict[str, Tensor]:
 
 
 def load_average(work: Denoising, path: Path) -> None:
-    """Put kept weights back; the sharing inside the text encoder follows by itself."""
+    """Put kept weights back; a file made from a published folder has none for the head, which then starts anew."""
     kept = load_file(path)
     for m, module in work.modules.items():
         for n, p in module.named_parameters():
-            p.data.copy_(kept[f"{m}.{n}"])
+            if m != "head" or f"{m}.{n}" in kept:
+                p.data.copy_(kept[f"{m}.{n}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransf
 from torch import Tensor
 from transformers import T5EncoderModel
 
-from vitascope.training.embedded.architecture import MAX_TEXT, new_scheduler
+from vitascope.toyworld.renderer import FPS
+from vitascope.training.embedded.architecture import MAX_TEXT, NUM_FRAMES, SIZE, new_scheduler
 from vitascope.training.embedded.tokenizer import new_tokenizer
 
 
@@ -25,7 +27,12 @@ def assemble(
 
 @torch.no_grad()
 def generate(
-    pipe: CogVideoXPipeline, prompts: Sequence[str], steps: int = 20, guidance_scale: float = 4.0, seed: int = 0, batch: int = 32
+    pipe: CogVideoXPipeline,
+    prompts: Sequence[str],
+    steps: int = 20,
+    guidance_scale: float = 4.0,
+    seed: int = 0,
+    batch: int = 32,
 ) -> Tensor:
     """Clips for prompts, the n-th always from the same noise. Shape: bytes (B, T, H, W, 3)."""
     clips = []
@@ -44,8 +51,19 @@ def generate(
     return torch.cat(clips)
 
 
+SETTINGS = {
+    "num_inference_steps": 20,
+    "guidance_scale": 4.0,
+    "fps": FPS,
+    "max_width": SIZE,
+    "max_height": SIZE,
+}
+"""What Vitascope should know of the model beside diffusers' files; written as vitascope.json."""
+
+
 def export(pipe: CogVideoXPipeline, folder: Path) -> None:
     """Save in half precision, in diffusers' layout."""
     for part in (pipe.vae, pipe.transformer, pipe.text_encoder):
         part.to(torch.float16)
     pipe.save_pretrained(folder)
+    (folder / "vitascope.json").write_text(json.dumps(SETTINGS | {"max_frames": NUM_FRAMES}, indent=2) + "\n")

@@ -51,7 +51,10 @@ def _frames_of(latent_frames: int, frames: int, device: torch.device) -> Tensor:
 
 
 def _spatial_norm(
-    self: CogVideoXSpatialNorm3D, f: Tensor, zq: Tensor, conv_cache: dict[str, Tensor] | None = None
+    self: CogVideoXSpatialNorm3D,
+    f: Tensor,
+    zq: Tensor,
+    conv_cache: dict[str, Tensor] | None = None,  # noqa: ARG001
 ) -> tuple[Tensor, dict[str, Any]]:
     gain, bias = self.conv_y.conv(zq).float(), self.conv_b.conv(zq).float()
     mean, scale = _moments(f, self.norm_layer.num_groups, self.norm_layer.eps)

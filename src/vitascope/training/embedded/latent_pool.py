@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,9 @@ from vitascope.training.loop import Ranks
 
 END, UNKNOWN = 1, 2
 """Token ids, see `tokenizer`."""
+
+_AHEAD = 400
+"""Chunks that a run can move on by; after that the pool stays as it is."""
 
 
 class Sample(NamedTuple):
@@ -47,40 +51,56 @@ def pooled_cover(cover: Tensor) -> Tensor:
     return torch.cat([small[:, :, :1], small[:, :, 1:].unflatten(2, (-1, 4)).mean(3)], dim=2)
 
 
+@dataclass(frozen=True)
+class Window:
+    """Which part of a stream a pool holds: `chunks` of it, moving on by one every `every` steps (0: never).
+
+    Units: `patience` is in seconds; a pool that fills more slowly stays smaller.
+    """
+
+    chunks: int
+    every: int = 0
+    step: int = 0
+    patience: float = 75.0
+
+    @property
+    def first(self) -> int:
+        """The number of the first chunk at the step where the pool is filled."""
+        return self.step // self.every if self.every else 0
+
+
 class LatentPool:
     """The window of a stream of clips that training draws from.
 
-    At step n the window has moved on by n // `every` chunks, so a resumed run sees what an
-    uninterrupted one would have seen. Filling stops early after `patience` seconds.
+    What it holds depends on the step alone, so a resumed run sees what an uninterrupted one would have seen.
     """
 
     def __init__(
         self,
         vae: AutoencoderKLCogVideoX,
         source: Source,
-        chunks: int,
-        every: int,
-        first: int,
+        window: Window,
         workers: ProcessPoolExecutor | None,
         ranks: Ranks,
-        patience: float = 75.0,
     ) -> None:
         size = vae.config.sample_height
         self.vae, self.size, self.device, self.chunk = vae, size, ranks.device, source.size
-        self.chunks, self.every, self.first = chunks, every, first
-        n, h = chunks * source.size, size // 8
+        self.every = window.every
+        n, h = window.chunks * source.size, size // 8
         self.latents = torch.empty(n, 5, LATENT_CHANNELS, h, h, dtype=torch.bfloat16, device=ranks.device)
         self.tokens = torch.empty(n, NUM_CAPTIONS, MAX_TEXT, dtype=torch.int16, device=ranks.device)
         self.cover = torch.empty(n, SLOTS, 5, h, h, dtype=torch.uint8, device=ranks.device)
         self.labels = torch.empty(n, SLOTS, 2, dtype=torch.int16, device=ranks.device)
-        extra = 0 if every == 0 else 400
-        self.stream = source.batches(chunks + extra, workers, first)
+        self.stream = source.batches(window.chunks + (_AHEAD if window.every else 0), workers, window.first)
         begun = time.monotonic()
         self.filled = 0
-        while self.filled < chunks and (self.filled == 0 or time.monotonic() - begun < patience):
-            self._store(next(self.stream), self.filled)
+        while self.filled < window.chunks and (
+            self.filled == 0 or time.monotonic() - begun < window.patience
+        ):
+            chunk = next(self.stream)
+            self._store(chunk, (window.first + self.filled) % window.chunks)
             self.filled += 1
-        self.moved = first
+        self.moved = window.first
 
     def _store(self, batch: Batch, slot: int) -> None:
         rows = slice(slot * self.chunk, (slot + 1) * self.chunk)
@@ -112,4 +132,6 @@ class LatentPool:
         tokens = torch.where(lot[1] < unknown, stretched, tokens)
         nothing = F.pad(torch.full((1, 1), END, device=device), (0, MAX_TEXT - 1))
         tokens = torch.where(lot[0] < empty, nothing, tokens)
-        return Sample(self.latents[rows].float(), tokens, self.cover[rows].float() / 255, self.labels[rows].long())
+        return Sample(
+            self.latents[rows].float(), tokens, self.cover[rows].float() / 255, self.labels[rows].long()
+        )
