@@ -21,7 +21,7 @@ def save_allegro(folder: Path) -> Path:
     """Write a folder that `AllegroPipeline.from_pretrained` reads."""
     torch.manual_seed(0)
     vae = AutoencoderKLAllegro(
-        block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, sample_size=TILE
+        block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2, sample_size=TILE
     )
     transformer = AllegroTransformer3DModel(
         num_attention_heads=2,
