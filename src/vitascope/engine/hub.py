@@ -91,9 +91,7 @@ def _download(repo: str, revision: str | None, without: tuple[str, ...]) -> Path
         )
 
 
-def fetch_files(
-    repo: str, patterns: tuple[str, ...], revision: str | None = None, *, offline: bool
-) -> Path:
+def fetch_files(repo: str, patterns: tuple[str, ...], revision: str | None = None, *, offline: bool) -> Path:
     """A folder with the files of a repository that match `patterns`: for parts published on their own.
 
     Raises: NoNetwork, WeightsMissing, DiskFull, UnknownName.

@@ -221,7 +221,10 @@ class DiffusersGenerator(Generator):
         return modules.new_scheduler(self.schedulers[name] if name else None)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
-        """What the pipeline is called with; all knobs are filled in. A family adds its own, or leaves out."""
+        """What the pipeline is called with; all knobs are filled in. A family adds its own, or leaves out.
+
+        As diffusers' pipelines want it, `video` is a list of frames for one task, a list of such for several.
+        """
         first = tasks[0]
         self.warn_of_cut_prompts(tasks, pipeline, context)
         if (self.guidance_scale or 0) <= 1 and any(task.negative_prompt for task in tasks):
