@@ -11,7 +11,7 @@ from vitascope.toyworld.scenes import Mixture, scenes
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_complete_caption_reads_back_to_its_scene(language):
     rng = random.Random(1)
-    for scene in scenes(2, 600, "train", Mixture(people=0.3, pairs=0, moving_camera=0)):
+    for scene in scenes(2, 200, "train", Mixture(people=0.3, pairs=0, moving_camera=0)):
         said = caption(scene, language, rng, complete=True)
         actor = scene.actors[0]
         assert parse(said) == (actor.colour, actor.kind, actor.motion, scene.background), said

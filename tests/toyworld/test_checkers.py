@@ -16,18 +16,18 @@ def reader():
 
 
 def test_rendered_truth_is_read_back(reader):
-    prompts = held_out_prompts()[::8]
+    prompts = held_out_prompts()[::20]
     verdicts = []
     for prompt in prompts:
         clip = (render([prompt.scene])[0] * 255).round().to(torch.uint8)
         verdicts.append(check(clip, prompt.scene, reader))
     for attribute in ("background", "kind", "colour", "motion"):
         right = [v[attribute] for v in verdicts]
-        assert sum(right) >= 0.95 * len(right), attribute
+        assert sum(right) >= len(right) - 1, attribute
 
 
 def test_a_clip_does_not_pass_for_another(reader):
-    prompts = held_out_prompts()[3:200:20]
+    prompts = held_out_prompts()[3:200:50]
     wrong = 0
     for shown, asked in pairwise(prompts):
         clip = render([shown.scene])[0]

@@ -7,6 +7,7 @@ import json
 import random
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from vitascope.toyworld.captions import Language, caption, parse
@@ -37,7 +38,7 @@ def draw_up(objects: int = 200, people: int = 40, seed: int = 20261122) -> list[
     for share, count in ((0.0, objects), (1.0, people)):
         rng = random.Random(seed)
         candidates = scenes(seed + int(share), 100 * count, "held_out", Mixture(share, 0.0, 0.0))
-        chosen = [s for s in candidates if _straight(s)][:count]
+        chosen = list(islice(filter(_straight, candidates), count))
         for i, scene in enumerate(chosen):
             language: Language = "en" if i % 2 == 0 else "zh"
             said = caption(scene, language, rng, complete=True)

@@ -1,0 +1,57 @@
+"""The weights in packages/embedded: they load, they are small, and they fit the words of today's toy world."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import CogVideoXPipeline
+
+from vitascope.training.embedded.architecture import MAX_TEXT
+from vitascope.training.embedded.tokenizer import new_tokenizer
+
+SPROUT = Path(__file__).parents[2] / "packages/embedded/src/vitascope_embedded/sprout"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return CogVideoXPipeline.from_pretrained(SPROUT, dtype=torch.float32)
+
+
+def test_the_words_of_the_toy_world_are_those_of_the_weights(pipe):
+    assert pipe.tokenizer.get_vocab() == new_tokenizer().get_vocab()
+    assert pipe.text_encoder.config.vocab_size == len(pipe.tokenizer)
+
+
+def test_all_weights_together_stay_under_45_megabytes():
+    assert sum(f.stat().st_size for f in SPROUT.rglob("*.safetensors")) <= 45_000_000
+
+
+def test_no_file_tells_of_the_machine_it_was_made_on():
+    for file in SPROUT.rglob("*.json"):
+        assert "_name_or_path" not in json.loads(file.read_text(encoding="utf-8")), file
+
+
+def test_the_latents_have_the_spread_that_the_noise_schedule_expects(pipe):
+    from vitascope.toyworld.renderer import render
+    from vitascope.toyworld.scenes import scenes
+
+    clips = render(list(scenes(3, 2))).permute(0, 4, 1, 2, 3) * 2 - 1
+    with torch.no_grad():
+        latents = pipe.vae.encode(clips).latent_dist.mode()
+    assert latents.shape == (2, 16, 5, 16, 16)
+    assert 0.6 < latents.std() < 1.6
+
+
+def test_two_steps_make_a_clip_of_the_trained_size(pipe):
+    pipe.set_progress_bar_config(disable=True)
+    latents = pipe(
+        "一只蓝色的小鱼向左游",
+        num_inference_steps=2,
+        guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(0),
+        max_sequence_length=MAX_TEXT,
+        output_type="latent",
+    ).frames
+    assert latents.shape == (1, 5, 16, 16, 16)
+    assert torch.isfinite(latents).all()
