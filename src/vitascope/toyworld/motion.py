@@ -178,7 +178,9 @@ def person_joints(actor: Actor, num_frames: int) -> Array:
         pose = _in_place(actor.motion, u, actor.phase)
 
     def reach(origin: Array, angle: Array, length: float) -> Array:
-        return origin + length * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+        return np.asarray(
+            origin + length * np.stack([np.sin(angle), np.cos(angle)], axis=-1), dtype=np.float32
+        )
 
     hip = np.stack([pose.x + actor.shift[0], 0.24 + pose.y + actor.shift[1]], axis=-1)
     neck = reach(hip, math.pi - pose.lean, _TORSO)

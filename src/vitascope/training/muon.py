@@ -69,10 +69,11 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(moments, grads, 1 - group["momentum"])
         ahead = torch._foreach_lerp(grads, moments, group["momentum"])
         update = _orthogonalise(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
+        weights: list[Tensor] = list(params)
         if group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(
-            params, [u.view_as(p) for u, p in zip(update, params, strict=True)], alpha=-group["lr"]
+            weights, [u.view_as(p) for u, p in zip(update, params, strict=True)], alpha=-group["lr"]
         )
 
 
@@ -80,7 +81,8 @@ def split_parameters(
     module: nn.Module, outside: tuple[str, ...] = ()
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Parameters for Muon (hidden matrices) and for AdamW (vectors, and names that contain a word of `outside`)."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, p in module.named_parameters():
         if p.requires_grad:
             hidden = p.ndim >= 2 and min(p.shape[0], p.numel() // p.shape[0]) >= 16

@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLCogVideoX
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitascope.toyworld.scenes import Mixture
 from vitascope.training.embedded.architecture import new_vae
@@ -110,9 +111,10 @@ def train_autoencoder(
         vae.encoder.requires_grad_(False)
     vae = speed_up(vae.to(ranks.device))
     outside = ("conv_in", "encoder.conv_out", "decoder.conv_out")
-    matrices, others = split_parameters(vae, outside)
+    net = cast(nn.Module, vae)
+    matrices, others = split_parameters(net, outside)
     training = Training(
-        {"vae": vae},
+        {"vae": net},
         {
             "muon": Muon(matrices, lr=recipe.lr),
             "adamw": torch.optim.AdamW(

@@ -133,7 +133,8 @@ class Denoising:
         self.recipe, self.ranks = recipe, ranks
         self.transformer = new_transformer(recipe.num_layers, recipe.num_heads, recipe.size).to(ranks.device)
         _initialise(self.transformer)
-        self.text_encoder: T5EncoderModel = new_text_encoder(new_tokenizer()).to(ranks.device)
+        self.text_encoder: T5EncoderModel = new_text_encoder(new_tokenizer())
+        nn.Module.to(self.text_encoder, ranks.device)
         self.head = SceneHead(64 * recipe.num_heads).to(ranks.device)
         self.alphas = new_scheduler().alphas_cumprod.float().to(ranks.device)
 
@@ -179,7 +180,8 @@ def frozen_vae(folder: Path, device: torch.device) -> AutoencoderKLCogVideoX:
 
 
 def _optimizers(work: Denoising) -> dict[str, torch.optim.Optimizer]:
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for module in work.modules.values():
         inner, outer = split_parameters(module, _OUTSIDE)
         matrices, others = matrices + inner, others + outer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransformer3DModel
@@ -39,7 +40,7 @@ def generate(
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         generators = [torch.Generator("cpu").manual_seed(seed + start + i) for i in range(len(part))]
-        video = pipe(
+        video = cast(Any, pipe)(
             part,
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
