@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--no-controls", action="store_true", help="only the model and the truth")
     parser.add_argument("--limit", type=int, default=0, help="only every n-th prompt, for a quick look")
     parser.add_argument("--sheet", type=Path, help="also save a picture of the first clips")
     arguments = parser.parse_args()
@@ -83,21 +84,25 @@ def main() -> None:
         pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch
     )
     seconds = time.monotonic() - begun
-    torch.manual_seed(0)
-    pipe.transformer = CogVideoXTransformer3DModel.from_config(pipe.transformer.config).to(arguments.device)
-    noise = generate(
-        pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch
-    )
-    strangers = list(range(len(prompts)))
-    random.Random(0).shuffle(strangers)
     found = {
         "model": workers.map(_verdicts, list(zip(clips.numpy(), scenes, strict=True)), chunksize=4),
-        "other_prompts": workers.map(
-            _verdicts, [(clips[i].numpy(), s) for i, s in zip(strangers, scenes, strict=True)], chunksize=4
-        ),
-        "random_weights": workers.map(_verdicts, list(zip(noise.numpy(), scenes, strict=True)), chunksize=4),
         "truth": truth,
     }
+    if not arguments.no_controls:
+        strangers = list(range(len(prompts)))
+        random.Random(0).shuffle(strangers)
+        torch.manual_seed(0)
+        pipe.transformer = CogVideoXTransformer3DModel.from_config(pipe.transformer.config).to(
+            arguments.device
+        )
+        noise = generate(
+            pipe, [p.prompt for p in prompts], arguments.steps, arguments.guidance_scale, 0, arguments.batch
+        )
+        others = [(clips[i].numpy(), s) for i, s in zip(strangers, scenes, strict=True)]
+        found["other_prompts"] = workers.map(_verdicts, others, chunksize=4)
+        found["random_weights"] = workers.map(
+            _verdicts, list(zip(noise.numpy(), scenes, strict=True)), chunksize=4
+        )
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
