@@ -26,10 +26,12 @@ class Layer(NamedTuple):
 
 
 def circle(x: Tensor, y: Tensor, radius: float | Tensor = 1.0) -> Tensor:
+    """Distance to a disc around the origin."""
     return torch.hypot(x, y) - radius
 
 
 def box(x: Tensor, y: Tensor, half_width: float, half_height: float, rounding: float = 0.0) -> Tensor:
+    """Distance to a rectangle around the origin, its corners rounded."""
     dx, dy = x.abs() - (half_width - rounding), y.abs() - (half_height - rounding)
     outside = torch.hypot(dx.clamp_min(0), dy.clamp_min(0))
     return outside + torch.maximum(dx, dy).clamp_max(0) - rounding
