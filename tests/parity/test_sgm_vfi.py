@@ -8,9 +8,9 @@ import zlib
 
 import numpy as np
 import torch
-from golden import Case, cases, compare, golden_root, say
 from torch import Tensor
 
+from golden import Case, cases, compare, golden_root, say
 from vitascope.flow.warping import splat_mean, splat_sum
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.convert import convert
