@@ -7,14 +7,14 @@ from safetensors.torch import load_file
 from tests.flow.pictures import texture
 from tests.models.sgm_vfi.tiny import TINY
 
-from vitascope.errors import InvalidMedia
+from vitascope.errors import InvalidMedia, RunError
 from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.convert import network_from
 from vitascope.models.sgm_vfi.losses import laplacian_loss
 from vitascope.models.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
 from vitascope.models.sgm_vfi.train import main
-from vitascope.models.sgm_vfi.training import Recipe, learning_rate, start, train, training_step
+from vitascope.models.sgm_vfi.training import Recipe, learning_rate, save, start, train, training_step
 
 CPU = torch.device("cpu")
 TINIEST = SGMVFIConfig(**(TINY.model_dump() | {"depths": (1, 1, 1, 1), "matching_layers": 1}))
@@ -132,6 +132,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path):
     for part in ("network", "average"):
         for key, tensor in whole[part].items():
             assert torch.equal(tensor, halves[part][key]), key
+
+
+def test_a_broken_network_does_not_replace_a_whole_one(tmp_path):
+    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    trained = start(QUICK, tmp_path, CPU)
+    next(trained.network.parameters()).data[0] = float("nan")
+    with pytest.raises(RunError, match="not finite"):
+        save(trained, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
 
 
 def test_the_clock_stops_it(tmp_path):

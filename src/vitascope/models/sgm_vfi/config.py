@@ -42,5 +42,5 @@ SMALL = SGMVFIConfig()
 BASE = SGMVFIConfig(width=32, depths=(2, 2, 2, 6))
 # Ours: a quarter of the small network's work, for CPUs.
 COMPACT = SGMVFIConfig(
-    width=8, stage_channels=64, matching_channels=64, matching_layers=3, fusion_channels=64
+    width=8, stage_channels=64, matching_channels=48, matching_layers=3, fusion_channels=64
 )

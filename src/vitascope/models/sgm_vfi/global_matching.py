@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitascope.flow.warping import backward_warp, pixel_grid, splat_mean, splat_sum
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
-from vitascope.models.sgm_vfi.layers import conv_prelu, resize, resize_flow
+from vitascope.models.sgm_vfi.layers import attend, conv_prelu, resize, resize_flow
 
 SPARSE_ABOVE_ROWS = 32
 HOLE_METRIC, FILLED_METRIC = -20.0, 1.0
@@ -73,9 +73,7 @@ def match(
     if points is not None:
         queries = every.gather(1, points[..., None].expand(-1, -1, every.shape[2]))
         own = place.gather(1, points[..., None].expand(-1, -1, 2))
-    padded_place = F.pad(place, (0, 6))  # fused attention kernels want eight columns, not two
-    found = F.scaled_dot_product_attention(queries[:, None], other[:, None], padded_place[:, None])
-    moved = found[:, 0, :, :2] - own
+    moved = attend(queries, other, place) - own
     if points is not None:
         moved = torch.zeros_like(place).scatter(1, points[..., None].expand(-1, -1, 2), moved)
     return moved.transpose(1, 2).unflatten(2, (height, width))

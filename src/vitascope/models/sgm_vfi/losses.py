@@ -40,7 +40,7 @@ def laplacian_loss(made: Float[Tensor, "B C H W"], truth: Float[Tensor, "B C H W
     return loss
 
 
-def training_loss(network: SGMVFI, triplets: Triplets) -> tuple[Float[Tensor, ""], dict[str, float]]:
+def training_loss(network: SGMVFI, triplets: Triplets) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The loss of one batch, and what to write in the log.
 
     The picture counts as upstream has it (final frame, plus half for each blended step); since our triplets
@@ -65,4 +65,4 @@ def training_loss(network: SGMVFI, triplets: Triplets) -> tuple[Float[Tensor, ""
     unmatched = F.smooth_l1_loss(motion.matched, truth)
     loss = picture + STEP_WEIGHT * steps + FLOW_WEIGHT * wrong + MATCHING_WEIGHT * unmatched
     told = {"loss": loss, "picture": picture, "flow_px": wrong / len(motion.steps), "matching": unmatched}
-    return loss, {name: value.item() for name, value in told.items()}
+    return loss, {name: value.detach() for name, value in told.items()}

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
+from vitascope.models.sgm_vfi.layers import attend
 from vitascope.models.sgm_vfi.positions import sine_position
 
 PATCH = 16
@@ -71,8 +72,8 @@ class Attention(nn.Module):
         self, source: Float[Tensor, "B N C"], target: Float[Tensor, "B N C"]
     ) -> Float[Tensor, "B N C"]:
         """What `source` learns from `target`."""
-        heads = (self.q_proj(source)[:, None], self.k_proj(target)[:, None], self.v_proj(target)[:, None])
-        return self.norm1(self.merge(F.scaled_dot_product_attention(*heads).squeeze(1)))
+        message = attend(self.q_proj(source), self.k_proj(target), self.v_proj(target))
+        return self.norm1(self.merge(message))
 
 
 class CrossAttention(Attention):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vitascope.atomic import replacing
-from vitascope.errors import InvalidMedia
+from vitascope.errors import InvalidMedia, RunError
 from vitascope.models.sgm_vfi.config import COMPACT, SGMVFIConfig
 from vitascope.models.sgm_vfi.losses import training_loss
 from vitascope.models.sgm_vfi.network import SGMVFI
@@ -171,7 +171,7 @@ def train(
     return trained
 
 
-def training_step(trained: Trained, data: SyntheticMotion, rate: float, ema_decay: float) -> dict[str, float]:
+def training_step(trained: Trained, data: SyntheticMotion, rate: float, ema_decay: float) -> dict[str, Any]:
     """Learn from the next batch; gives what to write in the log."""
     for group in trained.optimizer.param_groups:
         group["lr"] = rate
@@ -203,7 +203,16 @@ def held_out_psnr(network: SGMVFI, data: SyntheticMotion) -> float:
 
 
 def save(trained: Trained, out: Path) -> None:
-    """Write the checkpoint, and the averaged weights in half precision, each in one move."""
+    """Write the checkpoint, and the averaged weights in half precision, each in one move.
+
+    Raises: RunError if a weight is not a finite number any more; what was written before stays.
+    """
+    broken = [name for name, weight in trained.network.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise RunError(
+            f"training broke down before step {trained.step}: {broken[0]!r} is not finite; "
+            "go on from the last checkpoint with a lower learning_rate"
+        )
     with replacing(out / CHECKPOINT) as path:
         torch.save(trained.state(), path)
     weights = {key: tensor.half().contiguous() for key, tensor in trained.average.state_dict().items()}
@@ -211,8 +220,9 @@ def save(trained: Trained, out: Path) -> None:
         save_file(weights, path, metadata={"format": "pt", "steps": str(trained.step)})
 
 
-def _log(out: Path, trained: Trained, told: dict[str, float], tell: Callable[[str], None]) -> None:
-    line = {"step": trained.step, "seconds": round(trained.seconds, 1), **told}
+def _log(out: Path, trained: Trained, told: dict[str, Any], tell: Callable[[str], None]) -> None:
+    numbers = {name: float(value) for name, value in told.items()}
+    line = {"step": trained.step, "seconds": round(trained.seconds, 1), **numbers}
     with (out / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     tell(" ".join(f"{name} {value:.4g}" for name, value in line.items()))
