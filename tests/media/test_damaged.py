@@ -32,6 +32,14 @@ def test_a_truncated_video_says_how_many_frames_could_be_read(tmp_path, suffix, 
     assert 48 * part - 12 <= readable <= 48
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+@pytest.mark.parametrize("more", [bytes(100), b"appended by a camera, or a careless upload" * 3])
+def test_what_others_append_to_a_whole_file_does_no_harm(tmp_path, clip, suffix, more):
+    path = clip.save(tmp_path / f"x{suffix}")
+    path.write_bytes(path.read_bytes() + more)
+    assert [read_number(frame) for frame in read(path).array()] == list(range(17))
+
+
 def test_a_video_cut_before_its_index_says_that_none_could_be_read(tmp_path):
     path = encode(tmp_path / "x.mp4", numbered_frames(30))
     path.write_bytes(path.read_bytes()[:-500])

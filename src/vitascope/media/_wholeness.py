@@ -1,7 +1,7 @@
 """How many bytes a file says it has, by its own structure: less on the disk means that it was cut short.
 
 Sources: ISO/IEC 14496-12 section 4.2 (boxes), RFC 8794 section 4 (EBML element sizes) with RFC 9559 (the
-Segment of Matroska), Microsoft RIFF (chunk sizes), GIF89a specification section 27 (trailer).
+Segment of Matroska), Microsoft RIFF (chunk sizes), GIF89a specification (blocks, up to the trailer).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import BinaryIO
 SEGMENT_ID = b"\x18\x53\x80\x67"
 EBML_ID = b"\x1a\x45\xdf\xa3"
 FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"}
-GIF_TRAILER = b"\x3b"
+LATER_BOXES = {b"moof", b"mfra", b"sidx", b"ssix", b"uuid", b"meta", b"udta", b"emsg", b"prft"}
+GIF_EXTENSION, GIF_PICTURE, GIF_TRAILER = b"\x21", b"\x2c", b"\x3b"
 
 
 def is_cut_short(path: Path) -> bool:
@@ -27,8 +28,7 @@ def is_cut_short(path: Path) -> bool:
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little") > size
         if head[:6] in (b"GIF87a", b"GIF89a"):
-            file.seek(-1, 2)
-            return file.read(1) != GIF_TRAILER
+            return not _reaches_trailer(file)
     return False
 
 
@@ -38,6 +38,8 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
     while position + 8 <= size:
         file.seek(position)
         head = file.read(16)
+        if head[4:8] not in FIRST_BOXES | LATER_BOXES:
+            return size  # something else was appended
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
@@ -70,3 +72,27 @@ def _variable_size(file: BinaryIO) -> tuple[int, bool]:
     for byte in file.read(length - 1):
         value = value << 8 | byte
     return value, value == (1 << (7 * length)) - 1
+
+
+def _reaches_trailer(file: BinaryIO) -> bool:
+    """Whether the blocks of a GIF lead to its trailer; what follows that does not matter."""
+    file.seek(10)
+    _skip_colours(file, 2)
+    while True:
+        kind = file.read(1)
+        if kind == GIF_EXTENSION:
+            file.seek(1, 1)
+        elif kind == GIF_PICTURE:
+            file.seek(8, 1)
+            _skip_colours(file, 1)
+        else:
+            return kind == GIF_TRAILER
+        while (length := file.read(1)) not in (b"", b"\0"):
+            file.seek(length[0], 1)
+
+
+def _skip_colours(file: BinaryIO, following: int) -> None:
+    """Skip the colour table that the next byte announces, and the bytes that follow that one."""
+    flags = file.read(1 + following)
+    if flags and flags[0] & 0x80:
+        file.seek(3 * 2 ** ((flags[0] & 0x07) + 1), 1)
