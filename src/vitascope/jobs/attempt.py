@@ -34,6 +34,7 @@ class Bench:
     ledger: Ledger
     engine: Engine
     lifetime_s: float
+    slot: str = "bench"
     max_attempts: int = 3
     checkpoint_every: int = CHECKPOINT_EVERY
     stop: threading.Event = field(default_factory=threading.Event)
@@ -44,7 +45,7 @@ class Bench:
 
         Raises: JobCancelled if this worker was told to stop, so that the queue keeps the job.
         """
-        owner = uuid4().hex
+        owner = f"{self.slot}/{uuid4().hex}"
         job = self.ledger.claim(job_id, owner)
         if job is None:
             return  # cancelled while it waited, or finished by an attempt that died before it could say so

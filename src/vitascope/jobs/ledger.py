@@ -32,7 +32,7 @@ _jobs = sa.Table(
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("total", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("owner", sa.String(200), nullable=False),
     sa.Column("started_at", sa.Float),
     sa.Column("completed_at", sa.Float),
     sa.Column("expires_at", sa.Float, index=True),

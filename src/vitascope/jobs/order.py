@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.errors import RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import InvalidMedia, NotFound, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators import GENERATORS, Generator, for_model
 from vitascope.generators import known_models as known
 from vitascope.media import read, read_image
@@ -28,6 +28,7 @@ from vitascope.workflows import workflow as workflows
 from vitascope.workflows.generate import DEFAULT_MODEL, task_from
 
 MAX_SECONDS = 600
+MAX_REFERENCE_PIXELS = 600 * 1920 * 1080
 
 
 class Order(BaseModel):
@@ -106,9 +107,23 @@ def prepare(order: Order, folder: Path) -> Prepared:
 
 def _media(path: Path) -> Image | Clip:
     """The uploaded picture or clip, told apart by its content; its place on our disk is left out."""
-    if picture_format(path) not in (None, "GIF"):
-        return replace(read_image(path), path=None)
-    return replace(read(path), recipe=Recipe().then(Stage(kind="file", name="upload")))
+    try:
+        if picture_format(path) not in (None, "GIF"):
+            return replace(read_image(path), path=None)
+        return _short_enough(read(path))
+    except (InvalidMedia, NotFound) as error:
+        message = str(error).replace(str(path), "input_reference")
+        raise InvalidMedia(message, param="input_reference") from error
+
+
+def _short_enough(clip: Clip) -> Clip:
+    """The clip with nothing in its recipe but that it was uploaded. Raises: InvalidMedia if it is too large."""
+    pixels = clip.num_frames * clip.width * clip.height
+    if pixels > MAX_REFERENCE_PIXELS:
+        raise InvalidMedia(
+            f"the clip has {pixels} pixels over all its frames; at most {MAX_REFERENCE_PIXELS} are taken"
+        )
+    return replace(clip, recipe=Recipe().then(Stage(kind="file", name="upload")))
 
 
 def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Task:

@@ -23,7 +23,7 @@ def new_id() -> str:
 class Job(BaseModel):
     """One request and what has become of it.
 
-    Units: times in Unix seconds. Range: progress 0..100; priority 1 (first) .. 9. `owner`: the attempt that
+    Units: times in Unix seconds. Range: progress 0..100; priority 1 (first) .. 9. `owner`: slot and attempt that
     may write; an attempt that lost it stops at its next denoising step. `attempts`: how often it was begun.
     """
 

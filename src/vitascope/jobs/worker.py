@@ -70,7 +70,7 @@ def run(house: House, slot: str, device: str, max_attempts: int, lifetime_s: flo
     lock = hold_slot(house.lock(slot))
     ledger, queue = Ledger(house.ledger_url), Queue(house)
     engine = Engine(Placement(device=device))
-    _bench = Bench(house, ledger, engine, lifetime_s, max_attempts)
+    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts)
     ledger.beat(slot, socket.gethostname())
     DBOS(
         config={
