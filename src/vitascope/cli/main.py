@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, shelves
+from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -28,6 +28,8 @@ app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
+app.command("worker")(serve.worker)
 
 
 @app.callback()

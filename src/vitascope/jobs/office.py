@@ -1,0 +1,138 @@
+"""The counter of the job office: submit, look up, cancel, delete. Loads no model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitascope.errors import NotFound, RequestError, VitascopeError
+from vitascope.jobs.house import House
+from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.order import Order, prepare
+from vitascope.jobs.queue import Queue, open_queue
+from vitascope.jobs.record import Job, new_id
+
+DAY_S = 86_400.0
+
+
+class KeyReused(RequestError):
+    """An idempotency key came back with another request."""
+
+    http_status = 422
+
+
+class StillOpen(RequestError):
+    """The job has not ended yet."""
+
+    http_status = 409
+
+
+class TooManyJobs(RequestError):
+    """The tenant has as many waiting and running jobs as it may."""
+
+    http_status = 429
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One request as it came in. `save_reference` writes an upload to the given path and may refuse it."""
+
+    order: Order
+    tenant: str = "local"
+    priority: int = 5
+    idempotency_key: str | None = None
+    request_hash: str = ""
+    remixed_from: str | None = None
+    save_reference: Callable[[Path], None] | None = None
+
+
+class Office:
+    """Takes requests and gives answers about them; any number of processes may have one."""
+
+    def __init__(self, house: House, *, max_open: int = 1000, lifetime_s: float = 7 * DAY_S) -> None:
+        open_queue(house)
+        self.house, self.max_open, self.lifetime_s = house, max_open, lifetime_s
+        self.ledger, self.queue = Ledger(house.ledger_url), Queue(house)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.ledger.close()
+        self.queue.close()
+
+    def submit(self, asked: Submission) -> Job:
+        """Check a request and queue it; the same idempotency key gives the job that it made before.
+
+        Raises: RequestError (also KeyReused, TooManyJobs) for what cannot be done as asked.
+        """
+        if (before := self._before(asked)) is not None:
+            return before
+        if self.ledger.num_open(asked.tenant) >= self.max_open:
+            raise TooManyJobs(f"{self.max_open} jobs wait or run already; ask again when one has ended")
+        job_id = new_id()
+        folder = self.house.job(job_id)
+        folder.mkdir(mode=0o700)
+        try:
+            job = self._checked(asked, job_id, folder)
+            added = self.ledger.add(job)
+        except VitascopeError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if not added:  # the same key came in twice at once, and the other was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            return self._before(asked) or job
+        self.queue.put(job)
+        return job
+
+    def _checked(self, asked: Submission, job_id: str, folder: Path) -> Job:
+        order = asked.order
+        if asked.save_reference is not None:
+            asked.save_reference(folder / "reference")
+            order = order.model_copy(update={"reference": "reference"})
+        seconds, size = prepare(order, folder).measures()
+        return Job(
+            id=job_id,
+            tenant=asked.tenant,
+            order=order,
+            priority=asked.priority,
+            seconds=seconds,
+            size=size,
+            remixed_from=asked.remixed_from,
+            idempotency_key=asked.idempotency_key,
+            request_hash=asked.request_hash,
+        )
+
+    def _before(self, asked: Submission) -> Job | None:
+        if asked.idempotency_key is None:
+            return None
+        job = self.ledger.with_key(asked.tenant, asked.idempotency_key)
+        if job is not None and job.request_hash != asked.request_hash:
+            raise KeyReused(
+                f"Idempotency-Key {asked.idempotency_key!r} was used for another request; take a new one",
+                param="Idempotency-Key",
+            )
+        return job
+
+    def find(self, job_id: str, tenant: str) -> Job:
+        """A tenant's job. Raises: NotFound, the same for a job that is not there and for another's."""
+        job = self.ledger.get(job_id)
+        if job is None or job.tenant != tenant:
+            raise NotFound(f"no video {job_id[:80]!r}", param="video_id")
+        return job
+
+    def cancel(self, job_id: str, tenant: str) -> Job:
+        """Stop a job that waits or runs; one that has ended stays as it is. Raises: NotFound."""
+        before = self.find(job_id, tenant)
+        ended = self.ledger.fail(job_id, "cancelled", "the job was cancelled", self.lifetime_s)
+        if ended and before.status == "queued":
+            self.queue.cancel(job_id)  # a running one ends by itself: it sees that it has lost its job
+        return self.find(job_id, tenant)
+
+    def delete(self, job_id: str, tenant: str) -> None:
+        """Remove an ended job and its files. Raises: NotFound, StillOpen."""
+        if self.find(job_id, tenant).is_open:
+            raise StillOpen(f"video {job_id!r} is not finished; cancel it first", param="video_id")
+        self.house.forget(job_id)
+        self.queue.forget([job_id])
+        self.ledger.forget([job_id])

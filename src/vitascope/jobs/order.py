@@ -1,0 +1,204 @@
+"""What a client may ask for, checked whole before it is queued and taken up again by the worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.clip import Clip, Image
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.errors import InvalidMedia, NotFound, RequestError, UnknownName, UnsupportedTask
+from vitascope.generators import GENERATORS, Generator, for_model
+from vitascope.generators import known_models as known
+from vitascope.media import read, read_image
+from vitascope.media._pictures import picture_format
+from vitascope.recipe import Recipe, Stage
+from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.workflows import Chain, ClipStore, load
+from vitascope.workflows import workflow as workflows
+from vitascope.workflows.generate import DEFAULT_MODEL, task_from
+
+MAX_SECONDS = 600
+MAX_REFERENCE_PIXELS = 600 * 1920 * 1080
+
+
+class Order(BaseModel):
+    """One request as data. `options`: fields of the task and plain knobs of the generator, by their names.
+
+    `reference`: the name of an uploaded picture or clip in the job's folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str = ""
+    model: str = DEFAULT_MODEL
+    workflow: str | None = None
+    seconds: float | None = Field(None, gt=0, le=MAX_SECONDS)
+    reference: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An order that was found possible: the chain, and the task or the clip that it starts from."""
+
+    chain: Chain
+    start: Task | Clip
+
+    def run(self, engine: Engine, context: Context, store: ClipStore) -> Clip:
+        """Make the clip; what `store` has is not made again. Raises: as `Chain.run`."""
+        if isinstance(self.start, Clip):
+            return self.chain.run_after(self.start, engine, context, store)
+        return self.chain.run(self.start, engine, context, store)
+
+    def measures(self) -> tuple[str, str]:
+        """Seconds and size as the API writes them, before steps that change them; empty where not known."""
+        asked = self.start
+        if isinstance(asked, Task) and self.chain.generator is not None:
+            with suppress(UnsupportedTask):  # a step around the generator may still change the task
+                asked = self.chain.generator.complete(asked)
+        return written_measures(asked.num_frames, asked.fps, asked.width, asked.height)
+
+
+def written_measures(
+    num_frames: int | None, fps: Fraction | None, width: int | None, height: int | None
+) -> tuple[str, str]:
+    """Seconds and size as text: ("2.125", "128x128"); empty where a part is not known."""
+    seconds = f"{round(float(num_frames / fps), 3):g}" if num_frames and fps else ""
+    return seconds, f"{width}x{height}" if width and height else ""
+
+
+def public_models() -> list[str]:
+    """The models that a client may name: never a path, never a hub id that would be downloaded."""
+    return [*(model.name for _, model in known()), *GENERATORS.names()]
+
+
+def prepare(order: Order, folder: Path) -> Prepared:
+    """Check an order as far as it can be without loading a model; imports no torch.
+
+    Raises: UnknownName, UnsupportedTask, InvalidMedia, RequestError.
+    """
+    if order.model not in public_models():
+        raise UnknownName("model", order.model, public_models(), param="model")
+    media = _media(folder / order.reference) if order.reference else None
+    chain, fields = _chain(order, media)
+    if chain.generator is None:
+        if not isinstance(media, Clip):
+            raise RequestError(
+                f"workflow {order.workflow!r} treats a clip: send one as input_reference",
+                param="input_reference",
+            )
+        return Prepared(chain, media)
+    task = _task(order.prompt, media, fields)
+    if order.seconds is not None:
+        task = _lasting(task, order.seconds, chain.generator)
+    chain.check(task)
+    return Prepared(chain, task)
+
+
+def _media(path: Path) -> Image | Clip:
+    """The uploaded picture or clip, told apart by its content; its place on our disk is left out."""
+    try:
+        if picture_format(path) not in (None, "GIF"):
+            return replace(read_image(path), path=None)
+        return _short_enough(read(path))
+    except (InvalidMedia, NotFound) as error:
+        message = str(error).replace(str(path), "input_reference")
+        raise InvalidMedia(message, param="input_reference") from error
+
+
+def _short_enough(clip: Clip) -> Clip:
+    """The clip with nothing in its recipe but that it was uploaded. Raises: InvalidMedia if it is too large."""
+    pixels = clip.num_frames * clip.width * clip.height
+    if pixels > MAX_REFERENCE_PIXELS:
+        raise InvalidMedia(
+            f"the clip has {pixels} pixels over all its frames; at most {MAX_REFERENCE_PIXELS} are taken"
+        )
+    return replace(clip, recipe=Recipe().then(Stage(kind="file", name="upload")))
+
+
+def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Task:
+    if isinstance(media, Image):
+        return task_from(prompt, image=media, **fields)
+    return task_from(prompt, video=media, **fields)
+
+
+def _chain(order: Order, media: Image | Clip | None) -> tuple[Chain, dict[str, Any]]:
+    """The chain that is asked for, and those options that belong to the task."""
+    kind = TextToVideo if media is None else ImageToVideo if isinstance(media, Image) else VideoToVideo
+    task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
+    fields = {name: value for name, value in order.options.items() if name in task_fields}
+    generator = for_model(order.model)
+    knobs = _plain_knobs(type(generator), order.options, task_fields)
+    if order.workflow is None:
+        return Chain(generator=generator.with_knobs(**{**_named(generator), **knobs})), fields
+    if order.workflow not in workflows.names():
+        raise UnknownName("workflow", order.workflow, workflows.names(), param="workflow")
+    chain = load(order.workflow).chain
+    if chain.generator is not None:
+        settings = {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
+        chain = load(order.workflow, settings).chain
+    elif order.options:
+        raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(order.options)}")
+    return chain, fields
+
+
+def _named(generator: Generator) -> dict[str, Any]:
+    """The knob that chooses among a family's models, as `for_model` has set it."""
+    return {"model": getattr(generator, "model")} if "model" in type(generator).model_fields else {}  # noqa: B009
+
+
+def _plain_knobs(
+    generator: type[Generator], options: Mapping[str, Any], task_fields: set[str]
+) -> dict[str, Any]:
+    """Those options that are knobs of the generator and can name no file.
+
+    Raises: UnknownName for an option that nobody has.
+    """
+    fields = generator.model_fields
+    allowed = {name for name, field in fields.items() if name == "scheduler" or _is_plain(field.annotation)}
+    knobs = {name: value for name, value in options.items() if name not in task_fields}
+    for name in knobs:
+        if name not in allowed:
+            raise UnknownName(f"parameter of {generator.name}", name, {*allowed, *task_fields}, param=name)
+    return knobs
+
+
+def _is_plain(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return all(_is_plain(part) for part in get_args(annotation))
+    return annotation in (int, float, bool, type(None)) or get_origin(annotation) is Literal
+
+
+def _lasting(task: Task, seconds: float, generator: Generator) -> Task:
+    """The task with the number of frames that comes nearest to `seconds` and that the generator can make.
+
+    Raises: RequestError if the frames are given too, UnsupportedTask if none within half a second is possible.
+    """
+    if task.num_frames is not None:
+        raise RequestError("give seconds or num_frames, not both", param="seconds")
+    fps = task.fps or generator.complete(task).fps
+    if fps is None:
+        raise RequestError(f"{generator.name} needs fps to turn seconds into frames", param="fps")
+    wanted = round(seconds * fps)
+    refusal: UnsupportedTask | None = None
+    for distance in range(math.ceil(fps / 2) + 1):
+        for count in (wanted + distance, wanted - distance):
+            if count < 1:
+                continue
+            try:
+                asked = task.model_copy(update={"num_frames": count})
+                generator.complete(asked)
+                return asked
+            except UnsupportedTask as error:
+                refusal = refusal or error
+    raise refusal or UnsupportedTask(f"{generator.name} cannot make {seconds:g} seconds", param="seconds")

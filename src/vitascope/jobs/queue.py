@@ -1,0 +1,68 @@
+"""The durable queue (DBOS): the only file that asks it to take, cancel or forget a job.
+
+A job is written to the ledger first and queued second; a process that dies in between leaves a job that the
+workers' watch queues again, under the same id, so that it can never run twice at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbos import DBOS, DBOSClient
+
+from vitascope.jobs.house import House
+from vitascope.jobs.record import Job
+
+APPLICATION = "vitascope"
+QUEUE = "clips"
+WORKFLOW = "make_clip"
+VERSION = "1"  # raised when the order of durable steps changes; workers of another version leave a job alone
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+
+def open_queue(house: House) -> None:
+    """Make the folders, the databases and the queue's tables; harmless where they are there."""
+    house.open()
+    DBOS.migrate(house.queue_url)
+
+
+class Queue:
+    """Talks to the durable queue from any process; runs nothing itself."""
+
+    def __init__(self, house: House) -> None:
+        self._client = DBOSClient(system_database_url=house.queue_url, application_name=APPLICATION)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.destroy()
+
+    def put(self, job: Job) -> None:
+        """Queue a job; one that is queued already stays where it is."""
+        self._client.enqueue(
+            {
+                "workflow_name": WORKFLOW,
+                "queue_name": QUEUE,
+                "workflow_id": job.id,
+                "priority": job.priority,
+                "app_version": VERSION,
+                "serialization_type": "portable",
+                "authenticated_user": job.tenant,
+            },
+            job.id,
+        )
+
+    def cancel(self, job_id: str) -> None:
+        """Take a waiting job off the queue."""
+        self._client.cancel_workflow(job_id)
+
+    def forget(self, job_ids: Sequence[str]) -> None:
+        """Remove ended jobs from the queue's tables."""
+        if job_ids:
+            self._client.delete_workflows(list(job_ids))
+
+    def statuses(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """What the queue says of these jobs; those that it does not know are left out."""
+        if not job_ids:
+            return {}
+        found = self._client.list_workflows(workflow_ids=list(job_ids), load_input=False, load_output=False)
+        return {row.workflow_id: row.status for row in found}

@@ -1,0 +1,59 @@
+"""What the ledger knows of one job."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.jobs.order import Order
+
+Status = Literal["queued", "in_progress", "completed", "failed"]
+OPEN: tuple[Status, ...] = ("queued", "in_progress")
+DEFAULT_PRIORITY = 5
+
+
+def new_id() -> str:
+    """An id that nobody can guess."""
+    return f"video_{secrets.token_hex(12)}"
+
+
+class Job(BaseModel):
+    """One request and what has become of it.
+
+    Units: times in Unix seconds. Range: progress 0..100; priority 1 (first) .. 9. `owner`: slot and attempt that
+    may write; an attempt that lost it stops at its next denoising step. `attempts`: how often it was begun.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(default_factory=new_id)
+    tenant: str = "local"
+    order: Order
+    created_at: float = Field(default_factory=time.time)
+    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=9)
+    seconds: str = ""
+    size: str = ""
+    status: Status = "queued"
+    progress: int = 0
+    stage: str = ""
+    step: int = 0
+    total: int = 0
+    attempts: int = 0
+    owner: str = ""
+    started_at: float | None = None
+    completed_at: float | None = None
+    expires_at: float | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    remixed_from: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str = ""
+    result: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still waiting or running."""
+        return self.status in OPEN

@@ -1,0 +1,79 @@
+"""Starts worker processes, starts them again when they die, and ends those that have frozen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from vitascope.jobs.house import House
+from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.watch import DEAD_AFTER_S, Pulse
+
+LOOK_EVERY_S = 0.5
+START_GRACE_S = 60.0  # imports and migrations come before the first heartbeat
+MAX_BACKOFF_S = 30.0
+
+
+@dataclass
+class Post:
+    """One slot and the process that fills it."""
+
+    slot: str
+    process: subprocess.Popen[bytes]
+    started_at: float = field(default_factory=time.monotonic)
+    not_before: float = 0.0
+    num_quick_deaths: int = 0
+
+
+class Supervisor:
+    """Keeps `slots` filled; `arguments` go to each worker process as they are."""
+
+    def __init__(
+        self,
+        house: House,
+        slots: list[str],
+        arguments: tuple[str, ...] = (),
+        dead_after_s: float = DEAD_AFTER_S,
+    ) -> None:
+        self._house, self._slots, self._arguments = house, slots, arguments
+        self._ledger = Ledger(house.ledger_url)
+        self._pulse = Pulse(dead_after_s)
+
+    def run(self, asked_to_stop: threading.Event) -> None:
+        """Watch until asked to stop; then the workers are asked too, and hand their jobs back."""
+        posts = [Post(slot, self._start(slot)) for slot in self._slots]
+        try:
+            while not asked_to_stop.wait(LOOK_EVERY_S):
+                beats = self._ledger.slots()
+                for post in posts:
+                    self._look_after(post, beats.get(post.slot, ("", 0))[1])
+        finally:
+            for post in posts:
+                post.process.terminate()
+            for post in posts:
+                try:
+                    post.process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    post.process.kill()
+            self._ledger.close()
+
+    def _look_after(self, post: Post, beat: int) -> None:
+        now = time.monotonic()
+        frozen = self._pulse.stopped(post.slot, beat)
+        if post.process.poll() is None:
+            if frozen and now - post.started_at > START_GRACE_S:
+                post.process.kill()
+            return
+        if post.not_before == 0.0:
+            lived = now - post.started_at
+            post.num_quick_deaths = 0 if lived > START_GRACE_S else post.num_quick_deaths + 1
+            post.not_before = now + min(MAX_BACKOFF_S, 0.5 * 2 ** min(post.num_quick_deaths, 6))
+        elif now >= post.not_before:
+            post.process, post.started_at, post.not_before = self._start(post.slot), now, 0.0
+
+    def _start(self, slot: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "vitascope.jobs.worker", "--house", str(self._house.root)]
+        return subprocess.Popen([*command, "--slot", slot, *self._arguments])

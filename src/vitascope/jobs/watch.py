@@ -1,0 +1,82 @@
+"""What every worker looks after besides its own job: dead workers, lost jobs, files that have expired."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vitascope.jobs.house import House
+from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.queue import ENDED, Queue
+
+DEAD_AFTER_S = 10.0  # without a heartbeat; a killed process on the same machine is seen at once by its lock
+MEND_EVERY_S = 5.0
+TOMBSTONE_S = 7 * 86_400.0  # how long an expired job still answers that it has expired
+
+
+@dataclass
+class Pulse:
+    """Tells which slots have stopped beating, by this process's own clock: no two clocks are compared."""
+
+    dead_after_s: float
+    _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def stopped(self, slot: str, beat: int) -> bool:
+        """Note a heartbeat; True once the same one has been seen for too long."""
+        now = time.monotonic()
+        last, since = self._seen.get(slot, (-1, now))
+        if beat != last:
+            self._seen[slot] = (beat, now)
+            return False
+        return now - since > self.dead_after_s
+
+
+class DutyRound:
+    """One worker's watch over the others."""
+
+    def __init__(
+        self, house: House, ledger: Ledger, queue: Queue, slot: str, dead_after_s: float, lifetime_s: float
+    ) -> None:
+        self.house, self.ledger, self.queue, self.slot = house, ledger, queue, slot
+        self.lifetime_s = lifetime_s
+        self._pulse = Pulse(dead_after_s)
+        self._mended_at = -MEND_EVERY_S
+
+    def dead_slots(self, is_held: Callable[[Path], bool]) -> Iterator[str]:
+        """Slots of others whose process is gone or has frozen."""
+        here = socket.gethostname()
+        for slot, (host, beat) in self.ledger.slots().items():
+            if slot == self.slot:
+                continue
+            frozen = self._pulse.stopped(slot, beat)
+            if frozen or (host == here and not is_held(self.house.lock(slot))):
+                yield slot
+
+    def mend(self) -> None:
+        """Every few seconds: queue what was never queued, end what the queue has given up, remove the old."""
+        if time.monotonic() - self._mended_at < MEND_EVERY_S:
+            return
+        self._mended_at = time.monotonic()
+        waiting = self.ledger.open_jobs(older_than_s=MEND_EVERY_S)
+        statuses = self.queue.statuses([job.id for job in waiting])
+        for job in waiting:
+            status = statuses.get(job.id)
+            if status is None:
+                self.queue.put(job)
+            elif status in ENDED:
+                message = f"the queue ended this job as {status}, without a clip"
+                self.ledger.fail(job.id, "internal_error", message, self.lifetime_s)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove the files of expired jobs, and later their records."""
+        for job in self.ledger.expired():
+            if self.house.job(job.id).is_dir():
+                self.house.forget(job.id)
+                self.ledger.expire(job.id)
+        old = [job.id for job in self.ledger.expired(since_s=TOMBSTONE_S)]
+        self.queue.forget(old)
+        self.ledger.forget(old)

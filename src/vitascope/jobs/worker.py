@@ -1,0 +1,131 @@
+"""A worker process: owns one slot, keeps models warm, runs one job at a time.
+
+`python -m vitascope.jobs.worker --house FOLDER --slot NAME`; `vitascope worker` starts it and starts it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from dbos import DBOS
+
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.errors import ResourceError
+from vitascope.jobs.attempt import Bench
+from vitascope.jobs.house import House
+from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue, open_queue
+from vitascope.jobs.watch import DEAD_AFTER_S, DutyRound
+
+POLL_S = 0.2
+BEAT_S = 1.0
+_bench: Bench | None = None  # DBOS calls plain functions; a worker process has one bench
+
+
+@DBOS.step(name="make")
+def _make(job_id: str) -> None:
+    assert _bench is not None, "the worker sets its bench before it launches"
+    _bench.work(job_id)
+
+
+@DBOS.workflow(name=WORKFLOW, max_recovery_attempts=50, serialization_type="portable")  # type: ignore[arg-type]
+def _make_clip(job_id: str) -> None:
+    _make(job_id)
+
+
+def hold_slot(path: Path) -> IO[str]:
+    """Take a slot for as long as this process lives. Raises: ResourceError if another process has it."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ResourceError(f"worker slot {path.stem!r} is taken; give this worker another --slot") from error
+    return file
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process of this machine holds a slot."""
+    try:
+        hold_slot(path).close()
+    except ResourceError:
+        return True
+    return False
+
+
+def run(house: House, slot: str, device: str, max_attempts: int, lifetime_s: float) -> None:
+    """Work until SIGTERM or until the parent is gone. Raises: ResourceError if the slot is taken."""
+    global _bench
+    open_queue(house)
+    lock = hold_slot(house.lock(slot))
+    ledger, queue = Ledger(house.ledger_url), Queue(house)
+    engine = Engine(Placement(device=device))
+    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts)
+    ledger.beat(slot, socket.gethostname())
+    DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_url": house.queue_url,
+            "executor_id": slot,
+            "application_version": VERSION,
+            "log_level": "WARNING",
+        }
+    )
+    DBOS.listen_queues([QUEUE])
+    DBOS.launch()
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_S)
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    _live(asked_to_stop, DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s))
+    _bench.give_back()
+    lock.flush()
+    os._exit(0)  # the step that runs is cut off where it stands; its checkpoints are on disk
+
+
+def _live(asked_to_stop: threading.Event, duty: DutyRound) -> None:
+    parent = os.getppid()
+    while not asked_to_stop.wait(BEAT_S):
+        if os.getppid() != parent:
+            return
+        try:
+            duty.ledger.beat(duty.slot, socket.gethostname())
+            for slot in duty.dead_slots(is_held):
+                _take_over(slot)
+            duty.mend()
+        except Exception:
+            logging.getLogger(__name__).exception("the watch of slot %s stumbled", duty.slot)
+            time.sleep(BEAT_S)
+
+
+def _take_over(slot: str) -> None:
+    """Queue the jobs that a dead worker left behind. Private in DBOS 3.4, which has no public way."""
+    if any(row.executor_id == slot for row in DBOS.list_workflows(status="PENDING")):
+        DBOS._recover_pending_workflows([slot])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The process's door."""
+    parser = argparse.ArgumentParser(prog="vitascope-worker")
+    parser.add_argument("--house", type=Path, required=True)
+    parser.add_argument("--slot", required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--max-attempts", type=int, default=3)
+    parser.add_argument("--lifetime", type=float, default=7 * 86_400.0)
+    given: Any = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run(House(given.house), given.slot, given.device, given.max_attempts, given.lifetime)
+
+
+if __name__ == "__main__":
+    main()

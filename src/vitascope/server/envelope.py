@@ -1,0 +1,72 @@
+"""Every error as `{"error": {message, type, param, code}}`, which is what clients of this API read."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from vitascope.errors import NotFound, RequestError, UnknownName, VitascopeError
+
+log = logging.getLogger(__name__)
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_RETRY_AFTER_S = {429: "5", 503: "30"}
+
+
+class Refusal(RequestError):
+    """A request that HTTP has its own status for."""
+
+    def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.status, self.code = status, code
+
+
+def enveloped(status: int, message: str, *, code: str | None, param: str | None = None) -> JSONResponse:
+    """One error as a response."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    content = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    headers = {"retry-after": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else None
+    return JSONResponse(content, status_code=status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` in this shape."""
+    app.add_exception_handler(VitascopeError, _ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, VitascopeError), "registered for this class"
+    param = getattr(error, "param", None)
+    if isinstance(error, Refusal):
+        return enveloped(error.status, str(error), code=error.code, param=param)
+    # 404 is for things at an address; an unknown name inside a request is a bad request
+    status = 400 if isinstance(error, UnknownName) else error.http_status
+    if isinstance(error, NotFound) and param != "video_id":
+        status = 400
+    return enveloped(status, str(error), code=_code(error), param=param)
+
+
+async def _of_http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "registered for this class"
+    return enveloped(error.status_code, str(error.detail), code=None)
+
+
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return enveloped(500, "an error of ours; it is in the server's log", code="internal_error")
+
+
+def _code(error: VitascopeError) -> str:
+    if isinstance(error, UnknownName) and error.param == "model":
+        return "model_not_found"
+    name = type(error).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

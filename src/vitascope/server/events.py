@@ -1,0 +1,70 @@
+"""Progress as server-sent events: one poller asks the ledger for all who listen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from vitascope.jobs.office import Office
+from vitascope.jobs.record import Job
+from vitascope.server.video import video_object
+
+log = logging.getLogger(__name__)
+POLL_S = 0.25
+QUIET_S = 15.0  # after which a comment keeps the connection open
+
+
+class Broadcast:
+    """Hands the news of each job to whoever listens to it."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._listeners: dict[str, set[asyncio.Queue[Job]]] = {}
+        self._sent: dict[str, Job] = {}
+
+    async def run(self) -> None:
+        """Poll for ever; started and cancelled with the app."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if not self._listeners:
+                continue
+            try:
+                jobs = await asyncio.to_thread(self._office.ledger.several, list(self._listeners))
+            except Exception:
+                log.exception("the ledger could not be asked for progress")
+                continue
+            for job in jobs:
+                if self._sent.get(job.id) != job:
+                    self._sent[job.id] = job
+                    for queue in self._listeners.get(job.id, ()):
+                        queue.put_nowait(job)
+
+    async def listen(self, job: Job) -> AsyncIterator[str]:
+        """Events of one job from its present state to its end, as text of `text/event-stream`."""
+        queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._listeners.setdefault(job.id, set()).add(queue)
+        try:
+            current = await asyncio.to_thread(self._office.ledger.get, job.id) or job
+            yield await self._event(current)
+            while current.is_open:
+                try:
+                    current = await asyncio.wait_for(queue.get(), QUIET_S)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                    continue
+                yield await self._event(current)
+        finally:
+            self._listeners[job.id].discard(queue)
+            if not self._listeners[job.id]:
+                del self._listeners[job.id]
+                self._sent.pop(job.id, None)
+
+    async def _event(self, job: Job) -> str:
+        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total}
+        if job.status == "queued":
+            data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
+        name = "progress" if job.is_open else job.status
+        return f"event: video.{name}\ndata: {json.dumps(data)}\n\n"

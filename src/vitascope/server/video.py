@@ -1,0 +1,37 @@
+"""A job as clients see it: the `Video` object of the OpenAI API with a few fields of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.jobs.record import Job
+
+
+def video_object(job: Job) -> dict[str, Any]:
+    """The object that create, retrieve, list and events send."""
+    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
+    return {
+        "id": job.id,
+        "object": "video",
+        "created_at": int(job.created_at),
+        "completed_at": _whole(job.completed_at),
+        "expires_at": _whole(job.expires_at),
+        "status": job.status,
+        "progress": job.progress,
+        "model": job.order.model,
+        "prompt": job.order.prompt,
+        "seconds": job.seconds,
+        "size": job.size,
+        "remixed_from_video_id": job.remixed_from,
+        "error": error,
+        "stage": job.stage or None,
+        "params": job.order.options,
+        "workflow": job.order.workflow,
+        "recipe": job.result.get("recipe"),
+        "warnings": job.result.get("warnings", []),
+        "inference_time_s": job.result.get("inference_time_s"),
+    }
+
+
+def _whole(time_s: float | None) -> int | None:
+    return None if time_s is None else int(time_s)

@@ -1,0 +1,68 @@
+"""One service process for all tests of this folder: the command that a user types, with one worker."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+START_S = 90
+MODEL = "colour-bars"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    """The address of a running service."""
+    port, house = free_port(), tmp_path_factory.mktemp("house")
+    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "vitascope", *words], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/ready").status_code == 200:
+                    break
+            time.sleep(0.2)
+        assert process.poll() is None, "the service ended"
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def http(service):
+    """A plain HTTP client of the service."""
+    with httpx.Client(base_url=service, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def ended(http):
+    """Waits for a job to end and gives it."""
+
+    def wait(video_id, timeout_s=90):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            video = http.get(f"/v1/videos/{video_id}").json()
+            if video["status"] in ("completed", "failed"):
+                return video
+            time.sleep(0.1)
+        raise AssertionError(f"{video_id} did not end in {timeout_s} s")
+
+    return wait
