@@ -36,6 +36,12 @@ class VitascopeError(Exception):
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
 
+    @property
+    def code(self) -> str:
+        """The error's name as services write it: OutOfMemory is `out_of_memory`."""
+        name = type(self).__name__
+        return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
 
 class RequestError(VitascopeError, ValueError):
     """The caller asked for something that cannot be done as asked."""

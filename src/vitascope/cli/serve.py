@@ -25,6 +25,7 @@ def serve(
     device: Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda:1.")] = "auto",
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
+    _need_extra()
     import uvicorn
 
     from vitascope.errors import RequestError
@@ -55,6 +56,7 @@ def worker(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
 ) -> None:
     """Keep workers running for a service on this machine; they share its queue."""
+    _need_extra()
     from vitascope.jobs.queue import open_queue
     from vitascope.jobs.supervisor import Supervisor
 
@@ -64,6 +66,16 @@ def worker(
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
     Supervisor(place, slot or [f"{_hostname()}-worker"], ("--device", device)).run(stop)
+
+
+def _need_extra() -> None:
+    from importlib.util import find_spec
+
+    from vitascope.errors import DependencyMissing
+
+    for package in ("dbos", "fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise DependencyMissing(package, "serve", "the service")
 
 
 def _house(folder: Path | None) -> House:

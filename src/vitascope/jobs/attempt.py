@@ -61,7 +61,7 @@ class Bench:
                 raise
             self.house.forget_work(job_id)
         except (RequestError, ResourceError) as error:
-            self._fail(job, owner, _code(error), str(error))
+            self._fail(job, owner, error.code, str(error))
         except Exception as error:
             log.exception("job %s failed", job_id)
             message = str(error) if isinstance(error, VitascopeError) else "an error of ours; see the log"
@@ -106,9 +106,3 @@ def _publish(clip: Clip, folder: Path, context: Context) -> None:
     write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL)
     write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET)
     write(clip, folder / VIDEO, context=context)
-
-
-def _code(error: VitascopeError) -> str:
-    """OutOfMemory -> out_of_memory."""
-    name = type(error).__name__
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

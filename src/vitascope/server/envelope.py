@@ -68,5 +68,4 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
 def _code(error: VitascopeError) -> str:
     if isinstance(error, UnknownName) and error.param == "model":
         return "model_not_found"
-    name = type(error).__name__
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+    return error.code
