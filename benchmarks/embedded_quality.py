@@ -70,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     workers = ProcessPoolExecutor(
         max(1, (os.cpu_count() or 2) - 2),
-        get_context("fork"),
+        get_context("spawn"),
         initializer=torch.set_num_threads,
         initargs=(1,),
     )
