@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from tests.flow.pictures import panning, psnr
 
+from tests.flow.pictures import panning, psnr
 from vitascope.flow.dis import DISInterpolator, optical_flow, warp_by_flow
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from tests.flow.pictures import panning, texture
 
+from tests.flow.pictures import panning, texture
 from vitascope.flow.likeness import is_cut, is_duplicate, relation
 
 

@@ -2,8 +2,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from tests.flow.pictures import panning, texture
 
+from tests.flow.pictures import panning, texture
 from vitascope.flow.retiming import Retiming, num_retimed_frames
 
 

@@ -2,8 +2,8 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from tests.flow.pictures import panning, psnr
 
+from tests.flow.pictures import panning, psnr
 from vitascope.errors import DependencyMissing, WeightsMissing
 from vitascope.flow import rife
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import torch
-from tests.parity.golden import Case, cases, compare, golden_root, released_shapes, say
 from torch import Tensor
 
+from tests.parity.golden import Case, cases, compare, golden_root, released_shapes, say
 from vitascope.models.opensora.autoencoder import AutoencoderKLOpenSora
 from vitascope.models.opensora.convert import convert_stdit3, convert_vae, stdit3_config, vae_config
 from vitascope.models.opensora.presets import NUM_FRAMES, preset_size

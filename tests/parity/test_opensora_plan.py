@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parity.golden import Case, cases, compare, released_shapes, say
 
+from tests.parity.golden import Case, cases, compare, released_shapes, say
 from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
 from vitascope.models.opensora_plan.conditioning import compress_mask
 from vitascope.models.opensora_plan.convert import (

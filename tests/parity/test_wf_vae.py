@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.parity.golden import Case, cases, compare, released_shapes, say
 
+from tests.parity.golden import Case, cases, compare, released_shapes, say
 from vitascope.models.wf_vae import AutoencoderKLWFVAE
 from vitascope.models.wf_vae.convert import PUBLISHED, config_from_upstream, tensors_from_upstream
 

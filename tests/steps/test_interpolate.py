@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+
 from tests.flow.pictures import panning, psnr, texture
 from tests.models.sgm_vfi.tiny import TINY
-
 from vitascope.clip import Audio, Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement

@@ -3,6 +3,7 @@
 import torch
 import torch.distributed as dist
 from diffusers.models._modeling_parallel import ContextParallelConfig
+
 from tests.models.opensora.tiny_opensora import tiny_stdit3
 
 

@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_text_encoder, tiny_tokenizer, tiny_vae
 
+from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_text_encoder, tiny_tokenizer, tiny_vae
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.opensora.convert import convert_stdit3, convert_vae
 from vitascope.models.opensora.loading import load_stdit3, load_text_encoder, load_vae

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from peft import LoraConfig
+
 from tests.models.opensora.tiny_opensora import tiny_stdit3, tiny_vae
 
 

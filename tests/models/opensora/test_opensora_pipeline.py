@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.models.opensora.tiny_opensora import SIZE, tiny_pipeline
 
+from tests.models.opensora.tiny_opensora import SIZE, tiny_pipeline
 from vitascope.errors import RequestError, UnsupportedTask
 from vitascope.models.opensora.pipeline import OpenSoraPipeline
 

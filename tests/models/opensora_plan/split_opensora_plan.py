@@ -5,8 +5,8 @@ import sys
 import torch
 import torch.distributed as dist
 from diffusers.models._modeling_parallel import ContextParallelConfig
-from tests.models.opensora_plan.tiny_opensora_plan import tiny_transformer
 
+from tests.models.opensora_plan.tiny_opensora_plan import tiny_transformer
 from vitascope.errors import UnsupportedTask
 
 

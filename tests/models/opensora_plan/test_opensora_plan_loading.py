@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from tests.models.opensora_plan.tiny_opensora_plan import (
     LATENT_CHANNELS,
     SIZE,
@@ -14,7 +15,6 @@ from tests.models.opensora_plan.tiny_opensora_plan import (
     tiny_vae,
 )
 from tests.models.wf_vae.tiny_wf_vae import UPSTREAM_CONFIG as WF_VAE
-
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.opensora_plan import (
     AutoencoderKLCausalVideo,

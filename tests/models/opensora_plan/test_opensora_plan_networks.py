@@ -3,8 +3,8 @@
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
-from tests.models.opensora_plan.tiny_opensora_plan import tiny_transformer, tiny_vae
 
+from tests.models.opensora_plan.tiny_opensora_plan import tiny_transformer, tiny_vae
 from vitascope.errors import RequestError, UnknownName
 from vitascope.models.opensora_plan import AutoencoderKLCausalVideo, OpenSoraPlanTransformer3DModel
 from vitascope.models.opensora_plan.conditioning import compress_mask, mask_all_but

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.models.opensora_plan.tiny_opensora_plan import SIZE, tiny_pipeline
 
+from tests.models.opensora_plan.tiny_opensora_plan import SIZE, tiny_pipeline
 from vitascope.errors import JobCancelled, RequestError, RunError, UnsupportedTask
 from vitascope.models.opensora_plan import OpenSoraPlanPipeline
 

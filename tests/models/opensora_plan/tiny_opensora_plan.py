@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import MT5Config, MT5EncoderModel, PreTrainedTokenizerFast
 
+from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
 from vitascope.models.opensora_plan.pipeline import OpenSoraPlanPipeline
 from vitascope.models.opensora_plan.releases import RELEASES

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from tests.models.sgm_vfi.tiny import TINY
 
+from tests.models.sgm_vfi.tiny import TINY
 from vitascope.errors import InvalidMedia
 from vitascope.models.sgm_vfi.convert import convert, network_from, rename
 from vitascope.models.sgm_vfi.network import SGMVFI

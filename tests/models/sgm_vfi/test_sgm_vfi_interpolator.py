@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+
 from tests.flow.pictures import texture
 from tests.models.sgm_vfi.tiny import TINY
-
 from vitascope.models.sgm_vfi.interpolator import SGMVFIInterpolator, _halvings
 from vitascope.models.sgm_vfi.network import SGMVFI
 

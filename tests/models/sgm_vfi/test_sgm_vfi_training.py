@@ -4,9 +4,9 @@ import cv2
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tests.flow.pictures import texture
 from tests.models.sgm_vfi.tiny import TINY
-
 from vitascope.errors import InvalidMedia, RunError
 from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.config import SGMVFIConfig

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from torch import nn
 
+from tests.models.wf_vae.tiny_wf_vae import tiny_wf_vae
 from vitascope.errors import RequestError
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.models.wf_vae.tiny_wf_vae import UPSTREAM_CONFIG, tiny_wf_vae
 
+from tests.models.wf_vae.tiny_wf_vae import UPSTREAM_CONFIG, tiny_wf_vae
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
 from vitascope.models.wf_vae import AutoencoderKLWFVAE, load_wf_vae
 
