@@ -53,7 +53,12 @@ def test_gif_with_a_long_last_frame(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [(".webp", {"lossless": True}), (".png", {"disposal": 2}), (".gif", {"disposal": 2})],
+    [
+        (".webp", {"lossless": True}),
+        (".avif", {"quality": 100, "subsampling": "4:4:4"}),
+        (".png", {"disposal": 2}),
+        (".gif", {"disposal": 2}),
+    ],
 )
 def test_animated_pictures_move_and_transparency_is_over_black(tmp_path, suffix, options):
     frames = np.full((5, 24, 32, 4), (255, 255, 255, 0), np.uint8)

@@ -110,6 +110,22 @@ def test_the_first_frame_of_an_animated_picture(tmp_path, suffix):
     assert red > 200 > 60 > green
 
 
+@pytest.mark.parametrize(("name", "format_"), [("pages.tif", "TIFF"), ("phone.jpg", "MPO")])
+def test_further_pages_and_views_are_no_frames(tmp_path, name, format_):
+    pages = [Pillow.new("RGB", (10, 8), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    pages[0].save(tmp_path / name, format=format_, save_all=True, append_images=pages[1:])
+    clip = read(tmp_path / name)
+    assert clip.num_frames == 1
+    assert clip.array()[0, 4, 5, 0] > 200
+    assert read_image(tmp_path / name).pixels[4, 5, 0] > 200
+
+
+def test_opaque_palettes_have_no_mask(tmp_path):
+    Pillow.new("RGB", (8, 8), (90, 10, 10)).quantize(4).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png").alpha is None
+    assert read(tmp_path / "x.png").mask is None
+
+
 def test_one_pixel_and_many(tmp_path):
     Pillow.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "tiny.png")
     assert read_image(tmp_path / "tiny.png").pixels.tolist() == [[[1, 2, 3]]]

@@ -202,6 +202,15 @@ def test_clip_can_be_written_over_the_file_that_it_is_read_from(tmp_path, clip):
     assert [read_number(frame) for frame in read(path).array()] == list(range(17))
 
 
+@pytest.mark.parametrize("suffix", [*MOVING, ".png"])
+def test_any_file_name_is_a_file_name(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    still = Clip(numbered_frames(1), 8)
+    for name in (f"http: a%03d [x] 'é' 球{suffix}", f"-y{suffix}", f"UPPER{suffix.upper()}"):
+        assert read(still.save(name)).num_frames == 1
+        assert probe(name).num_frames == 1
+
+
 def test_probe_tells_what_read_gives(tmp_path, clip):
     path = replace(clip, audio=tone(0.7)).save(tmp_path / "clip.webm")
     info = probe(path)

@@ -49,7 +49,7 @@ def encode_gif(frames: Iterator[Pixels], clip: Clip, path: Path, tags: Tags) -> 
     palette = _palette(clip)
     colours = _with_transparent_last(palette)
     try:
-        with av.open(str(bare), "w", format="gif", options={"loop": "0"}) as container:
+        with av.open(f"file:{bare}", "w", format="gif", options={"loop": "0"}) as container:
             stream = container.add_stream("gif", rate=clip.fps)
             stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "pal8"
             for number, frame in enumerate(frames):

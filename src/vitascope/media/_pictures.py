@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from vitascope.atomic import replacing
 from vitascope.clip import Image, Pixels
-from vitascope.errors import InvalidMedia, RequestError
+from vitascope.errors import InvalidMedia, OutOfMemory, RequestError
 from vitascope.media._colour import over
 from vitascope.media._containers import check_size, require_file
 from vitascope.media.frames import bounds
@@ -61,19 +60,19 @@ def picture_format(path: Path) -> str | None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """What Pillow says of a bad file in the block, as one clear line. Raises: InvalidMedia."""
+    """What Pillow says of a bad file in the block, as one clear line. Raises: InvalidMedia, OutOfMemory."""
     from PIL import Image as Pillow
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except Pillow.UnidentifiedImageError as error:
         raise InvalidMedia(f"{str(path)!r} is not a picture that can be read") from error
     except Pillow.DecompressionBombError as error:
         raise InvalidMedia(f"{str(path)!r} has too many pixels; scale it down") from error
     except InvalidMedia:
         raise
+    except MemoryError as error:
+        raise OutOfMemory(f"{str(path)!r} needs more memory than is free; scale it down") from error
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, RuntimeError, struct.error) as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise InvalidMedia(f"{str(path)!r} is a damaged picture ({why}); get the file again") from error
@@ -118,10 +117,12 @@ def seen(picture: PillowImage) -> tuple[Pixels, Pixels | None]:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
-    alpha = np.asarray(upright.getchannel("A")) if upright.mode == "RGBA" else None
+    alpha = np.array(upright.getchannel("A")) if upright.mode == "RGBA" else None
     opaque = upright.convert("RGB") if alpha is not None else _eight_bits(upright)
     pixels = np.array(_in_srgb(opaque, profile))
-    return (pixels, None) if alpha is None else (over(pixels, alpha), alpha.copy())
+    if alpha is None or alpha.min() == 255:
+        return pixels, None
+    return over(pixels, alpha), alpha
 
 
 def _eight_bits(picture: PillowImage) -> PillowImage:
@@ -235,13 +236,14 @@ def _upright_size(picture: PillowImage) -> tuple[int, int]:
 
 
 class AnimatedFrames:
-    """The frames of an animated WebP, which FFmpeg does not read; slices in a row decode each frame once."""
+    """The frames of an animated WebP or AVIF, by Pillow; slices in a row decode each frame once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._picture = open_picture(path)
-        self.has_alpha = self._picture.mode == "RGBA"
+        with explained(path):
+            self.has_alpha = seen(self._picture)[1] is not None
         num_frames = getattr(self._picture, "n_frames", 1)
         self._shape = (num_frames, self._picture.height, self._picture.width, 3)
 

@@ -32,6 +32,8 @@ from vitascope.media.timeline import Timeline, constant_rate
 from vitascope.recipe import Recipe, Stage
 
 DEFAULT_FPS = Fraction(24)  # of pictures, which have no rate
+# Others, such as TIFF and the JPEG of phones, hold further pages or views, not frames.
+READ_BY_FFMPEG, MOVING_PICTURES = {"GIF", "PNG"}, {"GIF", "PNG", "WEBP", "AVIF"}
 VIDEO_SUFFIXES = {
     ".mp4",
     ".m4v",
@@ -144,10 +146,10 @@ def _look_into(path: Path, fps: Fraction | None) -> _Source:
     if suffix in VIDEO_SUFFIXES:
         raise InvalidMedia(f"{str(path)!r} is named like a video but is a {picture} picture; rename it")
     with open_picture(path) as opened, explained(path):
-        is_moving = getattr(opened, "is_animated", False)
+        is_moving = picture in MOVING_PICTURES and getattr(opened, "is_animated", False)
     if not is_moving:
         return _still(path, picture, fps)
-    return _animated_webp(path, fps) if picture == "WEBP" else _video(path, fps)
+    return _video(path, fps) if picture in READ_BY_FFMPEG else _animated(path, picture, fps)
 
 
 def _described(
@@ -214,7 +216,7 @@ def _retimed(frames: FrameReader, timeline: Timeline, notes: dict[str, Any]) -> 
     return RetimedFrames(frames, timeline)
 
 
-def _animated_webp(path: Path, fps: Fraction | None) -> _Source:
+def _animated(path: Path, picture: str, fps: Fraction | None) -> _Source:
     _refuse_rate(path, fps)
     stored = AnimatedFrames(path)
     ends = stored.ends_s()
@@ -222,7 +224,8 @@ def _animated_webp(path: Path, fps: Fraction | None) -> _Source:
     notes: dict[str, Any] = {"alpha": "over black"} if stored.has_alpha else {}
     frames = _retimed(stored, timeline, notes)
     flags = {"has_alpha": stored.has_alpha, "is_variable_rate": timeline.is_resampled}
-    return _Source(_described("webp", "webp", frames, timeline.fps, **flags), frames, tags_of(path), notes)
+    name = picture.lower()
+    return _Source(_described(name, name, frames, timeline.fps, **flags), frames, tags_of(path), notes)
 
 
 def _video(path: Path, fps: Fraction | None) -> _Source:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vitascope.errors import InvalidMedia
 from vitascope.media._colour import has_alpha, is_hdr, orientation_of, square_width, to_rgb
-from vitascope.media._containers import FrameIndex, check_size
+from vitascope.media._containers import FrameIndex, check_size, reason
 from vitascope.media._decoder import Decoder
 from vitascope.media.frames import bounds
 
@@ -39,9 +39,9 @@ class VideoFrames:
         first = self._decoder.frame(0)
         self._stored_size = (first.width, first.height)
         self.orientation = orientation_of(first, index.path)
+        self._recent[0] = self._upright(first)
         self.has_alpha = has_alpha(first)
         self.is_hdr = is_hdr(first)
-        self._recent[0] = self._upright(first)
         height, width = self._recent[0].shape[:2]
         check_size(width, height, index.path)
         self._shape = (index.num_frames, height, width, 3)
@@ -82,6 +82,8 @@ class VideoFrames:
         return upright
 
     def _upright(self, frame: VideoFrame) -> Pixels:
+        import av
+
         if (frame.width, frame.height) != self._stored_size:
             was = "{}x{}".format(*self._stored_size)
             raise InvalidMedia(
@@ -89,4 +91,11 @@ class VideoFrames:
                 "on its way; convert it to one size"
             )
         width = square_width(frame.width, self._index.pixel_shape)
-        return self.orientation.upright(to_rgb(frame, self._reformatter, width))
+        try:
+            pixels = to_rgb(frame, self._reformatter, width)
+        except av.error.FFmpegError as error:
+            raise InvalidMedia(
+                f"{str(self._index.path)!r} has colours ({frame.format.name}) that cannot be shown "
+                f"({reason(error)}); convert it to H.264"
+            ) from error
+        return self.orientation.upright(pixels)

@@ -148,7 +148,10 @@ def _write_video(job: _Job, format_: VideoFormat, crf: int) -> Path:
 
     with replacing(job.path) as temporary:
         container = av.open(
-            str(temporary), "w", format=format_.container, container_options=dict(format_.container_options)
+            f"file:{temporary}",
+            "w",
+            format=format_.container,
+            container_options=dict(format_.container_options),
         )
         try:
             with container:

@@ -14,7 +14,7 @@ from vitascope.errors import InvalidMedia
 WHOLE_RATES = tuple(Fraction(rate) for rate in range(1, 121))
 NTSC_RATES = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 MAX_RATE = 120
-MAX_FRAMES = 10_000_000  # 23 hours at 120 frames a second
+MAX_FRAMES = 2_000_000  # 18 hours at 30 frames a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def constant_rate(
 def resampled(times: NDArray[np.float64], duration_s: float, fps: Fraction) -> Timeline:
     """The timeline at `fps` whose slots show the frame that is on screen at each slot's middle.
 
-    Raises: InvalidMedia for more than ten million frames.
+    Raises: InvalidMedia for more than two million frames.
     """
     num_frames = max(1, round(duration_s * float(fps)))
     if num_frames > MAX_FRAMES:
