@@ -18,12 +18,17 @@ from vitascope.errors import RequestError, UnknownName, invalid_value
 class Item(BaseModel):
     """A frozen record of its own knobs: JSON, web form, command-line flags, cache key and provenance at once.
 
-    Weights are never held; they are handed in where the item works. `name` is set by its shelf.
+    Weights are never held; they are handed in where the item works. `name` is that of its file, or of its entry
+    point where another package brings it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
     @classmethod
     def summary(cls) -> str:
