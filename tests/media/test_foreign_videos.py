@@ -111,7 +111,7 @@ def test_a_turn_that_is_no_quarter_is_refused(tmp_path):
 
 
 def test_ten_bits_become_eight(tmp_path):
-    path = encode(tmp_path / "deep.mkv", numbered_frames(6), codec="libx265", pix_fmt="yuv420p10le")
+    path = encode(tmp_path / "deep.mkv", numbered_frames(6), pix_fmt="yuv420p10le")
     assert numbers(read(path)) == list(range(6))
 
 
@@ -123,7 +123,7 @@ def test_hdr_is_brought_to_srgb(tmp_path):
     path = tmp_path / "hdr.mkv"
     white_at_203_nits = 64 + round(0.58 * 876)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=24, options={"crf": "1"})
+        stream = container.add_stream("libx264", rate=24, options={"crf": "1"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p10le"
         as_pq(stream)
@@ -199,8 +199,8 @@ def test_odd_sizes_of_others(tmp_path):
 def test_other_codecs_and_containers(tmp_path, name, codec, pix_fmt):
     if codec not in av.codecs_available:
         pytest.fail(f"this PyAV has no {codec}: choose another for this test")
-    frames = numbered_frames(40, 64, 96)
-    path = encode(tmp_path / name, frames, codec=codec, pix_fmt=pix_fmt, fps=25)
+    size = (128, 192) if codec == "libx265" else (64, 96)  # x265 corrupts the heap below its largest block
+    path = encode(tmp_path / name, numbered_frames(40, *size), codec=codec, pix_fmt=pix_fmt, fps=25)
     clip = read(path)
     assert clip.fps == 25
     assert numbers(clip) == list(range(40))
