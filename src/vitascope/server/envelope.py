@@ -25,7 +25,7 @@ class Refusal(RequestError):
 
     def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
         super().__init__(message, param=param)
-        self.status, self.code = status, code
+        self.status, self.reason = status, code
 
 
 def enveloped(status: int, message: str, *, code: str | None, param: str | None = None) -> JSONResponse:
@@ -47,7 +47,7 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, VitascopeError), "registered for this class"
     param = getattr(error, "param", None)
     if isinstance(error, Refusal):
-        return enveloped(error.status, str(error), code=error.code, param=param)
+        return enveloped(error.status, str(error), code=error.reason, param=param)
     # 404 is for things at an address; an unknown name inside a request is a bad request
     status = 400 if isinstance(error, UnknownName) else error.http_status
     if isinstance(error, NotFound) and param != "video_id":
