@@ -138,7 +138,7 @@ class _Side:
 
     @property
     def has_room(self) -> bool:
-        return self.rows > self.depth + 2 * REFERENCE_ROWS
+        return self.rows >= self.depth + REFERENCE_ROWS + self.limit
 
 
 def _sides(box: Box, width: int, height: int) -> tuple[_Side, ...]:

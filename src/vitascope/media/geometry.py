@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 Fill = Literal["black", "blur", "mirror"]
 
-# A picture thinner than this inside its canvas has no content left that a model could use.
-MIN_INNER_SIDE = 16
+# A picture thinner than this inside its canvas has no content left that a model could use, nor rows enough
+# to tell its border by (`vitascope.media.borders`).
+MIN_INNER_SIDE = 20
 
 
 @dataclass(frozen=True)
