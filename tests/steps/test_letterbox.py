@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -117,11 +117,9 @@ def test_the_picture_comes_back_whole_and_in_its_shape(size, fill):
     assert not any(said(clip)["border_in_picture"].values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(80, 400), st.integers(80, 400))
 def test_any_shape_keeps_within_one_pixel_and_shows_no_border(width, height):
-    # Known limit: of a strip of 20 pixels (60x366 on this canvas) a border that crept in is not told apart.
-    assume(max(width, height) <= 4 * min(width, height))
     clip = generate(textured(width, height), Painter(creep=3))
     off = min(abs(clip.width - clip.height * width / height), abs(clip.height - clip.width * height / width))
     assert off <= 1
