@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput, DiagonalGaussianDistribution
@@ -47,19 +49,21 @@ class CausalVideoAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):  # type
         posterior = self.encode(sample, return_dict=False)[0]
         return self.decode(posterior.mode(), return_dict=return_dict)
 
+    @abstractmethod
     def scale_latents(self, z: Tensor) -> Tensor:
         """What the encoder gives, as a denoiser takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unscale_latents(self, latents: Tensor) -> Tensor:
         """What a denoiser gives, as the decoder takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _moments(self, clip: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Mean and log variance of a clip's latents."""
 
+    @abstractmethod
     def _frames(self, latents: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The clip of some latents."""
 
     def _slices(self, x: Tensor) -> tuple[Tensor, ...]:
         return x.split(1) if self.use_slicing else (x,)

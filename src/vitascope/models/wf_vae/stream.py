@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable
 
 import torch
@@ -42,9 +43,9 @@ class TemporalStream:
 class TemporalModule(nn.Module):
     """A layer that looks beyond one frame, and so takes the stream that it is run in."""
 
+    @abstractmethod
     def forward(self, x: Tensor, stream: TemporalStream | None = None) -> Tensor:
         """Run on one chunk of `stream`, or on a whole clip."""
-        raise NotImplementedError
 
 
 class StreamSequential(nn.Sequential):
