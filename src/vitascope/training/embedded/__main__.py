@@ -1,7 +1,8 @@
 """Train Sprout: `python -m vitascope.training.embedded STAGE --out DIR --minutes 9`.
 
 Stages: `autoencoder` (then its encoder stays as it is), `denoiser` (as many runs as wanted, each going on
-where the last one in DIR stopped, or from the folder `--start`), `export` (writes the diffusers folder).
+where the last one in DIR stopped, or from the folder `--start`; with `--image-to-video` the network that
+goes on from a picture), `export` (writes the diffusers folder).
 With several GPUs start it with `torchrun --nproc-per-node N -m vitascope.training.embedded ...`.
 """
 
@@ -15,15 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import CogVideoXPipeline
 from safetensors.torch import load_file, save_file
 
+from vitascope.toyworld.prompts import held_out_prompts
+from vitascope.toyworld.renderer import render
 from vitascope.toyworld.scenes import Mixture
 from vitascope.training.embedded.architecture import new_text_encoder, new_transformer, new_vae
 from vitascope.training.embedded.autoencoder import AutoencoderRecipe, measure_psnr, train_autoencoder
 from vitascope.training.embedded.data import Source, as_input, clips_of, new_workers
 from vitascope.training.embedded.denoiser import DenoiserRecipe, averaged, train_denoiser
-from vitascope.training.embedded.export import assemble, export, generate
+from vitascope.training.embedded.export import SproutPipeline, assemble, export, generate
 from vitascope.training.embedded.sheets import contact_sheet
 from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks
@@ -87,6 +89,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps of the pictures")
     parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument(
+        "--image-to-video", action="store_true", help="the network that reads the first frame too"
+    )
+    parser.add_argument("--lr", type=float, default=DenoiserRecipe.lr, help="learning rate of the denoiser")
     parser.add_argument("--final", action="store_true", help="let the learning rate fall to zero in this run")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to try the whole thing out")
     return parser.parse_args()
@@ -124,22 +130,34 @@ def _budget(arguments: argparse.Namespace) -> Budget:
     return Budget(seconds=60 * arguments.minutes)
 
 
+def _denoiser_recipe(arguments: argparse.Namespace) -> DenoiserRecipe:
+    return DenoiserRecipe(
+        mixture=Mixture(0.25, arguments.pairs, arguments.moving_camera),
+        seed=arguments.seed,
+        lr=arguments.lr,
+        hint=0.0 if arguments.image_to_video else DenoiserRecipe.hint,
+        final=arguments.final,
+        from_picture=arguments.image_to_video,
+        **(_SMOKE_DENOISER if arguments.smoke else {}),
+    )
+
+
 def _denoiser(arguments: argparse.Namespace) -> None:
     workers = None if arguments.smoke else new_workers()
     ranks = Ranks.join()
-    recipe = DenoiserRecipe(
-        mixture=Mixture(0.25, arguments.pairs, arguments.moving_camera),
-        seed=arguments.seed,
-        final=arguments.final,
-        **(_SMOKE_DENOISER if arguments.smoke else {}),
-    )
+    recipe = _denoiser_recipe(arguments)
     work = train_denoiser(recipe, _budget(arguments), ranks, workers, arguments.out)
     if ranks.rank == 0:
         save_file(averaged(work), arguments.out / "denoiser.safetensors")
         pipe = _pipeline(arguments.out, recipe).to(ranks.device)
-        clips = generate(
-            pipe, SHOWN[:4] if arguments.smoke else SHOWN, arguments.steps, arguments.guidance_scale
-        )
+        shown = SHOWN[:4] if arguments.smoke else SHOWN
+        pictures = None
+        if recipe.from_picture:
+            held_out = [prompt for prompt in held_out_prompts()[:: 240 // len(shown)]][: len(shown)]
+            shown = tuple(prompt.prompt for prompt in held_out)
+            truth = torch.cat([render([p.scene], 1, recipe.size)[:, 0] for p in held_out])
+            pictures = (truth * 255).round().byte().to(ranks.device)
+        clips = generate(pipe, shown, arguments.steps, arguments.guidance_scale, pictures=pictures)
         contact_sheet(list(clips), arguments.out / "denoiser.png", columns=3)
 
 
@@ -153,8 +171,10 @@ def _unpack(folder: Path, out: Path) -> None:
     )
 
 
-def _pipeline(out: Path, recipe: DenoiserRecipe) -> CogVideoXPipeline:
-    transformer = new_transformer(recipe.num_layers, recipe.num_heads, recipe.size)
+def _pipeline(out: Path, recipe: DenoiserRecipe) -> SproutPipeline:
+    transformer = new_transformer(
+        recipe.num_layers, recipe.num_heads, recipe.size, from_picture=recipe.from_picture
+    )
     text_encoder = new_text_encoder(new_tokenizer())
     kept = load_file(out / "denoiser.safetensors")
     for name, module in (("transformer", transformer), ("text_encoder", text_encoder)):
@@ -179,7 +199,8 @@ def main() -> None:
     elif arguments.stage == "denoiser":
         _denoiser(arguments)
     else:
-        export(_pipeline(arguments.out, DenoiserRecipe()), arguments.out / "sprout")
+        name = "sprout-i2v" if arguments.image_to_video else "sprout"
+        export(_pipeline(arguments.out, _denoiser_recipe(arguments)), arguments.out / name)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

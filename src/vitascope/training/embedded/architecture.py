@@ -26,12 +26,14 @@ def new_vae(size: int = SIZE) -> AutoencoderKLCogVideoX:
     )
 
 
-def new_transformer(num_layers: int = 8, num_heads: int = 6, size: int = SIZE) -> CogVideoXTransformer3DModel:
-    """An untrained denoiser; `size` is that of the clips in pixels."""
+def new_transformer(
+    num_layers: int = 8, num_heads: int = 6, size: int = SIZE, *, from_picture: bool = False
+) -> CogVideoXTransformer3DModel:
+    """An untrained denoiser; `size` is that of the clips in pixels. `from_picture`: reads a picture's latents too."""
     return CogVideoXTransformer3DModel(
         num_attention_heads=num_heads,
         attention_head_dim=64,
-        in_channels=LATENT_CHANNELS,
+        in_channels=LATENT_CHANNELS * (2 if from_picture else 1),
         out_channels=LATENT_CHANNELS,
         time_embed_dim=64,
         text_embed_dim=192,

@@ -37,6 +37,8 @@ class DenoiserRecipe:
 
     `batch` is that of one process. `hint` weighs the auxiliary task of naming what is where from the
     middle of the network. `final` lets the learning rate fall to zero over the last part of the run.
+    `from_picture` trains the image-to-video network: the text encoder stays as it is, the first latent frame
+    weighs `first_frame` times as much, and a share `barred` of the clips has a letterbox's bars.
     """
 
     size: int = 128
@@ -53,6 +55,9 @@ class DenoiserRecipe:
     hint_after: int = 4
     seed: int = 1
     final: bool = False
+    from_picture: bool = False
+    first_frame: float = 3.0
+    barred: float = 0.15
 
 
 class SceneHead(nn.Module):
@@ -131,10 +136,13 @@ class Denoising:
     def __init__(self, recipe: DenoiserRecipe, ranks: Ranks) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.ranks = recipe, ranks
-        self.transformer = new_transformer(recipe.num_layers, recipe.num_heads, recipe.size).to(ranks.device)
+        self.transformer = new_transformer(
+            recipe.num_layers, recipe.num_heads, recipe.size, from_picture=recipe.from_picture
+        ).to(ranks.device)
         _initialise(self.transformer)
         self.text_encoder: T5EncoderModel = new_text_encoder(new_tokenizer())
         nn.Module.to(self.text_encoder, ranks.device)
+        self.text_encoder.requires_grad_(not recipe.from_picture)
         self.head = SceneHead(64 * recipe.num_heads).to(ranks.device)
         self.alphas = new_scheduler().alphas_cumprod.float().to(ranks.device)
 
@@ -160,6 +168,8 @@ class Denoising:
         alpha = self.alphas[timestep].view(-1, 1, 1, 1, 1)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        if sample.picture is not None:
+            noisy = torch.cat([noisy, F.pad(sample.picture, (0,) * 7 + (clean.shape[1] - 1,))], dim=2)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             text = self.text_encoder(sample.tokens).last_hidden_state
             made, features = forward_with_features(
@@ -167,6 +177,8 @@ class Denoising:
             )
             logits = self.head(features)
         weight = 1 + 4 * sample.cover.sum(1).clamp_max(1)[:, :, None]
+        if sample.picture is not None:
+            weight = torch.cat([weight[:, :1] * self.recipe.first_frame, weight[:, 1:]], dim=1)
         error = (weight / weight.mean() * (made.float() - velocity).square()).mean(dim=(1, 2, 3, 4))
         hint = hint_loss(logits, sample)
         quarters = {f"q{i + 1}": error[i * count // 4 : (i + 1) * count // 4].mean() for i in range(4)}
@@ -209,7 +221,7 @@ def train_denoiser(
     vae = frozen_vae(out / "vae", ranks.device)
     source = Source(recipe.seed * 64 + ranks.rank, recipe.chunk, mixture=recipe.mixture)
     window = Window(recipe.pool_chunks, recipe.refresh_every, training.step)
-    pool = LatentPool(vae, source, window, workers, ranks)
+    pool = LatentPool(vae, source, window, workers, ranks, _barred(recipe))
     if ranks.rank == 0:
         filled = {"clips": pool.filled * pool.chunk, "seconds": round(time.monotonic() - begun)}
         logger.info(json.dumps(filled | {"step": training.step}))
@@ -231,11 +243,15 @@ def train_denoiser(
     return work
 
 
+def _barred(recipe: DenoiserRecipe) -> float | None:
+    return recipe.barred if recipe.from_picture else None
+
+
 def held_out_loss(work: Denoising, vae: AutoencoderKLCogVideoX) -> dict[str, float]:
     """Loss on scenes that training never sees; weights are compared by it, never by the measuring checkers."""
     recipe, ranks = work.recipe, work.ranks
     held = Source(77, recipe.batch, "held_out", recipe.mixture)
-    unseen = LatentPool(vae, held, Window(1), None, ranks)
+    unseen = LatentPool(vae, held, Window(1), None, ranks, _barred(recipe))
     generator = torch.Generator(ranks.device).manual_seed(5)
     losses = [work.loss(unseen.sample(recipe.batch, generator, 0.0, 0.0), generator) for _ in range(2)]
     return {k: round(float(torch.stack([x[k].detach() for x in losses]).mean()), 5) for k in losses[0]}
@@ -251,9 +267,16 @@ def averaged(work: Denoising) -> dict[str, Tensor]:
 
 
 def load_average(work: Denoising, path: Path) -> None:
-    """Put kept weights back; a file made from a published folder has none for the head, which then starts anew."""
+    """Put kept weights back.
+
+    A file made from a published folder has none for the head, which then starts anew; one made from text
+    gives an image-to-video network everything but what reads the picture, which starts at zero.
+    """
     kept = load_file(path)
     for m, module in work.modules.items():
         for n, p in module.named_parameters():
             if m != "head" or f"{m}.{n}" in kept:
-                p.data.copy_(kept[f"{m}.{n}"])
+                value = kept[f"{m}.{n}"]
+                if n == "patch_embed.proj.weight" and value.shape[1] < p.shape[1]:
+                    value = F.pad(value, (0, 0, 0, 0, 0, p.shape[1] - value.shape[1]))
+                p.data.copy_(value)

@@ -1,4 +1,4 @@
-"""Write trained parts as a folder that `CogVideoXPipeline.from_pretrained` loads, and try it out."""
+"""Write trained parts as a folder that diffusers' CogVideoX pipelines load, and try it out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransformer3DModel
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    CogVideoXImageToVideoPipeline,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+)
 from torch import Tensor
 from transformers import T5EncoderModel
 
@@ -17,31 +22,44 @@ from vitascope.training.embedded.architecture import MAX_TEXT, NUM_FRAMES, SIZE,
 from vitascope.training.embedded.tokenizer import new_tokenizer
 
 
+SproutPipeline = CogVideoXPipeline | CogVideoXImageToVideoPipeline
+
+
 def assemble(
     vae: AutoencoderKLCogVideoX, transformer: CogVideoXTransformer3DModel, text_encoder: T5EncoderModel
-) -> CogVideoXPipeline:
-    """A pipeline from its trained parts."""
-    pipe = CogVideoXPipeline(new_tokenizer(), text_encoder, vae, transformer, new_scheduler())
+) -> SproutPipeline:
+    """A pipeline from its trained parts: from text, or from a picture if the transformer reads one."""
+    from_picture = transformer.config.in_channels == 2 * vae.config.latent_channels
+    kind = CogVideoXImageToVideoPipeline if from_picture else CogVideoXPipeline
+    pipe = kind(new_tokenizer(), text_encoder, vae, transformer, new_scheduler())
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 @torch.no_grad()
 def generate(
-    pipe: CogVideoXPipeline,
+    pipe: SproutPipeline,
     prompts: Sequence[str],
     steps: int = 20,
     guidance_scale: float = 4.0,
     seed: int = 0,
     batch: int = 32,
+    pictures: Tensor | None = None,
 ) -> Tensor:
-    """Clips for prompts, the n-th always from the same noise. Shape: bytes (B, T, H, W, 3)."""
+    """Clips for prompts (and byte pictures (B, H, W, 3)), the n-th always from the same noise.
+
+    Shape: bytes (B, T, H, W, 3).
+    """
     clips = []
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         generators = [torch.Generator("cpu").manual_seed(seed + start + i) for i in range(len(part))]
+        given = {}
+        if pictures is not None:
+            given["image"] = pictures[start : start + batch].permute(0, 3, 1, 2).float() / 255
         video = cast(Any, pipe)(
-            part,
+            prompt=part,
+            **given,
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
             generator=generators,
@@ -62,7 +80,7 @@ SETTINGS = {
 """What Vitascope should know of the model beside diffusers' files; written as vitascope.json."""
 
 
-def export(pipe: CogVideoXPipeline, folder: Path) -> None:
+def export(pipe: SproutPipeline, folder: Path) -> None:
     """Save in half precision, in diffusers' layout."""
     for part in (pipe.vae, pipe.transformer, pipe.text_encoder):
         part.to(torch.float16)

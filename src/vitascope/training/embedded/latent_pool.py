@@ -26,12 +26,13 @@ _AHEAD = 400
 
 class Sample(NamedTuple):
     """A training batch. Shape: `latents` (B, t, c, h, w), `tokens` (B, L), `cover` (B, S, t, h, w) in 0..1,
-    `labels` (B, S, 2)."""
+    `labels` (B, S, 2), `picture` (B, 1, c, h, w): the first frame encoded by itself."""
 
     latents: Tensor
     tokens: Tensor
     cover: Tensor
     labels: Tensor
+    picture: Tensor | None = None
 
 
 @torch.no_grad()
@@ -43,6 +44,31 @@ def encode_clips(vae: AutoencoderKLCogVideoX, clips: Tensor) -> Tensor:
             mean = vae.encode(as_input(part)).latent_dist.mode()
         parts.append(mean.transpose(1, 2) * vae.config.scaling_factor)
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def encode_pictures(vae: AutoencoderKLCogVideoX, clips: Tensor) -> Tensor:
+    """Latents of the clips' first frames as `CogVideoXImageToVideoPipeline` makes them: each frame by itself,
+    drawn from the posterior. Shape: (B, T, H, W, 3) -> (B, 1, c, h, w)."""
+    parts = [vae.encode(as_input(part[:, :1])).latent_dist.sample() for part in clips.split(256)]
+    return torch.cat(parts).transpose(1, 2) * vae.config.scaling_factor
+
+
+def with_bars(
+    clips: Tensor, cover: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Black bars, as a letterbox makes them, above and below or left and right on a share of the clips.
+
+    Bars are drawn over the clip, up to a third of it each. Shape: bytes (B, T, H, W, 3), cover (B, S, T, H, W).
+    """
+    count, height = clips.shape[0], clips.shape[2]
+    lot = torch.rand(3, count, 1, generator=generator, device=clips.device)
+    bar = (lot[1] / 3 * height).round() * (lot[0] < share)
+    place = torch.arange(height, device=clips.device)
+    seen = (place >= bar) & (place < height - bar)
+    upright = (lot[2] < 0.5)[..., None]
+    window = torch.where(upright, seen[:, :, None], seen[:, None, :])
+    return clips * window[:, None, :, :, None], cover * window[:, None, None]
 
 
 def pooled_cover(cover: Tensor) -> Tensor:
@@ -82,7 +108,9 @@ class LatentPool:
         window: Window,
         workers: ProcessPoolExecutor | None,
         ranks: Ranks,
+        barred: float | None = None,
     ) -> None:
+        """With `barred`, pictures are kept too, and that share of the clips is given a letterbox's bars."""
         size = vae.config.sample_height
         self.vae, self.size, self.device, self.chunk = vae, size, ranks.device, source.size
         self.every = window.every
@@ -91,6 +119,11 @@ class LatentPool:
         self.tokens = torch.empty(n, NUM_CAPTIONS, MAX_TEXT, dtype=torch.int16, device=ranks.device)
         self.cover = torch.empty(n, SLOTS, 5, h, h, dtype=torch.uint8, device=ranks.device)
         self.labels = torch.empty(n, SLOTS, 2, dtype=torch.int16, device=ranks.device)
+        self.barred = barred
+        pictures = n if barred is not None else 0
+        self.pictures = torch.empty(
+            pictures, 1, *self.latents.shape[2:], dtype=torch.bfloat16, device=ranks.device
+        )
         self.stream = source.batches(window.chunks + (_AHEAD if window.every else 0), workers, window.first)
         begun = time.monotonic()
         self.filled = 0
@@ -105,6 +138,10 @@ class LatentPool:
     def _store(self, batch: Batch, slot: int) -> None:
         rows = slice(slot * self.chunk, (slot + 1) * self.chunk)
         clips, cover = clips_of(batch, self.device, self.size, slice(None))
+        if self.barred is not None:
+            generator = torch.Generator(self.device).manual_seed(int(batch.tokens.sum()))
+            clips, cover = with_bars(clips, cover, self.barred, generator)
+            self.pictures[rows] = encode_pictures(self.vae, clips).to(torch.bfloat16)
         self.latents[rows] = encode_clips(self.vae, clips).to(torch.bfloat16)
         self.cover[rows] = (pooled_cover(cover) * 255).round().to(torch.uint8)
         self.tokens[rows] = torch.from_numpy(batch.tokens).to(self.device)
@@ -133,5 +170,9 @@ class LatentPool:
         nothing = F.pad(torch.full((1, 1), END, device=device), (0, MAX_TEXT - 1))
         tokens = torch.where(lot[0] < empty, nothing, tokens)
         return Sample(
-            self.latents[rows].float(), tokens, self.cover[rows].float() / 255, self.labels[rows].long()
+            self.latents[rows].float(),
+            tokens,
+            self.cover[rows].float() / 255,
+            self.labels[rows].long(),
+            self.pictures[rows].float() if self.barred is not None else None,
         )
