@@ -153,7 +153,7 @@ def _denoiser(arguments: argparse.Namespace) -> None:
         shown = SHOWN[:4] if arguments.smoke else SHOWN
         pictures = None
         if recipe.from_picture:
-            held_out = [prompt for prompt in held_out_prompts()[:: 240 // len(shown)]][: len(shown)]
+            held_out = held_out_prompts()[:: 240 // len(shown)][: len(shown)]
             shown = tuple(prompt.prompt for prompt in held_out)
             truth = torch.cat([render([p.scene], 1, recipe.size)[:, 0] for p in held_out])
             pictures = (truth * 255).round().byte().to(ranks.device)

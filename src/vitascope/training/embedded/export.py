@@ -21,7 +21,6 @@ from vitascope.toyworld.renderer import FPS
 from vitascope.training.embedded.architecture import MAX_TEXT, NUM_FRAMES, SIZE, new_scheduler
 from vitascope.training.embedded.tokenizer import new_tokenizer
 
-
 SproutPipeline = CogVideoXPipeline | CogVideoXImageToVideoPipeline
 
 
