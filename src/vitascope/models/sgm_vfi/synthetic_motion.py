@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
 from vitascope.errors import InvalidMedia, NotFound
@@ -71,16 +71,18 @@ def photos_in(folder: Path) -> list[Path]:
 
 
 def _squares_of(path: Path, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InvalidMedia(f"{str(path)!r} cannot be read as a picture")
-    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError as error:
+        raise InvalidMedia(f"{str(path)!r} cannot be read as a picture") from error
     squares = []
     for _ in range(count):
-        side = int(rng.uniform(0.5, 1) * min(picture.shape[:2]))
-        top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-        square = picture[top : top + side, left : left + side]
-        squares.append(cv2.resize(square, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_AREA))
+        side = int(rng.uniform(0.5, 1) * min(picture.size))
+        left, top = (int(rng.integers(0, length - side + 1)) for length in picture.size)
+        box = (left, top, left + side, top + side)
+        square = picture.resize((TEXTURE_SIDE, TEXTURE_SIDE), Image.Resampling.BOX, box=box)
+        squares.append(np.asarray(square))
     return squares
 
 
