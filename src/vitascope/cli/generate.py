@@ -13,7 +13,12 @@ def generate(
     output: Annotated[Path, typer.Option("-o", "--output", help="mp4, webm, gif, png or a folder/.")] = Path(
         "clip.mp4"
     ),
-    model: Annotated[str, typer.Option("--model", "-m", help="Name, hub id, folder or file.")] = "sprout",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Name, hub id, folder or file; sprout, or sprout-i2v for a picture."
+        ),
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="Start from this picture.")] = None,
     video: Annotated[Path | None, typer.Option(help="Start from this clip.")] = None,
     strength: Annotated[float | None, typer.Option(help="With --video: 0 keeps it, 1 forgets it.")] = None,

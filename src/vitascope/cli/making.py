@@ -70,7 +70,7 @@ def cancelled_by_signals(context: Context) -> Iterator[None]:
 
 def make_clips(
     prompt: str,
-    model: str,
+    model: str | None,
     options: dict[str, Any],
     seeds: Sequence[int],
     output: Path,

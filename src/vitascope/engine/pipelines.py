@@ -90,6 +90,8 @@ def place(pipeline: Any, placement: Placement) -> Any:
 
     Raises: RequestError for an offload without a GPU, or tiling that this VAE cannot do.
     """
+    from vitascope.engine.cpu_convolutions import use_onednn
+
     pipeline.set_progress_bar_config(disable=True)
     if placement.offload != "none" and placement.device == "cpu":
         raise RequestError(f"offload={placement.offload!r} needs a GPU, not device 'cpu'", param="offload")
@@ -105,6 +107,8 @@ def place(pipeline: Any, placement: Placement) -> Any:
     ):
         if wanted:
             _call_if_there(pipeline.vae, method)
+    if placement.device == "cpu" and getattr(pipeline, "vae", None) is not None:
+        use_onednn(pipeline.vae)
     return pipeline
 
 

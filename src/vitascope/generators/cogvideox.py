@@ -105,6 +105,14 @@ class CogVideoX(DiffusersGenerator):
             tasks=FROM_TEXT,
             note="tiny, of a procedural toy world; comes with vitascope-embedded and runs on a CPU",
         ),
+        KnownModel(
+            name="sprout-i2v",
+            repo=None,
+            licence="Apache-2.0",
+            download_gib=0,
+            tasks=FROM_IMAGE,
+            note="Sprout that goes on from a picture; comes with vitascope-embedded and runs on a CPU",
+        ),
         _published("cogvideox-2b", "CogVideoX-2b", "Apache-2.0", 12.4, FROM_TEXT, "720x480, 49 frames"),
         _published(
             "cogvideox-5b", "CogVideoX-5b", "CogVideoX License", 19.6, FROM_TEXT, "720x480, 49 frames"
@@ -169,7 +177,7 @@ class CogVideoX(DiffusersGenerator):
 
     def prompt_style(self) -> str:
         """Long captions for the published models; one short sentence of its own world for Sprout."""
-        return "toy-world" if self.model == "sprout" else "cogvideox"
+        return "toy-world" if self.model in ("sprout", "sprout-i2v") else "cogvideox"
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:

@@ -19,6 +19,7 @@ from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows.chain import Chain
 
 DEFAULT_MODEL = "sprout"
+DEFAULT_FROM_PICTURE = "sprout-i2v"
 
 
 class Order(BaseModel):
@@ -55,15 +56,17 @@ def task_from(
 def order(
     prompt: str,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
     **options: Any,
 ) -> Order:
     """Sort `options` into the task's fields, the placement's fields and the generator's knobs.
 
+    With no `model` the embedded one for the task is taken: one from text, one from a picture.
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
+    model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
     generator = for_model(model)
     kind = ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
     owners: dict[str, dict[str, Any]] = {"task": {}, "placement": {}, "knobs": {}}
@@ -93,7 +96,7 @@ def _warm_engine(placement: Placement) -> Engine:
 def generate(
     prompt: str,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
     context: Context | None = None,

@@ -70,7 +70,7 @@ def generate(
 
 
 SETTINGS = {
-    "num_inference_steps": 20,
+    "num_inference_steps": 16,
     "guidance_scale": 4.0,
     "fps": FPS,
     "max_width": SIZE,
