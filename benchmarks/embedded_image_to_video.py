@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import CogVideoXImageToVideoPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
+from conditions import conditions
 from vitascope.toyworld.checkers import check
 from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.toyworld.renderer import render
@@ -90,13 +88,7 @@ def main() -> None:
             workers.map(_verdict, [(c.numpy(), p.scene) for c, p in zip(clips, prompts, strict=True)])
         )
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
-        "versions": {
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-        },
+        **conditions(arguments.device, "diffusers"),
         "settings": {
             "steps": arguments.steps,
             "guidance_scale": arguments.guidance_scale,

@@ -10,22 +10,20 @@ import argparse
 import json
 import os
 import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
+from conditions import conditions
 from vitascope.toyworld.checkers import check
 from vitascope.toyworld.prompts import HeldOut, held_out_prompts
 from vitascope.toyworld.renderer import render
@@ -104,13 +102,7 @@ def main() -> None:
             _verdicts, list(zip(noise.numpy(), scenes, strict=True)), chunksize=4
         )
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
-        "versions": {
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-        },
+        **conditions(arguments.device, "diffusers"),
         "settings": {
             "steps": arguments.steps,
             "guidance_scale": arguments.guidance_scale,

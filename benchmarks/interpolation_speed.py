@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from conditions import conditions
 from vitascope.models.sgm_vfi.config import COMPACT
 from vitascope.models.sgm_vfi.interpolator import SGMVFIInterpolator
 from vitascope.models.sgm_vfi.network import SGMVFI
@@ -92,9 +91,7 @@ def main() -> None:
                 rows.append(row)
                 print(json.dumps(row), flush=True)
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(),
-        "versions": {"python": sys.version.split()[0], "torch": torch.__version__},
+        **conditions("cuda"),
         "network": "SGM-VFI compact, " + ("trained" if arguments.weights else "random weights"),
         "size": f"{WIDTH}x{HEIGHT}",
         "rows": rows,

@@ -5,17 +5,25 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vitascope.toyworld.scenes import Mixture, held_out, scenes
 from vitascope.training.embedded import denoiser
-from vitascope.training.embedded.architecture import new_scheduler, new_transformer, new_vae
+from vitascope.training.embedded.architecture import (
+    new_scheduler,
+    new_text_encoder,
+    new_transformer,
+    new_vae,
+)
 from vitascope.training.embedded.data import make_batch
 from vitascope.training.embedded.denoiser import (
     DenoiserRecipe,
     forward_with_features,
     train_denoiser,
 )
+from vitascope.training.embedded.export import assemble, generate
 from vitascope.training.embedded.fast_vae import speed_up
+from vitascope.training.embedded.latent_pool import with_bars
 from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks
 
@@ -128,3 +136,46 @@ def test_hint_is_lowest_when_it_names_the_scene():
     colour[..., 3] = 9
     right = denoiser.hint_loss((kind, colour), sample)
     assert right < 0.05 < denoiser.hint_loss((kind.roll(1, -1), colour), sample)
+
+
+def test_a_picture_network_starts_as_the_text_network(folder):
+    torch.manual_seed(2)
+    text = denoiser.Denoising(TINY, CPU)
+    save_file(denoiser.averaged(text), folder / "denoiser.safetensors")
+    picture = denoiser.Denoising(replace(TINY, from_picture=True), CPU)
+    denoiser.load_average(picture, folder / "denoiser.safetensors")
+    denoiser.load_average(text, folder / "denoiser.safetensors")
+    latents, words, timestep = torch.randn(1, 5, 16, 2, 2), torch.randn(1, 40, 192), torch.tensor([500])
+    seen = torch.cat([latents, torch.randn_like(latents)], dim=2)
+    with torch.no_grad():
+        expected = text.transformer(latents, words, timestep).sample
+        torch.testing.assert_close(picture.transformer(seen, words, timestep).sample, expected)
+
+
+def test_training_from_pictures_leaves_the_text_encoder_alone(folder):
+    recipe = replace(TINY, from_picture=True, warmup=1, hint=0.0)
+    before = denoiser.Denoising(recipe, CPU)
+    after = _run(folder, 3, recipe)
+    for name, kept in before.text_encoder.named_parameters():
+        torch.testing.assert_close(dict(after.text_encoder.named_parameters())[name], kept, rtol=0, atol=0)
+    reads_picture = after.transformer.patch_embed.proj.weight[:, 16:]
+    assert not torch.equal(reads_picture, before.transformer.patch_embed.proj.weight[:, 16:])
+
+
+def test_a_picture_becomes_a_clip_of_the_trained_length():
+    torch.manual_seed(3)
+    transformer = new_transformer(1, 1, 32, from_picture=True).eval()
+    pipe = assemble(new_vae(32).eval(), transformer, new_text_encoder(new_tokenizer()).eval())
+    picture = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
+    assert generate(pipe, ["a red ball"], 1, pictures=picture).shape == (1, 17, 32, 32, 3)
+
+
+def test_bars_are_black_symmetric_and_hide_what_is_under_them():
+    clips, cover = torch.full((64, 2, 24, 24, 3), 200, dtype=torch.uint8), torch.ones(64, 1, 2, 24, 24)
+    barred, left = with_bars(clips, cover, 0.5, torch.Generator().manual_seed(0))
+    assert set(barred.unique().tolist()) == {0, 200}
+    assert torch.equal(barred, barred.flip(2, 3))
+    assert torch.equal(left[:, 0] > 0, barred[..., 0] > 0)
+    changed = (barred == 0).flatten(1).any(1)
+    assert 0.25 < changed.float().mean() < 0.75
+    assert (barred[:, :, 8:16, 8:16] == 200).all()

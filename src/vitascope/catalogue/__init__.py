@@ -9,8 +9,8 @@ from vitascope.catalogue.founding_report import (
     report_selection,
     statements_about,
 )
-from vitascope.catalogue.library import find_card, load_cards, resolve_architecture
 from vitascope.catalogue.query import CardQuery, query_cards
+from vitascope.catalogue.reading import find_card, load_cards, resolve_architecture
 
 __all__ = [
     "ERAS",

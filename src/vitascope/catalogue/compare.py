@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vitascope.catalogue.card import BenchmarkScore, Card, Facts, Record
 from vitascope.catalogue.eras import ERAS, era_of
 from vitascope.catalogue.founding_report import Statement, statements_about
-from vitascope.catalogue.library import find_card, resolve_architecture
+from vitascope.catalogue.reading import find_card, resolve_architecture
 from vitascope.errors import RequestError
 
 UNKNOWN = "unknown"

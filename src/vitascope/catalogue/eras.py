@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from vitascope.catalogue.card import Card, Record
-from vitascope.catalogue.library import load_cards, resolve_architecture
+from vitascope.catalogue.reading import load_cards, resolve_architecture
 
 Era = Literal["unet-2+1d", "dit-2+1d", "dit-3d", "since-2025"]
 

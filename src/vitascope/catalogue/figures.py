@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vitascope.catalogue.card import Card
 from vitascope.catalogue.compare import UNKNOWN, compare_cards
 from vitascope.catalogue.eras import ERAS, era_table
-from vitascope.catalogue.library import load_cards
+from vitascope.catalogue.reading import load_cards
 from vitascope.errors import DependencyMissing, RequestError
 
 Language = Literal["en", "zh"]

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Literal
 
 from vitascope.catalogue.card import Record
-from vitascope.catalogue.library import load_cards, read_toml
+from vitascope.catalogue.reading import load_cards, read_toml
 
 Verdict = Literal["holds", "in part", "contradicted"]
 ReportList = Literal["t2v", "i2v", "motion", "trajectory-i2v", "trajectory-t2v"]

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from vitascope.catalogue.card import Attention, Backbone, Card, LicenceKind, Record, TaskCode, TextEncoder
 from vitascope.catalogue.eras import Era, era_of
-from vitascope.catalogue.library import load_cards, resolve_architecture
+from vitascope.catalogue.reading import load_cards, resolve_architecture
 from vitascope.errors import UnknownName, invalid_value
 
 SortKey = Literal["released", "name", "parameters", "min-memory", "vbench", "vbench-i2v"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def list_cards(
     from vitascope.catalogue.query import query_cards
     from vitascope.cli.display import print_json, print_table
 
-    conditions = {
+    conditions: dict[str, Any] = {
         "text": text,
         "task": task,
         "era": era,

@@ -59,6 +59,7 @@ def generate(
         video = cast(Any, pipe)(
             prompt=part,
             **given,
+            num_frames=NUM_FRAMES,  # from a picture diffusers would make 49
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
             generator=generators,
