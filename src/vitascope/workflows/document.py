@@ -53,10 +53,10 @@ class Located:
         return self.value
 
 
-def read_yaml(path: Path) -> Located:
+def read_yaml(path: Path, what: str = "workflow") -> Located:
     """Read one YAML document. Raises: NotFound, RequestError naming the line of what is wrong."""
     if not path.is_file():
-        raise NotFound(f"no workflow file at {str(path)!r}")
+        raise NotFound(f"no {what} file at {str(path)!r}")
     loader = yaml.SafeLoader(path.read_text(encoding="utf-8", errors="replace"))
     try:
         node = loader.get_single_node()
