@@ -20,6 +20,7 @@ from vitascope.context import Context
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, read_tensors, safetensors_header
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 
+MAGNITUDE = "lora_magnitude_vector"
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 PARTS = {
     "lora_down": "lora_A",
@@ -150,14 +151,22 @@ def _load(pipeline: Any, denoiser: str, model: Any, layers: LoraLayers, name: st
         )
 
 
+def base_mark(model: Any) -> dict[str, Any]:
+    """What tells a denoiser's architecture apart; written into a LoRA by training and compared when it is applied."""
+    names = ("num_layers", "num_attention_heads", "attention_head_dim", "in_channels")
+    found = {name: model.config.get(name) for name in names if model.config.get(name) is not None}
+    return {"class": type(model).__name__, **found}
+
+
 def matched_layers(path: Path, model: Any) -> LoraLayers:
     """Read a LoRA file and find its layers in `model`.
 
     Understands diffusers' and PEFT's names, with or without a prefix, and kohya's with underscores. Alpha is
     taken from `.alpha` keys or from the adapter metadata in the file; without either it is the rank.
-    Raises: InvalidMedia naming the file: no layer matches, or another width.
+    Raises: InvalidMedia naming the file: no layer matches, another width, or made for another architecture.
     """
     tensors = read_tensors(path)
+    _check_base(path, model)
     known = {name for name, _ in model.named_modules()}
     by_underscores = {name.replace(".", "_"): name for name in known}
     layers = LoraLayers()
@@ -168,6 +177,8 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
             layers.unmatched.append(key)
         elif part == "alpha":
             layers.alphas[module] = float(tensor)
+        elif part == MAGNITUDE:
+            layers.tensors[f"{module}.{MAGNITUDE}"] = tensor
         else:
             layers.tensors[f"{module}.{part}.weight"] = tensor
     _drop_halves(layers)
@@ -189,6 +200,9 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
 def _split(key: str) -> tuple[str, str]:
     if key.endswith(".alpha"):
         return key.removesuffix(".alpha"), "alpha"
+    for ending in (f".{MAGNITUDE}", f".{MAGNITUDE}.weight", ".dora_scale"):
+        if key.endswith(ending):
+            return key.removesuffix(ending), MAGNITUDE
     found = KEY.fullmatch(key)
     return (found["module"], PARTS[found["part"]]) if found else (key, "")
 
@@ -206,10 +220,26 @@ def _find(module: str, known: set[str], by_underscores: dict[str, str]) -> str |
 
 def _drop_halves(layers: LoraLayers) -> None:
     for name in list(layers.tensors):
+        if name.endswith(MAGNITUDE):
+            continue
         module, part = name.removesuffix(".weight").rsplit(".", 1)
         if f"{module}.{'lora_B' if part == 'lora_A' else 'lora_A'}.weight" not in layers.tensors:
             layers.unmatched.append(name)
             del layers.tensors[name]
+
+
+def _check_base(path: Path, model: Any) -> None:
+    said = _file_metadata(path).get("vitascope_base")
+    if said is None:
+        return
+    trained, here = json.loads(said), base_mark(model)
+    for name, value in trained.items():
+        if here.get(name) != value:
+            raise InvalidMedia(
+                f"{path.name!r} is for another model{_said_base(path)}: it was trained on one with "
+                f"{name}={value}, this one has {name}={here.get(name)}",
+                param="loras",
+            )
 
 
 def _check_shape(path: Path, model: Any, layers: LoraLayers, module: str) -> None:
@@ -250,9 +280,12 @@ def _alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
     if "lora_alpha" not in plain:
         return {}
     pattern = plain.get("alpha_pattern") or {}
-    return {
+    alphas = {
         module: float(
             next((v for k, v in pattern.items() if module.endswith(k.lstrip("^"))), plain["lora_alpha"])
         )
         for module in layers.modules
     }
+    if plain.get("use_rslora"):  # its strength is alpha / sqrt(rank), said here as alpha / rank
+        return {module: alpha * layers.rank(module) ** 0.5 for module, alpha in alphas.items()}
+    return alphas
