@@ -99,14 +99,13 @@ class Budget:
     """How long to train: by the clock, by steps of this run, or up to a step; whichever ends first.
 
     With `until` the schedule follows the steps, so that a resumed run repeats it; else the clock.
-    Units: `save_every` and `log_every` in seconds, `save_steps` in steps, 0 for never.
+    Units: `save_every` and `log_every` in seconds.
     """
 
     seconds: float = float("inf")
     steps: int = 2**31
     until: int | None = None
     save_every: float = 120.0
-    save_steps: int = 0
     log_every: float = 5.0
     accumulate: int = 1
     max_grad_norm: float = 1.0
@@ -251,8 +250,7 @@ def train(
             entry |= {k: round(float(v.detach()), 5) for k, v in losses.items()}
             training.log.append(entry)
             logger.info(json.dumps(entry))
-        due = budget.save_steps > 0 and training.step % budget.save_steps == 0
-        if checkpoint is not None and ranks.rank == 0 and (due or now - saved >= budget.save_every):
+        if checkpoint is not None and now - saved >= budget.save_every and ranks.rank == 0:
             saved = now
             training.save(checkpoint)
         if after_step is not None and ranks.agree(after_step(entry)):
