@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
+from vitascope.cli import catalog, dataset, doctor, generate, info, lora, measure, run, serve, shelves, train
 
 app = typer.Typer(
     name="vitascope",
@@ -23,6 +23,9 @@ app.command("run")(run.run)
 _STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("measure")(measure.measure)
+app.command("train")(train.train)
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(lora.app, name="lora")
 app.add_typer(catalog.app, name="catalog")
 app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)

@@ -171,7 +171,7 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
     by_underscores = {name.replace(".", "_"): name for name in known}
     layers = LoraLayers()
     for key, tensor in tensors.items():
-        module_name, part = _split(key)
+        module_name, part = split_key(key)
         module = _find(module_name, known, by_underscores) if part else None
         if module is None:
             layers.unmatched.append(key)
@@ -181,7 +181,7 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
             layers.tensors[f"{module}.{MAGNITUDE}"] = tensor
         else:
             layers.tensors[f"{module}.{part}.weight"] = tensor
-    _drop_halves(layers)
+    drop_halves(layers)
     if not layers.modules:
         raise InvalidMedia(
             f"{path.name!r} fits no layer of {type(model).__name__}: its {len(tensors)} keys look like "
@@ -193,11 +193,12 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
     if layers.alphas:  # a layer that says none beside others that do has its rank
         layers.alphas = {module: layers.alphas.get(module, layers.rank(module)) for module in layers.modules}
     else:
-        layers.alphas = _alphas_of_metadata(path, layers)
+        layers.alphas = alphas_of_metadata(path, layers)
     return layers
 
 
-def _split(key: str) -> tuple[str, str]:
+def split_key(key: str) -> tuple[str, str]:
+    """The module of a key and which part of its LoRA it is; no part for a key of something else."""
     if key.endswith(".alpha"):
         return key.removesuffix(".alpha"), "alpha"
     for ending in (f".{MAGNITUDE}", f".{MAGNITUDE}.weight", ".dora_scale"):
@@ -218,7 +219,8 @@ def _find(module: str, known: set[str], by_underscores: dict[str, str]) -> str |
     return stripped if stripped in known else None
 
 
-def _drop_halves(layers: LoraLayers) -> None:
+def drop_halves(layers: LoraLayers) -> None:
+    """Move matrices without their other half to the unmatched."""
     for name in list(layers.tensors):
         if name.endswith(MAGNITUDE):
             continue
@@ -229,7 +231,7 @@ def _drop_halves(layers: LoraLayers) -> None:
 
 
 def _check_base(path: Path, model: Any) -> None:
-    said = _file_metadata(path).get("vitascope_base")
+    said = file_metadata(path).get("vitascope_base")
     if said is None:
         return
     trained, here = json.loads(said), base_mark(model)
@@ -253,12 +255,13 @@ def _check_shape(path: Path, model: Any, layers: LoraLayers, module: str) -> Non
         )
 
 
-def _file_metadata(path: Path) -> dict[str, str]:
+def file_metadata(path: Path) -> dict[str, str]:
+    """The lines that a safetensors file carries beside its tensors."""
     return safetensors_header(path).get("__metadata__", {}) if path.suffix == ".safetensors" else {}
 
 
 def _said_base(path: Path) -> str:
-    metadata = _file_metadata(path)
+    metadata = file_metadata(path)
     said = next(
         (
             metadata[k]
@@ -270,10 +273,10 @@ def _said_base(path: Path) -> str:
     return f" (it names {said!r})" if said else ""
 
 
-def _alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
+def alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
     """Alpha of each layer from the `lora_adapter_metadata` that diffusers writes into the file."""
     try:
-        adapter = json.loads(_file_metadata(path).get("lora_adapter_metadata", "{}"))
+        adapter = json.loads(file_metadata(path).get("lora_adapter_metadata", "{}"))
     except ValueError:
         return {}
     plain = {key.removeprefix("transformer.").removeprefix("unet."): value for key, value in adapter.items()}

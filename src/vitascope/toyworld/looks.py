@@ -74,9 +74,7 @@ LOOKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @torch.no_grad()
-def render_in(
-    look: str, scenes: Sequence[Scene], num_frames: int = NUM_FRAMES, size: int = SIZE
-) -> Tensor:
+def render_in(look: str, scenes: Sequence[Scene], num_frames: int = NUM_FRAMES, size: int = SIZE) -> Tensor:
     """Draw scenes as clips in a look. Shape: (B, T, H, W, 3), values in 0..1."""
     drawn = draw(plan(scenes, num_frames), size)
     return LOOKS[look](drawn.frames, drawn.cover)
@@ -115,7 +113,9 @@ class BlueprintReader(Reader):
     def _places(self) -> Tensor:
         empty = super()._places
         none = empty.new_zeros(*empty.shape[:2], 1, *empty.shape[2:4])
-        return torch.stack([_blueprint(p[:, None], c[:, None])[:, 0] for p, c in zip(empty, none, strict=True)])
+        return torch.stack(
+            [_blueprint(p[:, None], c[:, None])[:, 0] for p, c in zip(empty, none, strict=True)]
+        )
 
     def foreground(self, clip: Tensor, background: str) -> Tensor:  # noqa: ARG002
         """What lies within white lines. Shape: (T, H, W, 3) -> (T, H, W) of 0 or 1."""

@@ -19,7 +19,16 @@ from vitascope.training.recipe import Adapter
 
 ADAPTER = "default"
 # What PEFT must know to scale the layers; all else is its default, which later versions may name otherwise.
-SETTINGS = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias")
+SETTINGS = (
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "use_rslora",
+    "use_dora",
+    "rank_pattern",
+    "alpha_pattern",
+    "bias",
+)
 
 
 @dataclass(frozen=True)

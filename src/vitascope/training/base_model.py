@@ -41,7 +41,9 @@ class BaseModel:
         knobs = {"revision": recipe.revision} if recipe.revision else {}
         generator = for_model(recipe.model, **knobs)
         if not isinstance(generator, DiffusersGenerator):
-            raise RequestError(f"{recipe.model!r} cannot be fine-tuned: it is not a diffusers model", param="model")
+            raise RequestError(
+                f"{recipe.model!r} cannot be fine-tuned: it is not a diffusers model", param="model"
+            )
         source = generator.source()
         if source.kind == "file":
             raise RequestError(

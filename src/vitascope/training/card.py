@@ -56,11 +56,16 @@ def write_card(
         )
     ]
     if triggers:
-        lines.append("\n" + "Trigger words: " + ", ".join(f"`{word}`" for word in dict.fromkeys(triggers)) + "\n")
+        lines.append(
+            "\n" + "Trigger words: " + ", ".join(f"`{word}`" for word in dict.fromkeys(triggers)) + "\n"
+        )
     lines.append(_USE.format(prompt=prompt, base=recipe.model, name=recipe.name))
     if samples:
         lines.append("\n## Samples\n")
-        lines += [f"- `{p.relative_to(folder)}`: {text}\n" for p, text in zip(samples, recipe.validation.prompts, strict=False)]
+        lines += [
+            f"- `{p.relative_to(folder)}`: {text}\n"
+            for p, text in zip(samples, recipe.validation.prompts, strict=False)
+        ]
     count, content, base = data
     lines.append(f"\n## Made from\n{count} clips, content hash `{content[:16]}`; base weights `{base}`\n")
     lines.append("".join(f"- {name}: {value}\n" for name, value in said.items()))

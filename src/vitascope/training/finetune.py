@@ -146,7 +146,9 @@ def _encode(
     encoders = base.encoders(placement)
     if ranks.world > 1:
         share = Collection(found.samples[ranks.rank :: ranks.world])
-        encode_all(share, buckets, recipe.video, encoders, prompts, folder, Context(settings=context.settings))
+        encode_all(
+            share, buckets, recipe.video, encoders, prompts, folder, Context(settings=context.settings)
+        )
         dist.barrier()
     return encode_all(found, buckets, recipe.video, encoders, prompts, folder, context)
 
@@ -166,7 +168,9 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
     recompute(blocks, guess.recompute, compiled=compiled)
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:
-            raise RequestError("sharding: fsdp2 needs several processes; start with torchrun", param="sharding")
+            raise RequestError(
+                "sharding: fsdp2 needs several processes; start with torchrun", param="sharding"
+            )
         shard(blocks, trained)
     if ranks.rank == 0:
         recipe.folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +218,10 @@ def _train(work: _Work, training: Training) -> None:
             return True
         if recipe.saving.every and training.step % recipe.saving.every == 0:
             _save(work, training)
-        if recipe.validation.every and training.step % recipe.validation.every == 0 < recipe.steps - training.step:
+        if (
+            recipe.validation.every
+            and training.step % recipe.validation.every == 0 < recipe.steps - training.step
+        ):
             _validate(work, training)
         last = time.monotonic()
         return False

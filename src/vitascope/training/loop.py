@@ -183,7 +183,9 @@ class Training:
         except RuntimeError as error:  # torch's writer does not say why it could not write
             if "PytorchStreamWriter" not in str(error):
                 raise
-            raise DiskFull(f"no space left to write {str(path)!r}; the checkpoint before it is kept") from error
+            raise DiskFull(
+                f"no space left to write {str(path)!r}; the checkpoint before it is kept"
+            ) from error
 
     def load(self, path: Path) -> None:
         """Go on from a saved state. Raises: RequestError if it is another training's."""

@@ -33,7 +33,9 @@ class NoiseSchedule:
         if family.learns == "diffusion":
             kind = scheduler.config.prediction_type
             if kind != "v_prediction":
-                raise RequestError(f"a model of prediction_type {kind!r} cannot be fine-tuned here", param="model")
+                raise RequestError(
+                    f"a model of prediction_type {kind!r} cannot be fine-tuned here", param="model"
+                )
             self.alphas = scheduler.alphas_cumprod.float().to(device)
         elif objective.min_snr is not None:
             raise RequestError("objective.min_snr is for diffusions; this model is a flow", param="min_snr")

@@ -31,7 +31,8 @@ class DataSource(_Part):
         description="word put before every caption that lacks it; choose one that the base does not know",
     )
     missing: Literal["refuse", "skip", "trigger"] = Field(
-        "refuse", description="a clip without caption: refuse to start, leave it out, or caption it by trigger"
+        "refuse",
+        description="a clip without caption: refuse to start, leave it out, or caption it by trigger",
     )
     share: float = Field(1.0, gt=0, description="how often this folder is drawn, relative to the others")
     flip: bool = Field(
@@ -115,7 +116,8 @@ class Placement(_Part):
         description="recompute instead of keeping: nothing, all but attention, or all; auto by free memory",
     )
     compile: bool | Literal["auto"] = Field(
-        "auto", description="compile the blocks: faster steps after a minute; auto: on a GPU from 200 steps on"
+        "auto",
+        description="compile the blocks: faster steps after a minute; auto: on a GPU from 200 steps on",
     )
     sharding: Literal["none", "fsdp2"] = Field(
         "none", description="several GPUs: each keeps all frozen weights, or its share of them"
@@ -145,7 +147,9 @@ class Saving(_Part):
 
     every: int = Field(100, ge=0, description="steps between checkpoints; 0: at the end only")
     keep: int = Field(2, ge=1, description="newest checkpoints that stay")
-    ema: float = Field(0.0, ge=0, lt=1, description="running average of the adapter, which is then the result")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="running average of the adapter, which is then the result"
+    )
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
         ("tensorboard",), description="tensorboard needs the extra train; log.jsonl is always written"
     )

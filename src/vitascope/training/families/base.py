@@ -47,7 +47,9 @@ class Family(ABC):
         """The denoiser's prediction. `level`: a timestep of the diffusion, or the share of noise of a flow."""
 
     @abstractmethod
-    def prompt_arguments(self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]) -> dict[str, Any]:
+    def prompt_arguments(
+        self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
         """How the pipeline is called with cached captions (without a batch axis) for validation."""
 
     def flow_target(self, clean: Tensor, noise: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ class CogVideoXFamily(Family):
     def encode_prompt(self, pipeline: Any, prompt: str, max_length: int | None) -> Encoded:
         """T5's last hidden states."""
         length = max_length or self.config.get("max_text_seq_length", 226)
-        text, _ = pipeline.encode_prompt(prompt, do_classifier_free_guidance=False, max_sequence_length=length)
+        text, _ = pipeline.encode_prompt(
+            prompt, do_classifier_free_guidance=False, max_sequence_length=length
+        )
         return {"text": text[0]}
 
     def predict(self, pipeline: Any, noisy: Tensor, level: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
@@ -70,6 +72,8 @@ class CogVideoXFamily(Family):
             return_dict=False,
         )[0]
 
-    def prompt_arguments(self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]) -> dict[str, Any]:
+    def prompt_arguments(
+        self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
         """As `CogVideoXPipeline.__call__` takes them."""
         return {"prompt_embeds": condition["text"][None], "negative_prompt_embeds": empty["text"][None]}

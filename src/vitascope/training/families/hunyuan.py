@@ -48,7 +48,9 @@ class HunyuanFamily(Family):
             return_dict=False,
         )[0]
 
-    def prompt_arguments(self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]) -> dict[str, Any]:  # noqa: ARG002
+    def prompt_arguments(
+        self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
+    ) -> dict[str, Any]:  # noqa: ARG002
         """As `HunyuanVideoPipeline.__call__` takes them; its guidance is built in, so nothing is negated."""
         return {
             "prompt_embeds": condition["text"][None],

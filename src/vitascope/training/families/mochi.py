@@ -51,7 +51,9 @@ class MochiFamily(Family):
         """The way from noise to data."""
         return clean - noise
 
-    def prompt_arguments(self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]) -> dict[str, Any]:
+    def prompt_arguments(
+        self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
         """As `MochiPipeline.__call__` takes them."""
         return {
             "prompt_embeds": condition["text"][None],
