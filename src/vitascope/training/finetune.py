@@ -77,16 +77,23 @@ class _Work:
 
 
 def run(
-    recipe: Recipe, context: Context, *, fresh: bool = False, say: Callable[[str], None] = logger.info
+    recipe: Recipe,
+    context: Context,
+    *,
+    fresh: bool = False,
+    base: BaseModel | None = None,
+    say: Callable[[str], None] = logger.info,
 ) -> Result:
     """Fine-tune as the recipe says; goes on from the run's newest checkpoint unless `fresh`.
+
+    `base`: the recipe's model, if it was found already. `say` is told the estimate before it starts.
 
     Asked to stop through the context, it saves and raises JobCancelled; the same call goes on later.
     Raises: RequestError (recipe, data, another run in the folder), OutOfMemory, DiskFull, WeightsMissing,
     DependencyMissing, RunError (no finite gradients), JobCancelled.
     """
     begun = time.monotonic()
-    base = BaseModel.find(recipe, context.settings)
+    base = base or BaseModel.find(recipe, context.settings)
     buckets = base.buckets(recipe)
     found = collect(recipe.data)
     ranks = Ranks.join(None if recipe.placement.device == "auto" else recipe.placement.device)

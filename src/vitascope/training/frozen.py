@@ -12,9 +12,9 @@ LARGEST = {torch.float8_e4m3fn: 448.0, torch.int8: 127.0}
 
 
 class FrozenLinear(nn.Linear):
-    """A linear layer whose weight is kept in 8 bits, with one scale for each output, and computed with in the input's type.
+    """A linear layer whose weight is kept in 8 bits with one scale for each output.
 
-    The range of each row is used whole (absolute maximum scaling); biases stay as they are.
+    It is computed with in the input's type. The range of each row is used whole (absolute maximum scaling).
     """
 
     scale: Tensor
@@ -30,7 +30,7 @@ class FrozenLinear(nn.Linear):
         layer.weight = nn.Parameter(small, requires_grad=False)
         layer.__class__ = cls
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # nn.Linear's name
+    def forward(self, input: Tensor) -> Tensor:  # nn.Linear's name
         """As nn.Linear. Shape: (..., in) -> (..., out)."""
         weight = self.weight.to(input.dtype) * self.scale.to(input.dtype)
         bias = None if self.bias is None else self.bias.to(input.dtype)
