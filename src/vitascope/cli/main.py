@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
+from vitascope.cli import catalog, doctor, evaluate, generate, info, measure, run, serve, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -24,6 +24,9 @@ _STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("measure")(measure.measure)
 app.add_typer(catalog.app, name="catalog")
+app.command("eval")(evaluate.evaluate)
+app.command("report")(evaluate.report)
+app.command("arena")(evaluate.arena)
 app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)
 app.command("info")(info.info)
