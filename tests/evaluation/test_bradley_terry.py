@@ -144,7 +144,7 @@ def test_more_items_narrow_the_interval():
 
 def test_who_won_everything_stands_above_who_lost_everything():
     votes = [
-        Vote(task="t2v", item=item, left="beta", right="alpha", choice="right", rater=rater, at=AT)
+        vote(left="beta", right="alpha", choice="right", item=item, rater=rater)
         for item in ("one", "two")
         for rater in ("ann", "bob")
     ]
