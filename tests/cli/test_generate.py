@@ -1,5 +1,6 @@
 """`vitascope generate` and `info`, with the generator that needs no weights."""
 
+import os
 import shlex
 import signal
 import subprocess
@@ -54,8 +55,13 @@ def test_several_clips_have_following_seeds(vitascope):
         (["generate", "a star", *BARS, "-o", "star.docx"], 2, "docx"),
         (["generate", "a star", *BARS, "--image", "none.png"], 2, "none.png"),
         (["info", "none.mp4"], 2, "none.mp4"),
+        (["generate", "a star", "--frames", "many"], 2, "--frames"),
+        (["generate"], 2, "prompt"),
+        (["paint"], 2, "paint"),
         (["list", "shelfs"], 2, "shelf"),
         (["apply", "revers", "none.mp4"], 2, "reverse"),
+        (["apply", "expand-prompt", "none.mp4"], 2, "before a generation"),
+        (["apply", "interpolate", "none.mp4", "--factor", "2", "--fps", "30"], 2, "not both"),
         (["run", "lop", "a star"], 2, "loop"),
     ],
 )
@@ -68,8 +74,21 @@ def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_device_or_pipe_is_not_replaced_by_a_file(vitascope, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    done = vitascope("generate", "a star", *BARS, "-o", "pipe")
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_an_unknown_flag_is_asked_wrongly(vitascope):
     assert vitascope("generate", "a star", "--colour", "red").code == 2
+
+
+def test_says_its_version_and_how_it_is_used(vitascope):
+    assert vitascope("--version").out == f"vitascope {package.__version__}\n"
+    assert vitascope("generate", "--help").code == 0
+    assert "interpolate" in vitascope("run", "--help").out
 
 
 def test_ctrl_c_leaves_no_half_file(tmp_path):

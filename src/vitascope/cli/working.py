@@ -17,7 +17,7 @@ from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 from vitascope.media import read
 from vitascope.settings import Settings
-from vitascope.steps import STEPS
+from vitascope.steps import STEPS, Step
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows.generate import task_from
 
@@ -79,7 +79,10 @@ def apply_step(
 ) -> None:
     """Treat the clip of a file with one step. Raises: as `run_workflow`."""
     check_writable(output)
-    chain = Chain(after=(STEPS[name].with_knobs(**knobs),))
+    step = STEPS[name].with_knobs(**knobs)
+    if type(step).apply is Step.apply:
+        raise RequestError(f"{name} works before a generation and does nothing to a clip that is there already")
+    chain = Chain(after=(step,))
     clip = read(path)
     placement = Placement(device=device or "auto")
     display = {"keep": False, "fresh": False, "as_json": as_json, "quiet": quiet}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitascope.clip import Audio, Clip
 from vitascope.errors import InvalidMedia, NotFound
-from vitascope.media._folders import replacing_folder
+from vitascope.atomic import replacing_folder
 from vitascope.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:
             found.append(Entry(name, name, plain, item))
         else:
             known = [GENERATE, INCLUDE, *STEPS.names()]
-            raise item.complain(str(UnknownName("step", name, known)))
+            raise _complaint(item, UnknownName("step", name, known))
     return found
 
 
@@ -114,7 +114,7 @@ def _included(name: str, item: Located, above: tuple[Path, ...]) -> list[Entry]:
     try:
         path = beside if beside.is_file() else find(name)
     except RequestError as error:
-        raise item.complain(str(error)) from error
+        raise _complaint(item, error) from error
     if path.resolve() in above:
         raise item.complain(
             f"workflow {name!r} contains itself: {' -> '.join(p.stem for p in above)} -> {path.stem}"
@@ -167,7 +167,7 @@ def _step(entry: Entry) -> Step:
     try:
         return STEPS[entry.name].with_knobs(**entry.knobs)
     except RequestError as error:
-        raise entry.place.complain(str(error)) from error
+        raise _complaint(entry.place, error) from error
 
 
 def _generator(entry: Entry) -> Generator:
@@ -175,4 +175,12 @@ def _generator(entry: Entry) -> Generator:
     try:
         return for_model(str(knobs.pop("model", "sprout")), **knobs)
     except RequestError as error:
-        raise entry.place.complain(str(error)) from error
+        raise _complaint(entry.place, error) from error
+
+
+def _complaint(place: Located, error: RequestError) -> RequestError:
+    """An error with its file and line, and all that may stand there where a name was wrong."""
+    said = str(error)
+    if isinstance(error, UnknownName) and "known:" not in said:
+        said += f" allowed: {', '.join(error.known)}"
+    return place.complain(said)
