@@ -111,8 +111,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
 
 
 def test_no_space_is_disk_full(tmp_path):
-    from vitascope.errors import DiskFull
     from vitascope.atomic import replacing_folder
+    from vitascope.errors import DiskFull
 
     with pytest.raises(DiskFull, match="kept"), replacing_folder(tmp_path / "kept", is_ours=False):
         raise OSError(28, "No space left on device")

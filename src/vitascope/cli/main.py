@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
+from vitascope.cli import catalog, clean, doctor, generate, info, measure, run, serve, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -28,6 +28,7 @@ app.command("measure")(measure.measure)
 app.add_typer(catalog.app, name="catalog")
 app.command("models")(shelves.models)
 app.command("list")(shelves.list_shelf)
+app.command("clean")(clean.clean)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
@@ -44,8 +45,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: bool = typer.Option(False, "--debug", help="Show the whole trace of an error."),  # noqa: ARG001 main()
-    version: bool = typer.Option(  # noqa: ARG001 its callback reads it
+    debug: bool = typer.Option(False, "--debug", help="Show the whole trace of an error."),
+    version: bool = typer.Option(
         False, "--version", is_eager=True, callback=_print_version, help="Print the version and stop."
     ),
 ) -> None:

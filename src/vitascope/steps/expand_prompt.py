@@ -20,6 +20,7 @@ from vitascope.shelf import Item
 from vitascope.steps.base import Note, Step
 from vitascope.task import Task
 from vitascope.toyworld.captions import parse
+from vitascope.toyworld.scenes import COLOURS
 
 INSTRUCTIONS = (
     "You rewrite prompts for a video generator. Keep every person, thing, colour, number and direction of the "
@@ -30,7 +31,7 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-COLOUR_WORDS = set("red orange yellow green blue purple pink brown black white grey gray".split())
+COLOUR_WORDS = {*COLOURS, "brown", "grey", "gray", "golden", "violet", "silver"}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
@@ -142,7 +143,11 @@ def _check_kept(prompt: str, answer: str, style_name: str) -> None:
     """Whether an answer still speaks of the prompt, as far as words can tell. Raises: NoAnswer."""
     if style_name == "toy-world":
         kept = parse(answer)._asdict()
-        lost = [f"{name} ({said})" for name, said in parse(prompt)._asdict().items() if said not in (None, kept[name])]
+        lost = [
+            f"{name} ({said})"
+            for name, said in parse(prompt)._asdict().items()
+            if said not in (None, kept[name])
+        ]
     elif language_of(prompt) == language_of(answer) == "en":
         lost = sorted(_colour_words(prompt) - _colour_words(answer))
         words = _stems(prompt)

@@ -13,7 +13,10 @@ from vitascope.errors import NotFound, RequestError
 
 @dataclass(frozen=True)
 class Located:
-    """A YAML value and where it stands: a scalar, a tuple of Located, or a dict of Located by key."""
+    """A YAML value and where it stands: a scalar, a tuple of Located, or a dict of Located by key.
+
+    Line 0: not from a text, but from the recipe in a file.
+    """
 
     value: Any
     file: str
@@ -21,7 +24,8 @@ class Located:
 
     def complain(self, message: str) -> RequestError:
         """An error that names the file and the line."""
-        return RequestError(f"{self.file}, line {self.line}: {message}")
+        where = f"{self.file}, line {self.line}" if self.line else self.file
+        return RequestError(f"{where}: {message}")
 
     def plain(self) -> Any:
         """The value without its places."""

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,18 @@ def load(name: str, settings: Mapping[str, Any] | None = None) -> Workflow:
     changed = _with_settings(entries, settings or {}, path)
     summary = head["summary"].text("`summary`") if "summary" in head else ""
     return Workflow(path.stem, summary, _chain(changed, path), path, tuple(entry.id for entry in changed))
+
+
+def of_recipe(
+    lines: Sequence[tuple[str, Mapping[str, Any]]], path: Path, settings: Mapping[str, Any] | None = None
+) -> Workflow:
+    """The workflow that a recipe's lines spell, with `settings` put in as `load` does. Raises: as `load`."""
+    entries = _numbered(
+        [Entry(name, name, dict(knobs), Located(None, str(path), 0)) for name, knobs in lines]
+    )
+    changed = _with_settings(entries, settings or {}, path)
+    ids = tuple(entry.id for entry in changed)
+    return Workflow(path.stem, f"what made {path.name}", _chain(changed, path), path, ids)
 
 
 def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:
