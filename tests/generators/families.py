@@ -31,7 +31,9 @@ from vitascope.generators import GENERATORS, Generator
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 STEPS = 2
-ENGINE = Engine(Placement(device="cpu", dtype="float32"), capacity=1)
+ENGINE = Engine(
+    Placement(device="cpu", dtype="float32"), capacity=16
+)  # all of them: they are tiny, loads are not
 
 
 @cache
@@ -90,6 +92,12 @@ class Family:
         """The frames of a clip of one task."""
         (clip,) = self.make(self.task(**changes))
         return clip.array()
+
+
+@cache
+def plain_frames(family: Family) -> np.ndarray:
+    """The frames of the family's own task, made once a process; do not change them."""
+    return family.frames()
 
 
 def picture(seed: int, width: int, height: int) -> Image:
