@@ -157,9 +157,7 @@ def build_cogvideox(name: str) -> dict[str, Any]:
         **t5(),
         "vae": net("AutoencoderKLCogVideoX", cogvideox.VAE),
         "transformer": net("CogVideoXTransformer3DModel", cogvideox.NETS[name]),
-        "scheduler": scheduler(
-            "CogVideoXDDIMScheduler", **{k: v for k, v in cogvideox.SCHEDULER.items() if k[0] != "_"}
-        ),
+        "scheduler": scheduler("CogVideoXDDIMScheduler", **config),
     }
 
 
@@ -417,9 +415,7 @@ def measure(case: Case, placement: Placement) -> dict[str, Any]:
         "dtype": placement.dtype,
         "vae_tiling": placed.vae_tiling,
         "num_inference_steps": case.steps,
-        "denoiser_calls_a_step": clip.recipe.stages[-1].notes["num_denoiser_calls"] / case.steps
-        if clip.recipe
-        else None,
+        "denoiser_calls_a_step": clip.recipe.stages[-1].notes["num_denoiser_calls"] / case.steps,
         "step_s": round(statistics.median(watch.steps[1:]), 3),
         "all_steps_s": [round(step, 3) for step in watch.steps],
         "decode_s": round(watch.decode_s, 2),
