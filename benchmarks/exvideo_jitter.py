@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def measured(clip: Clip) -> dict[str, float]:
 
 def summary(clips: list[Clip]) -> dict[str, Any]:
     """Means over clips that could be measured."""
-    rows = [measured(clip) for clip in clips]
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(measured, clips))
     return {
         name: float(np.mean([row[name] for row in rows if row[name] is not None])) for name in rows[0]
     } | {"clips": len(clips)}

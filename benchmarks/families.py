@@ -27,7 +27,7 @@ import torch
 
 from tests.generators import test_published_cogvideox as cogvideox
 from tests.generators import test_published_configs as published
-from tests.generators import tiny_hunyuan, tiny_svd, tiny_text
+from tests.generators import tiny_hunyuan, tiny_hunyuan15, tiny_svd, tiny_text
 from vitascope.clip import Image
 from vitascope.context import Context, Progress
 from vitascope.engine.pipelines import LoadedPipeline, import_class, place
@@ -70,12 +70,12 @@ def net(name: str, config: Mapping[str, Any] | None = None, *, exact: bool = Fal
     return model
 
 
-def t5(kind: str = "T5") -> dict[str, Any]:
+def t5(kind: str = "T5", width: int = WIDTH) -> dict[str, Any]:
     """One layer of a T5 and a tokenizer."""
     import transformers
 
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=320, d_model=WIDTH, d_kv=64, d_ff=1024, num_layers=1, num_heads=4
+        vocab_size=320, d_model=width, d_kv=64, d_ff=1024, num_layers=1, num_heads=4
     )
     encoder = getattr(transformers, f"{kind}EncoderModel")(config).eval()
     return {"text_encoder": encoder, "tokenizer": tiny_text.t5_tokenizer(512)}
@@ -188,6 +188,22 @@ def build_hunyuan() -> dict[str, Any]:
         "transformer": net("HunyuanVideoTransformer3DModel", published._HUNYUAN),
         "vae": net("AutoencoderKLHunyuanVideo"),
         "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shift=7.0),
+    }
+
+
+def build_hunyuan15(target_size: int) -> dict[str, Any]:
+    """HunyuanVideo 1.5, text to video."""
+    return {
+        "text_encoder": tiny_hunyuan15.qwen_encoder(3584, num_heads=28),
+        "tokenizer": tiny_hunyuan15.qwen_tokenizer(),
+        "text_encoder_2": t5(width=1472)["text_encoder"],
+        "tokenizer_2": tiny_text.t5_tokenizer(),
+        "transformer": net(
+            "HunyuanVideo15Transformer3DModel", {"target_size": target_size, "task_type": "t2v"}
+        ),
+        "vae": net("AutoencoderKLHunyuanVideo15"),
+        "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shift=5.0),
+        "guider": scheduler("ClassifierFreeGuidance", guidance_scale=6.0),
     }
 
 
@@ -339,6 +355,10 @@ CASES = [
     Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 90, 3),
     Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 160, 3),
     Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 200, 3, vae_tiling=True),
+    Case(
+        "hunyuan15", "hunyuan-video-1.5-480p-t2v", lambda: build_hunyuan15(640), (32, 32, 5), 80, 3,
+        vae_tiling=True,
+    ),
     Case("allegro", "allegro", build_allegro, (320, 320, 24), 200, 3, vae_tiling=True),
 ]  # fmt: skip
 

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from vitascope.errors import DiskFull, NoNetwork, UnknownName, WeightsMissing
 
-CONFIG_FILES = ["model_index.json", "vitascope.json", "*/config.json", "*/scheduler_config.json"]
+CONFIG_FILES = [
+    "model_index.json",
+    "vitascope.json",
+    "*/config.json",
+    "*/scheduler_config.json",
+    "*/guider_config.json",
+]
 OTHER_FORMATS = ["*.onnx*", "*.msgpack", "*.h5", "*.gguf", "*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*"]
 # The hub's client has changed its own client twice.
 HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
