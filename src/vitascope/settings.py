@@ -14,6 +14,7 @@ class Settings(BaseModel):
 
     `VITASCOPE_HOME`      caches, checkpoints and intermediate clips (default ~/.cache/vitascope)
     `VITASCOPE_OFFLINE`   1 = never download (`HF_HUB_OFFLINE` is honoured too)
+    `MODELSCOPE_DOMAIN`   where ModelScope answers (default www.modelscope.cn); `HF_ENDPOINT` is the hub's
     `VITASCOPE_LLM_URL`, `VITASCOPE_LLM_MODEL`, `VITASCOPE_LLM_KEY`
                           an OpenAI-compatible endpoint for prompt expansion and captioning
     """
@@ -22,6 +23,7 @@ class Settings(BaseModel):
 
     home: Path
     offline: bool = False
+    modelscope_endpoint: str = "https://www.modelscope.cn"
     llm_url: str | None = None
     llm_model: str | None = None
     llm_key: str | None = None
@@ -35,7 +37,12 @@ class Settings(BaseModel):
         return cls(
             home=Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser(),
             offline=any(env.get(k, "").lower() in truthy for k in ("VITASCOPE_OFFLINE", "HF_HUB_OFFLINE")),
+            modelscope_endpoint=_with_scheme(env.get("MODELSCOPE_DOMAIN") or "www.modelscope.cn"),
             llm_url=env.get("VITASCOPE_LLM_URL") or None,
             llm_model=env.get("VITASCOPE_LLM_MODEL") or None,
             llm_key=env.get("VITASCOPE_LLM_KEY") or None,
         )
+
+
+def _with_scheme(address: str) -> str:
+    return (address if "://" in address else f"https://{address}").rstrip("/")

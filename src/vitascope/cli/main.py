@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
+from vitascope.cli import catalog, doctor, generate, info, measure, pull, run, serve, shelves
 
 app = typer.Typer(
     name="vitascope",
@@ -25,6 +25,7 @@ app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("measure")(measure.measure)
 app.add_typer(catalog.app, name="catalog")
 app.command("models")(shelves.models)
+app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

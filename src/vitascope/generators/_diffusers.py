@@ -21,7 +21,7 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.single_file import load_denoiser
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import Generator
+from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -83,6 +83,13 @@ class DiffusersGenerator(Generator):
         configs = weights.read_configs(source, offline=Settings.from_environment().offline)
         weights.check_family(configs, self.pipelines, self.model)
         return self.profile_of(configs).overridden(configs.vitascope, self.model)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The repository of the model, or of the one that lends a single file its other parts."""
+        source = self.source()
+        if source.kind == "file":
+            return self.lender(Path(source.name)).parts()
+        return (Part(repo=source.name, revision=source.revision),) if source.kind == "hub" else ()
 
     def lender(self, file: Path) -> DiffusersGenerator:
         """For a single file: this record with the model that lends its other parts.
