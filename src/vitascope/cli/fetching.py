@@ -16,7 +16,7 @@ GIB = 2**30
 
 
 def from_hub(parts: Sequence[Part], *, dry_run: bool, check: bool, quiet: bool) -> None:
-    """Fetch parts from the hub. Raises: NoNetwork, WeightsMissing (gated), DiskFull, InvalidMedia (damaged)."""
+    """Fetch parts from the hub. Raises: NoNetwork, WeightsMissing (gated, damaged), DiskFull."""
     from huggingface_hub import constants
 
     _refuse_offline(parts)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.errors import DiskFull, InvalidMedia
+from vitascope.errors import DiskFull, WeightsMissing
 
 BLOCK = 2**20
 PATIENCE = 5  # attempts without a single new byte before a download is given up
@@ -56,7 +56,7 @@ def fetch_file(
     """Put a remote file at `target`; what an earlier, interrupted attempt left is not fetched again.
 
     The file is seen at `target` only when it is whole and its sha256 is right. A second process that wants
-    the same file waits. Raises: InvalidMedia for a file that arrived damaged; the client's own errors for
+    the same file waits. Raises: WeightsMissing for a file that arrived damaged; the client's own errors for
     everything that the network does.
     """
     from filelock import FileLock
@@ -84,9 +84,14 @@ def fetch_file(
     Path(f"{partial}.lock").unlink(missing_ok=True)
 
 
+def is_network(error: BaseException) -> bool:
+    """Whether it is an error of the HTTP client, whichever the hub's client uses."""
+    return any(cls.__module__.split(".")[0] in HTTP_LIBRARIES for cls in type(error).__mro__)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether a download that ended so is worth another attempt: the connection broke, no answer was given."""
-    return type(error).__module__.split(".")[0] in HTTP_LIBRARIES and not hasattr(error, "response")
+    return is_network(error) and not hasattr(error, "response")
 
 
 def _size(path: Path) -> int:
@@ -119,7 +124,7 @@ def _check(file: RemoteFile, partial: Path) -> None:
     wrong = (
         f"{size:,} bytes, not {file.size:,}" if size != file.size else f"sha256 {digest}, not {file.sha256}"
     )
-    raise InvalidMedia(f"{file.name} arrived damaged ({wrong}) and was thrown away; run the command again")
+    raise WeightsMissing(f"{file.name} arrived damaged ({wrong}) and was thrown away; run the command again")
 
 
 def sha256_of(path: Path) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from vitascope.engine import modelscope
 from vitascope.engine.downloads import (
-    HTTP_LIBRARIES,
     Listener,
     RemoteFile,
     check_disk,
     fetch_file,
+    is_network,
     sha256_of,
     unheard,
 )
@@ -168,7 +168,7 @@ def fetch(download: Plan, listen: Listener = unheard, *, said: bool = False) -> 
     """The folder with all files of a plan, fetched as far as they are missing; large ones go on where they stopped.
 
     What is fetched is told to the log, with its size and where it comes from, unless it was `said` already.
-    Raises: NoNetwork, WeightsMissing, DiskFull, InvalidMedia for a file that arrived damaged.
+    Raises: NoNetwork, WeightsMissing, DiskFull; WeightsMissing also for a file that arrived damaged.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.file_download import repo_folder_name
@@ -270,9 +270,12 @@ def _not_here(repo: str) -> NoNetwork:
 
 @contextmanager
 def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]:
-    """The hub's many errors as ours, one line each."""
+    """The hub's many errors as ours, one line each; its progress bars, of small files alone, stay off."""
     from huggingface_hub import errors
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+    bars = not are_progress_bars_disabled()
+    disable_progress_bars()
     try:
         yield
     except VitascopeError:
@@ -290,6 +293,11 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             raise _not_here(repo) from error
         raise _unreachable(repo) from error
     except errors.HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        if status in (401, 403):
+            raise WeightsMissing(
+                f"{repo!r}: the hub refuses it (HTTP {status}); run: hf auth login"
+            ) from error
         raise _unreachable(repo) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -298,9 +306,12 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             ) from error
         raise _unreachable(repo) from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] in HTTP_LIBRARIES:
+        if is_network(error):
             raise _unreachable(repo) from error
         raise
+    finally:
+        if bars:
+            enable_progress_bars()
 
 
 def _unreachable(repo: str) -> NoNetwork:

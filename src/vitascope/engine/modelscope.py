@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from vitascope.engine.downloads import Listener, RemoteFile, check_disk, fetch_file, unheard
+from vitascope.engine.downloads import Listener, RemoteFile, check_disk, fetch_file, is_network, unheard
 from vitascope.errors import NoNetwork, UnknownName, WeightsMissing
 from vitascope.settings import Settings
 
@@ -61,7 +61,7 @@ def files_of(repo: str, revision: str | None = None) -> list[RemoteFile]:
 def fetch(repo: str, files: list[RemoteFile], listen: Listener = unheard) -> Path:
     """A folder with these files of a repository, fetched as far as they are missing.
 
-    Raises: DiskFull, InvalidMedia for a damaged file, NoNetwork.
+    Raises: DiskFull, NoNetwork, WeightsMissing for a file that arrived damaged.
     """
     folder = folder_of(repo)
     check_disk([file for file in files if not (folder / file.name).exists()], folder, repo)
@@ -71,6 +71,13 @@ def fetch(repo: str, files: list[RemoteFile], listen: Listener = unheard) -> Pat
                 f"{repo!r} names a file outside its folder: {file.name!r}; nothing was fetched"
             )
     for file in files:
-        fetch_file(file, folder / file.name, {}, listen)
+        try:
+            fetch_file(file, folder / file.name, {}, listen)
+        except Exception as error:
+            if not is_network(error):
+                raise
+            raise NoNetwork(
+                f"{repo!r}: {file.name} could not be fetched from ModelScope; run the command again to go on"
+            ) from error
     (folder / COMPLETE).touch()
     return folder
