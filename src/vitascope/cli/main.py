@@ -16,6 +16,7 @@ from vitascope.cli import (
     generate,
     info,
     measure,
+    pull,
     run,
     serve,
     shelves,
@@ -41,6 +42,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("arena")(evaluate.arena)
 app.command("models")(shelves.models)
+app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)

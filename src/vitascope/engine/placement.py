@@ -30,6 +30,9 @@ class Placement(BaseModel):
     offload: Offload = "none"
     vae_tiling: bool = False
     vae_slicing: bool = False
+    text_encoder_device: str | None = Field(None, description="None: where the rest is")
+    text_encoder_precision: Literal["full", "int8"] = "full"
+    prompt_cache: bool = Field(True, description="keep the embeddings of prompts on disk")
 
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.
@@ -52,6 +55,8 @@ class Placement(BaseModel):
         if not available.get(kind, False):
             here = ", ".join(name for name, present in available.items() if present)
             raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
+        if self.text_encoder_device is not None and self.text_encoder_device != "cpu":
+            Placement(device=self.text_encoder_device).resolve()
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
