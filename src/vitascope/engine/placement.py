@@ -18,6 +18,8 @@ class Placement(BaseModel):
 
     `speed` is a promise about results: "exact" changes nothing beyond rounding; "balanced" and "turbo" are
     approximate within stated bounds. Fields left at "auto" or None are chosen by `resolve`.
+    `gpus` processes share each clip, one a GPU (CPU processes with device "cpu"); how they share it is derived
+    from the model, or said by the degrees, whose product is `gpus`.
     Units: memory_gib in GiB (2**30 bytes) a device.
     """
 
@@ -30,6 +32,10 @@ class Placement(BaseModel):
     offload: Offload = "none"
     vae_tiling: bool = False
     vae_slicing: bool = False
+    gpus: int = Field(1, ge=1, le=64)
+    cfg_degree: int | None = Field(None, ge=1, le=2)
+    ulysses_degree: int | None = Field(None, ge=1)
+    ring_degree: int | None = Field(None, ge=1)
 
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.
@@ -52,7 +58,29 @@ class Placement(BaseModel):
         if not available.get(kind, False):
             here = ", ".join(name for name, present in available.items() if present)
             raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
+        self._check_gpus(device)
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
+
+    def _check_gpus(self, device: str) -> None:
+        degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
+        given = {name: degree for name, degree in degrees.items() if degree is not None}
+        if self.gpus == 1:
+            wrong = next((name for name, degree in given.items() if degree > 1), None)
+            if wrong:
+                raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
+            return
+        import torch
+
+        if device not in ("cuda", "cpu"):
+            raise RequestError(f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus")
+        if device == "cpu" and self.device == "auto":
+            raise RequestError(
+                f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "
+                "the work among CPU processes",
+                param="gpus",
+            )
+        if device == "cuda" and torch.cuda.device_count() < self.gpus:
+            raise RequestError(f"gpus={self.gpus}, and {torch.cuda.device_count()} are here", param="gpus")

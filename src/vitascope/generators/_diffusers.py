@@ -139,6 +139,10 @@ class DiffusersGenerator(Generator):
         }
         return self.model_copy(update=update)
 
+    def batches_guidance(self) -> bool:
+        """Whether there is guidance, and the pipeline runs both prompts in one batch."""
+        return "guidance" in self.splits and (self.filled_in(self.profile()).guidance_scale or 0) > 1
+
     def _num_steps(self, profile: Profile) -> int:
         return self.num_inference_steps or profile.num_inference_steps
 

@@ -65,7 +65,8 @@ class Chain(BaseModel):
         key = key_of(generator.name, generator.model_dump(mode="json"), completed.described())
 
         def generate() -> Clip:
-            return generator.generate([completed], engine.modules(generator), context)[0]
+            clip: Clip = engine.generate(generator, [completed], context)[0]
+            return clip
 
         return _treated(key, generate, self._work(notes), engine, context, store)
 
@@ -86,7 +87,7 @@ class Chain(BaseModel):
         generator = self._generator()
         prepared = [self._prepare(task, context) for task in tasks]
         completed = [generator.complete(task) for task, _ in prepared]
-        clips = generator.generate(completed, engine.modules(generator), context)
+        clips = engine.generate(generator, completed, context)
         return [
             _treated("", partial(_itself, clip), self._work(notes), engine, context, None)
             for clip, (_, notes) in zip(clips, prepared, strict=True)

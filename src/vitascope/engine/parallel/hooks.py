@@ -5,15 +5,21 @@ A denoiser's own code stays as it is: it computes on fewer samples and fewer tok
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vitascope.engine.parallel.attention import Tokens
 from vitascope.engine.parallel.exchange import gathered
 from vitascope.engine.parallel.layout import ranges, shares
 from vitascope.engine.parallel.mesh import Group
+
+# An argument that stays the same from step to step keeps the same share, since others remember it by identity
+# (the text mask is read from the GPU once a prompt).
+NUM_KEPT = 8
 
 
 @dataclass
@@ -26,11 +32,14 @@ class BatchSplit:
     group: Group
     argument: str = "hidden_states"
     _batch: int = field(default=0, init=False)
+    _kept: list[tuple[weakref.ref[Tensor], Tensor]] = field(default_factory=list, init=False)
 
-    def install(self, denoiser: torch.nn.Module) -> None:
+    def install(self, denoiser: nn.Module) -> list[RemovableHandle]:
         """Hook in before everything else that looks at the arguments."""
-        denoiser.register_forward_pre_hook(self._narrow, with_kwargs=True, prepend=True)
-        denoiser.register_forward_hook(self._widen, with_kwargs=False)
+        return [
+            denoiser.register_forward_pre_hook(self._narrow, with_kwargs=True, prepend=True),
+            denoiser.register_forward_hook(self._widen),
+        ]
 
     def _narrow(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         whole = kwargs[self.argument] if self.argument in kwargs else args[0]
@@ -40,10 +49,15 @@ class BatchSplit:
         return tuple(self._own(value) for value in args), {k: self._own(v) for k, v in kwargs.items()}
 
     def _own(self, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape[0] != self._batch:
+        if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != self._batch:
             return value
+        for whole, own in self._kept:
+            if whole() is value:
+                return own
         begin, end = ranges(self._batch, self.group.size)[self.group.index]
-        return value[begin:end]
+        own = value[begin:end]
+        self._kept = [*self._kept[1 - NUM_KEPT :], (weakref.ref(value), own)]
+        return own
 
     def _widen(self, _module: Any, _args: Any, output: Any) -> Any:
         if not self._batch:
@@ -67,15 +81,15 @@ class TokenSplit:
         """Where this rank's tokens begin and end."""
         return ranges(self.tokens.total, self.group.size)[self.group.index]
 
-    def narrow(self, value: torch.Tensor, dim: int) -> torch.Tensor:
+    def narrow(self, value: Tensor, dim: int) -> Tensor:
         """This rank's tokens."""
         begin, end = self.own
         return value.narrow(dim, begin, end - begin)
 
-    def after_projection(self, projection: torch.nn.Module) -> None:
+    def after_projection(self, projection: nn.Module) -> RemovableHandle:
         """Hook in where the output's tokens shall be whole again."""
 
-        def hook(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        def hook(_module: Any, _args: Any, output: Tensor) -> Tensor:
             return gathered(output, 1, shares(self.tokens.total, self.group.size), self.group)
 
-        projection.register_forward_hook(hook)
+        return projection.register_forward_hook(hook)

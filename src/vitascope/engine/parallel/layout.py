@@ -74,36 +74,35 @@ class Layout(BaseModel):
         ring for the rest. `num_heads`: None for a model whose tokens cannot be split.
         Raises: RequestError if the degrees do not multiply to `num_devices`, or the model cannot be split so.
         """
-        wanted = f"gpus={num_devices}"
+        wanted, heads = f"gpus={num_devices}", num_heads or 1
         if cfg is None:
             fixed = (ulysses or 1) * (ring or 1)
-            both = ulysses is not None and ring is not None
-            room = num_devices % 2 == 0 and (num_devices // 2) % fixed == 0
-            cfg = 2 if guided and room and not (both and fixed == num_devices) else 1
+            all_said = ulysses is not None and ring is not None and fixed == num_devices
+            cfg = 2 if guided and num_devices % (2 * fixed) == 0 and not all_said else 1
         if cfg == 2 and not guided:
-            raise RequestError("cfg=2 needs guidance, and without it there is one sample", param="cfg")
-        rest, left = divmod(num_devices, cfg)
-        if left:
-            raise RequestError(f"{wanted} is not a multiple of cfg={cfg}", param="gpus")
-        if rest > 1 and num_heads is None:
             raise RequestError(
-                f"{wanted}: this model's tokens cannot be split, so that it runs on {2 if guided else 1} "
-                f"GPU{'s' if guided else ''} at most",
-                param="gpus",
+                "cfg_degree=2 needs guidance, by a model that runs both prompts in one batch", param="cfg_degree"
             )
-        heads = num_heads or 1
+        sequence = num_devices // cfg
+        if sequence > 1 and num_heads is None:
+            most = "2 GPUs" if guided else "1 GPU"
+            raise RequestError(
+                f"{wanted}: the tokens of this model cannot be split, so that {most} can share a clip", param="gpus"
+            )
         if ulysses is None:
-            open_for_ulysses = rest // (ring or 1)
-            ulysses = max(u for u in divisors(open_for_ulysses) if balance(heads, u) >= LEAST_BALANCE)
+            candidates = divisors(max(1, sequence // (ring or 1)))
+            ulysses = max(u for u in candidates if balance(heads, u) >= LEAST_BALANCE)
         if ring is None:
-            ring = max(1, rest // ulysses)
+            ring = max(1, sequence // ulysses)
         if cfg * ulysses * ring != num_devices:
             raise RequestError(
-                f"{wanted} is not cfg {cfg} x ulysses {ulysses} x ring {ring} = {cfg * ulysses * ring}",
+                f"{wanted} is not cfg {cfg} x ulysses {ulysses} x ring {ring}, which is {cfg * ulysses * ring}",
                 param="gpus",
             )
         if ulysses > heads:
-            raise RequestError(f"ulysses={ulysses} is more than the {heads} heads; use ring", param="ulysses")
+            raise RequestError(
+                f"ulysses_degree={ulysses} is more than the {heads} heads; use ring_degree", param="ulysses_degree"
+            )
         return cls(cfg=cfg, ulysses=ulysses, ring=ring)
 
 

@@ -43,16 +43,16 @@ class Mesh:
     @classmethod
     def join(cls, layout: Layout, device: torch.device) -> Self:
         """Make the groups; a collective call."""
-        rank = dist.get_rank()
+        rank, backend = dist.get_rank(), "nccl" if device.type == "cuda" else "gloo"
         assert layout.world == dist.get_world_size(), "the layout is for another number of ranks"
-        mine = {kind: _join(layout.groups(kind), rank) for kind in ("cfg", "sequence", "ulysses", "ring")}
+        mine = {kind: _join(layout.groups(kind), rank, backend) for kind in ("cfg", "sequence", "ulysses", "ring")}
         return cls(layout, rank, device, **mine)
 
 
-def _join(groups: list[list[int]], rank: int) -> Group:
+def _join(groups: list[list[int]], rank: int, backend: str) -> Group:
     mine: Group | None = None
     for ranks in groups:
-        made = dist.new_group(ranks)
+        made = dist.new_group(ranks, backend=backend)
         if rank in ranks:
             mine = Group(made, tuple(ranks), ranks.index(rank))
     assert mine is not None, "every rank is in one group of a kind"

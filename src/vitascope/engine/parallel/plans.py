@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from vitascope.engine.attention import JointAttend
 from vitascope.engine.parallel.attention import Compilable, RingAttend, Tokens, UlyssesAttend
@@ -26,7 +27,7 @@ class Plan:
     """
 
     num_tokens: Callable[[Any, Tensor], int]
-    install: Callable[[Any, TokenSplit], None]
+    install: Callable[[Any, TokenSplit], list[RemovableHandle]]
 
 
 def _mochi_tokens(config: Any, latents: Tensor) -> int:
@@ -35,7 +36,7 @@ def _mochi_tokens(config: Any, latents: Tensor) -> int:
     return int(t * (h // config.patch_size) * (w // config.patch_size))
 
 
-def _split_mochi(denoiser: Any, split: TokenSplit) -> None:
+def _split_mochi(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     def tokens(_module: Any, _args: Any, embedded: Tensor) -> Tensor:
         # (B * t, N / t, D). The forward unfolds the batch and folds frames into tokens; of one "frame" of these
         # tokens it makes what we want.
@@ -44,8 +45,10 @@ def _split_mochi(denoiser: Any, split: TokenSplit) -> None:
     def positions(_module: Any, _args: Any, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(split.narrow(table, 0) for table in tables)
 
-    denoiser.patch_embed.register_forward_hook(tokens)
-    denoiser.rope.register_forward_hook(positions)
+    return [
+        denoiser.patch_embed.register_forward_hook(tokens),
+        denoiser.rope.register_forward_hook(positions),
+    ]
 
 
 def _cogvideox_tokens(config: Any, latents: Tensor) -> int:
@@ -54,7 +57,7 @@ def _cogvideox_tokens(config: Any, latents: Tensor) -> int:
     return int(-(-t // (config.patch_size_t or 1)) * (h // config.patch_size) * (w // config.patch_size))
 
 
-def _split_cogvideox(denoiser: Any, split: TokenSplit) -> None:
+def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     def tokens(_module: Any, _args: Any, embedded: Tensor) -> Tensor:
         num_text = embedded.shape[1] - split.tokens.total
         return torch.cat([embedded[:, :num_text], split.narrow(embedded[:, num_text:], 1)], 1)
@@ -65,8 +68,10 @@ def _split_cogvideox(denoiser: Any, split: TokenSplit) -> None:
             kwargs = {**kwargs, "image_rotary_emb": tuple(split.narrow(table, 0) for table in tables)}
         return args, kwargs
 
-    denoiser.patch_embed.register_forward_hook(tokens)
-    denoiser.register_forward_pre_hook(positions, with_kwargs=True)
+    return [
+        denoiser.patch_embed.register_forward_hook(tokens),
+        denoiser.register_forward_pre_hook(positions, with_kwargs=True),
+    ]
 
 
 PLANS: dict[str, Plan] = {
@@ -75,21 +80,37 @@ PLANS: dict[str, Plan] = {
 }
 
 
-def split(denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int = 2) -> JointAttend:
-    """Install the hooks of `mesh` on a denoiser; gives the joint attention that its blocks must use now.
+@dataclass
+class Installed:
+    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without."""
 
-    `attend`: what the blocks would use on one device.
+    joint: JointAttend
+    alone: JointAttend
+    hooks: list[RemovableHandle]
+
+    def remove(self) -> None:
+        """Take the hooks away; the blocks still use `joint` until told otherwise."""
+        for hook in self.hooks:
+            hook.remove()
+
+
+def split(denoiser: Any, mesh: Mesh, alone: JointAttend, pieces: int = 2) -> Installed:
+    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device.
+
     Raises: RequestError for a family that says nothing of how its tokens are split.
     """
-    layout = mesh.layout
+    layout, joint = mesh.layout, alone
+    hooks: list[RemovableHandle] = []
     if layout.sequence > 1:
-        attend = _split_tokens(denoiser, mesh, attend, pieces)
+        joint = _split_tokens(denoiser, mesh, alone, pieces, hooks)
     if layout.cfg > 1:
-        BatchSplit(mesh.cfg).install(denoiser)
-    return attend
+        hooks += BatchSplit(mesh.cfg).install(denoiser)
+    return Installed(joint, alone, hooks)
 
 
-def _split_tokens(denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int) -> JointAttend:
+def _split_tokens(
+    denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int, hooks: list[RemovableHandle]
+) -> JointAttend:
     plan = PLANS.get(type(denoiser).__name__)
     if plan is None:
         raise RequestError(
@@ -104,9 +125,9 @@ def _split_tokens(denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int) -
         latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         tokens.total = plan.num_tokens(denoiser.config, latents)
 
-    denoiser.register_forward_pre_hook(count, with_kwargs=True)
-    plan.install(denoiser, token_split)
-    token_split.after_projection(denoiser.proj_out)
+    hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
+    hooks += plan.install(denoiser, token_split)
+    hooks.append(token_split.after_projection(denoiser.proj_out))
     if layout.ring > 1:
         attend = RingAttend(partial_attend, mesh.ring, tokens, layout.ulysses)
     if layout.ulysses > 1:
