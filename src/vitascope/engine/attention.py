@@ -85,7 +85,7 @@ def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return "sdpa"
     capability = torch.cuda.get_device_capability(device)
-    if capability == HOPPER and dtype == torch.bfloat16 and _has_fa3():
+    if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
         return "fa3"
     return "cudnn" if capability >= HOPPER else "sdpa"
 
@@ -106,12 +106,13 @@ def check(name: str, device: torch.device | str) -> str:
         if torch.cuda.get_device_capability(device) != HOPPER:
             gpu = torch.cuda.get_device_name(device)
             raise ResourceError(f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
-        if not _has_fa3():
+        if not has_fa3():
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     return name
 
 
-def _has_fa3() -> bool:
+def has_fa3() -> bool:
+    """Whether FlashAttention-3's forward kernels (PyPI `fa3-fwd`) are installed and load."""
     if importlib.util.find_spec("fa3_fwd") is None:
         return False
     import fa3_fwd._C  # noqa: F401  registers torch.ops.fa3_fwd

@@ -11,13 +11,16 @@ from vitascope.errors import RequestError
 Speed = Literal["exact", "balanced", "turbo"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Offload = Literal["none", "model", "sequential"]
+Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa"]
+Quantize = Literal["auto", "none", "fp8"]
 
 
 class Placement(BaseModel):
     """Where and how a model runs.
 
     `speed` is a promise about results: "exact" changes nothing beyond rounding; "balanced" and "turbo" are
-    approximate within stated bounds. Fields left at "auto" or None are chosen by `resolve`.
+    approximate within stated bounds. The other fields are expert switches: "auto" or None leaves the choice to
+    `speed`, the model and the machine (`levers.decide`); anything else is done or is an error.
     `gpus` processes share each clip, one a GPU (CPU processes with device "cpu"); how they share it is derived
     from the model, or said by the degrees, whose product is `gpus`.
     Units: memory_gib in GiB (2**30 bytes) a device.
@@ -32,10 +35,17 @@ class Placement(BaseModel):
     offload: Offload = "none"
     vae_tiling: bool = False
     vae_slicing: bool = False
-    gpus: int = Field(1, ge=1, le=64)
-    cfg_degree: int | None = Field(None, ge=1, le=2)
-    ulysses_degree: int | None = Field(None, ge=1)
-    ring_degree: int | None = Field(None, ge=1)
+    vae_streaming: bool | None = Field(None, description="decode group by group of frames, without seams")
+    attention: Attention = Field("auto", description="attention kernel; model: as diffusers has it")
+    compile: bool | None = Field(None, description="compile the transformer's blocks")
+    quantize: Quantize = Field("auto", description="fp8: 8-bit linears, approximate")
+    skip_interval: int | None = Field(
+        None, ge=1, le=10, description="compute every n-th step, foretell the others; 1 computes all"
+    )
+    gpus: int = Field(1, ge=1, le=64, description="processes that share each clip, one a GPU")
+    cfg_degree: int | None = Field(None, ge=1, le=2, description="of them, how many share the two prompts")
+    ulysses_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens by its heads")
+    ring_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens in a ring")
 
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.

@@ -125,8 +125,8 @@ class OpenSora(DiffusersGenerator):
         dtype = getattr(torch, placement.dtype)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             pipeline = load_pipeline(path, self.vae, self.text_encoder, dtype)
-            pipeline = pipelines.place(pipeline, placement)
-        return LoadedPipeline(pipeline, placement, weights.fingerprint(path))
+            pipeline, levers = pipelines.accelerated(pipeline, placement)
+        return LoadedPipeline(pipeline, placement, weights.fingerprint(path), levers)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; pictures and clips become references at the front of the video."""

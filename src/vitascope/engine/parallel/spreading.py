@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vitascope.engine.attention import best_exact, joined
-from vitascope.engine.attention_processors import install, supports
+from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.plans import Installed, split
@@ -64,7 +64,7 @@ def spread(pipeline: Any, mesh: Mesh) -> None:
         now.installed.remove()
     alone = _joint_of(denoiser) if now is None else now.installed.alone
     installed = split(denoiser, mesh, alone)
-    if supports(denoiser):
+    if mesh.layout.sequence > 1 or (now is not None and now.layout.sequence > 1):
         install(denoiser, installed.joint)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
 
