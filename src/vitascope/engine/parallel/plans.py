@@ -82,10 +82,13 @@ PLANS: dict[str, Plan] = {
 
 @dataclass
 class Installed:
-    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without."""
+    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without.
 
-    joint: JointAttend
-    alone: JointAttend
+    None where the blocks attend as the model has it, which splitting the batch leaves alone.
+    """
+
+    joint: JointAttend | None
+    alone: JointAttend | None
     hooks: list[RemovableHandle]
 
     def remove(self) -> None:
@@ -94,14 +97,16 @@ class Installed:
             hook.remove()
 
 
-def split(denoiser: Any, mesh: Mesh, alone: JointAttend, pieces: int = 2) -> Installed:
-    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device.
+def split(denoiser: Any, mesh: Mesh, alone: JointAttend | None, pieces: int = 2) -> Installed:
+    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device, which
+    a layout that splits tokens cannot do without.
 
     Raises: RequestError for a family that says nothing of how its tokens are split.
     """
     layout, joint = mesh.layout, alone
     hooks: list[RemovableHandle] = []
     if layout.sequence > 1:
+        assert alone is not None
         joint = _split_tokens(denoiser, mesh, alone, pieces, hooks)
     if layout.cfg > 1:
         hooks += BatchSplit(mesh.cfg).install(denoiser)
@@ -124,6 +129,9 @@ def _split_tokens(
     def count(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         tokens.total = plan.num_tokens(denoiser.config, latents)
+        if tokens.total < layout.sequence:
+            tokens_here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
+            raise RequestError(f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus")
 
     hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
     hooks += plan.install(denoiser, token_split)

@@ -60,11 +60,13 @@ def spread(pipeline: Any, mesh: Mesh) -> None:
     now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
     if now is not None and now.layout == mesh.layout:
         return
+    alone = None if now is None else now.installed.alone
     if now is not None:
         now.installed.remove()
-    alone = _joint_of(denoiser) if now is None else now.installed.alone
+    if alone is None and mesh.layout.sequence > 1:
+        alone = _joint_of(denoiser)
     installed = split(denoiser, mesh, alone)
-    if mesh.layout.sequence > 1 or (now is not None and now.layout.sequence > 1):
+    if installed.joint is not None:
         install(denoiser, installed.joint)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
 
