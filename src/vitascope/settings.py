@@ -57,5 +57,7 @@ def _number(text: str) -> float:
     if not number >= 0:
         raise RequestError(f"VITASCOPE_KEEP_GIB={text!r} is not a number of GiB, such as 10")
     return number
+
+
 def _with_scheme(address: str) -> str:
     return (address if "://" in address else f"https://{address}").rstrip("/")

@@ -66,6 +66,8 @@ class Generator(Item):
 
     accepts: ClassVar[tuple[type[Task], ...]] = ()
     models: ClassVar[tuple[KnownModel, ...]] = ()
+    # How the denoiser may be split over devices: "guidance" (samples of a batch), "tokens" (of each sample)
+    splits: ClassVar[tuple[str, ...]] = ()
     pipelines: ClassVar[tuple[str, ...]] = ()  # `_class_name`s in model_index.json that this family loads
 
     @classmethod
@@ -121,6 +123,10 @@ class Generator(Item):
         More than one task is one batch: the last bits may differ from one at a time, and the recipes say so.
         Raises: JobCancelled, OutOfMemory, RunError.
         """
+
+    def batches_guidance(self) -> bool:
+        """Whether the denoiser sees the prompt and the negative prompt as two samples of one batch."""
+        return False
 
     def stage(self, task: Task, **notes: Any) -> Stage:
         """What the recipe says of a clip that this generator made from `task`."""

@@ -138,8 +138,8 @@ class OpenSora(DiffusersGenerator):
             vae = loading.load_vae(located(self.vae), dtype)
             tokenizer, text_encoder = loading.load_text_encoder(located(self.text_encoder), dtype)
             pipeline = OpenSoraPipeline(tokenizer, text_encoder, vae, transformer, OpenSoraScheduler())
-            pipeline = pipelines.place(pipeline, placement)
-        return LoadedPipeline(pipeline, placement, weights.fingerprint(path))
+            pipeline, levers = pipelines.accelerated(pipeline, placement)
+        return LoadedPipeline(pipeline, placement, weights.fingerprint(path), levers)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; pictures and clips become references at the front of the video."""

@@ -183,8 +183,8 @@ class OpenSoraPlan(DiffusersGenerator):
                 text_encoder=located(self.text_encoder),
                 dtype=getattr(torch, placement.dtype),
             )
-            pipeline = pipelines.place(pipeline, placement)
-        return LoadedPipeline(pipeline, placement, weights.fingerprint(resolve(source, variant)))
+            pipeline, levers = pipelines.accelerated(pipeline, placement)
+        return LoadedPipeline(pipeline, placement, weights.fingerprint(resolve(source, variant)), levers)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; a picture is given as the first frame."""

@@ -73,7 +73,8 @@ class Chain(BaseModel):
         key = key_of(generator.name, generator.model_dump(mode="json"), completed.described())
 
         def generate() -> Clip:
-            return generator.generate([completed], engine.modules(generator), context)[0]
+            clip: Clip = engine.generate(generator, [completed], context)[0]
+            return clip
 
         return _treated(key, generate, self._work(around), engine, context, store)
 
@@ -92,7 +93,7 @@ class Chain(BaseModel):
         generator = self._generator()
         prepared = [self._prepare(task, context) for task in tasks]
         completed = [generator.complete(task) for task, _ in prepared]
-        clips = generator.generate(completed, engine.modules(generator), context)
+        clips = engine.generate(generator, completed, context)
         return [
             _treated("", partial(_itself, clip), self._work(around), engine, context, None)
             for clip, (_, around) in zip(clips, prepared, strict=True)
