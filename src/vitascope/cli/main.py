@@ -11,15 +11,18 @@ import typer
 from vitascope.cli import (
     catalog,
     clean,
+    dataset,
     doctor,
     evaluate,
     generate,
     info,
+    lora,
     measure,
     pull,
     run,
     serve,
     shelves,
+    train,
 )
 
 app = typer.Typer(
@@ -37,6 +40,9 @@ STOPPED = 130
 _STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("measure")(measure.measure)
+app.command("train")(train.train)
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(lora.app, name="lora")
 app.add_typer(catalog.app, name="catalog")
 app.command("eval")(evaluate.evaluate)
 app.command("report")(evaluate.report)

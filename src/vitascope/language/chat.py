@@ -44,7 +44,7 @@ class Endpoint:
 
 def ask(
     endpoint: Endpoint,
-    messages: Sequence[Mapping[str, str]],
+    messages: Sequence[Mapping[str, Any]],
     context: Context,
     *,
     timeout_s: float,

@@ -62,10 +62,10 @@ class Located:
         return words.get(type(self.value), f"{self.value!r}")
 
 
-def read_yaml(path: Path) -> Located:
+def read_yaml(path: Path, what: str = "workflow") -> Located:
     """Read one YAML document. Raises: NotFound, RequestError naming the line of what is wrong."""
     if not path.is_file():
-        raise NotFound(f"no workflow file at {str(path)!r}")
+        raise NotFound(f"no {what} file at {str(path)!r}")
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8", errors="replace"))
     except yaml.reader.ReaderError as error:
