@@ -27,16 +27,17 @@ class Ranks:
     device: torch.device
 
     @classmethod
-    def join(cls) -> Ranks:
-        """Join the group that `torchrun` started, or stand alone."""
+    def join(cls, kind: str | None = None) -> Ranks:
+        """Join the group that `torchrun` started, or stand alone; on GPUs if there are any, or as `kind` says."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         rank = int(os.environ.get("LOCAL_RANK", "0"))
-        if not torch.cuda.is_available():
-            return cls(0, 1, torch.device("cpu"))
-        device = torch.device("cuda", rank)
-        torch.cuda.set_device(device)
+        kind = kind or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(kind, rank) if kind == "cuda" else torch.device(kind)
+        if kind == "cuda":
+            torch.cuda.set_device(device)
         if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl", device_id=device)
+            # Numbers on the CPU travel by gloo, without waiting for the GPUs.
+            dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo")
         return cls(rank, world, device)
 
     def average_gradients(self, params: list[nn.Parameter]) -> None:
@@ -45,17 +46,18 @@ class Ranks:
             return
         grads = [p.grad for p in params if p.grad is not None]
         flat = torch.cat([g.reshape(-1) for g in grads])
-        dist.all_reduce(flat, op=dist.ReduceOp.AVG)
+        dist.all_reduce(flat)
+        flat /= self.world
         pieces = flat.split([g.numel() for g in grads])
         torch._foreach_copy_(grads, [piece.view_as(g) for piece, g in zip(pieces, grads, strict=True)])
 
-    def agree(self, value: bool) -> bool:
-        """What the first process decided; the others follow."""
+    def first_of(self, value: float) -> float:
+        """The first process's number: with its clock all stop after the same step, at the same learning rate."""
         if self.world == 1:
             return value
-        flag = torch.tensor([int(value)], device=self.device)
-        dist.broadcast(flag, 0)
-        return bool(flag.item())
+        told = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(told, 0)
+        return float(told)
 
     def generator(self, *numbers: int) -> torch.Generator:
         """Random numbers that depend only on the numbers given and the rank, so that a resumed run repeats them."""
@@ -166,8 +168,8 @@ def train(
     start = saved = logged = time.monotonic()
     first = training.step
     while training.step - first < budget.steps:
-        elapsed = (time.monotonic() - start) / budget.seconds
-        if training.step % 10 == 0 and ranks.agree(elapsed >= 1):
+        elapsed = ranks.first_of((time.monotonic() - start) / budget.seconds)
+        if elapsed >= 1:
             break
         factor = schedule.factor(training.step, min(1.0, elapsed))
         for name, optimizer in training.optimizers.items():

@@ -11,12 +11,14 @@ from vitascope.errors import InvalidMedia, RunError
 from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.convert import network_from
-from vitascope.models.sgm_vfi.losses import laplacian_loss
-from vitascope.models.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
-from vitascope.models.sgm_vfi.train import main
-from vitascope.models.sgm_vfi.training import Recipe, learning_rate, save, start, train, training_step
+from vitascope.training.loop import Ranks
+from vitascope.training.sgm_vfi.losses import laplacian_loss
+from vitascope.training.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
+from vitascope.training.sgm_vfi.__main__ import main
+from vitascope.training.sgm_vfi.training import Recipe, learning_rate, save, start, train, training_step
 
 CPU = torch.device("cpu")
+ALONE = Ranks(0, 1, CPU)
 TINIEST = SGMVFIConfig(**(TINY.model_dump() | {"depths": (1, 1, 1, 1), "matching_layers": 1}))
 QUICK = Recipe(
     network=TINIEST,
@@ -101,20 +103,20 @@ def test_the_loss_falls(tmp_path, textures):
 
     trained = start(QUICK, tmp_path, CPU)
     data = OneBatch(textures, size=32, batch_size=2, largest_motion=8)
-    told = [training_step(trained, data, 2e-3, 0.9) for _ in range(15)]
+    told = [training_step(trained, data, 2e-3, 0.9, ALONE) for _ in range(15)]
     assert told[-1]["loss"] < 0.8 * told[0]["loss"]
     assert told[-1]["matching"] < 0.7 * told[0]["matching"]
 
 
 def test_the_weights_are_written(tmp_path):
-    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    train(quick(max_steps=1), [], tmp_path, ALONE, lambda _: None)
     network = network_from(load_file(tmp_path / "model.safetensors"), "model.safetensors")
     assert network.config == TINIEST
     assert next(network.parameters()).dtype == torch.float32
 
 
 def test_the_log_tells_how_it_went(tmp_path):
-    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    train(quick(max_steps=1), [], tmp_path, ALONE, lambda _: None)
     first, last = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
     assert first["step"] == last["step"] == 1
     assert first["loss"] > 0
@@ -122,9 +124,9 @@ def test_the_log_tells_how_it_went(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path):
-    train(quick(max_steps=2), [], tmp_path / "whole", CPU, lambda _: None)
+    train(quick(max_steps=2), [], tmp_path / "whole", ALONE, lambda _: None)
     for _ in range(2):
-        train(quick(max_steps=1), [], tmp_path / "halves", CPU, lambda _: None)
+        train(quick(max_steps=1), [], tmp_path / "halves", ALONE, lambda _: None)
     whole, halves = (
         torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "halves")
     )
@@ -135,7 +137,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path):
 
 
 def test_a_broken_network_does_not_replace_a_whole_one(tmp_path):
-    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    train(quick(max_steps=1), [], tmp_path, ALONE, lambda _: None)
     kept = (tmp_path / "checkpoint.pt").read_bytes()
     trained = start(QUICK, tmp_path, CPU)
     next(trained.network.parameters()).data[0] = float("nan")
@@ -145,24 +147,24 @@ def test_a_broken_network_does_not_replace_a_whole_one(tmp_path):
 
 
 def test_the_clock_stops_it(tmp_path):
-    trained = train(quick(minutes=0.02), [], tmp_path, CPU, lambda _: None)
+    trained = train(quick(minutes=0.02), [], tmp_path, ALONE, lambda _: None)
     assert trained.seconds < 15
 
 
 def test_weights_alone_are_a_start_too(tmp_path):
-    train(quick(max_steps=2), [], tmp_path, CPU, lambda _: None)
+    train(quick(max_steps=2), [], tmp_path, ALONE, lambda _: None)
     (tmp_path / "checkpoint.pt").unlink()
-    again = train(quick(max_steps=1, learning_rate=1e-9), [], tmp_path, CPU, lambda _: None)
+    again = train(quick(max_steps=1, learning_rate=1e-9), [], tmp_path, ALONE, lambda _: None)
     before = load_file(tmp_path / "model.safetensors")
     for key, tensor in again.network.state_dict().items():
         torch.testing.assert_close(tensor, before[key].float(), atol=2e-3, rtol=2e-3)
 
 
 def test_a_checkpoint_of_another_size_is_refused(tmp_path):
-    train(quick(max_steps=1), [], tmp_path, CPU, lambda _: None)
+    train(quick(max_steps=1), [], tmp_path, ALONE, lambda _: None)
     other = SGMVFIConfig(**(TINY.model_dump() | {"width": 8}))
     with pytest.raises(InvalidMedia, match="does not fit"):
-        train(quick(max_steps=1, network=other), [], tmp_path, CPU, lambda _: None)
+        train(quick(max_steps=1, network=other), [], tmp_path, ALONE, lambda _: None)
 
 
 @pytest.mark.parametrize("flags", [["--set", "colour=red"], ["--minutes", "0"], ["--photos", "nowhere"]])
