@@ -49,7 +49,11 @@ def blocky(frames: Float[Tensor, "*B H W"], step: Float[Tensor, "*B 1 1"]) -> Fl
     waves[0] /= math.sqrt(2)
     coarse = 0.3 + 0.1 * (place + place[:, None])
     height, width = frames.shape[-2:]
-    blocks = frames.unflatten(-1, (width // BLOCK, BLOCK)).unflatten(-3, (height // BLOCK, BLOCK)).transpose(-3, -2)
+    blocks = (
+        frames.unflatten(-1, (width // BLOCK, BLOCK))
+        .unflatten(-3, (height // BLOCK, BLOCK))
+        .transpose(-3, -2)
+    )
     size = step[..., None, None] * coarse
     coefficients = ((waves @ blocks @ waves.T) / size).round() * size
     return (waves.T @ coefficients @ waves).transpose(-3, -2).flatten(-2).flatten(-3, -2)

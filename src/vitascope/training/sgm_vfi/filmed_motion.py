@@ -49,7 +49,10 @@ def _read(file: Path, device: torch.device) -> UInt8[Tensor, "T 3 H W"]:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             scale = min(1.0, LARGEST_SIDE / max(stream.width, stream.height))
-            size = {"width": round(stream.width * scale / 2) * 2, "height": round(stream.height * scale / 2) * 2}
+            size = {
+                "width": round(stream.width * scale / 2) * 2,
+                "height": round(stream.height * scale / 2) * 2,
+            }
             frames = [
                 frame.reformat(**size, format="rgb24", interpolation="AREA").to_ndarray()
                 for frame in islice(container.decode(stream), MOST_FRAMES)
@@ -123,7 +126,9 @@ class FilmedMotion:
         chosen = candidates.index_select(0, liveliest[None])[0]
         if side != self.size:
             target = (self.size, self.size)
-            chosen = F.interpolate(chosen, target, mode="bilinear", align_corners=False, antialias=side > self.size)
+            chosen = F.interpolate(
+                chosen, target, mode="bilinear", align_corners=False, antialias=side > self.size
+            )
         turned = [axis for axis, chance in ((0, 0.5), (2, 0.2), (3, 0.5)) if rng.random() < chance]
         chosen = chosen.flip(turned)
         return chosen.mT if rng.random() < 0.2 else chosen

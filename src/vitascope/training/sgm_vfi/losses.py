@@ -76,5 +76,11 @@ def training_loss(network: SGMVFI, triplets: Triplets) -> tuple[Float[Tensor, ""
     unlike = negative_psnr(frame, triplets.middle)
     loss = picture + STEP_WEIGHT * steps + FLOW_WEIGHT * wrong + MATCHING_WEIGHT * unmatched
     loss = loss + PSNR_WEIGHT * unlike
-    told = {"loss": loss, "picture": picture, "psnr": -unlike, "flow_px": wrong / len(motion.steps), "matching": unmatched}
+    told = {
+        "loss": loss,
+        "picture": picture,
+        "psnr": -unlike,
+        "flow_px": wrong / len(motion.steps),
+        "matching": unmatched,
+    }
     return loss, {name: value.detach() for name, value in told.items()}

@@ -22,6 +22,7 @@ from vitascope.errors import InvalidMedia, NotFound
 
 TEXTURE_SIDE = 512
 HOMING_STEPS = 5  # each shrinks the error to about a quarter
+GAIN, DRIFT = 0.03, 0.01
 NUM_LAYERS = 5  # the background and up to four things in front of it
 # Pictures of scikit-image that are in the public domain or CC0, as its documentation says.
 SCIKIT_IMAGE_PHOTOS = (
@@ -133,10 +134,16 @@ class SyntheticMotion:
     """
 
     def __init__(
-        self, textures: UInt8[Tensor, "n 3 S S"], size: int, batch_size: int, largest_motion: float
+        self,
+        textures: UInt8[Tensor, "n 3 S S"],
+        size: int,
+        batch_size: int,
+        largest_motion: float,
+        drift: float = DRIFT,
     ) -> None:
+        """`drift`: by how much, as a share, the light usually changes from one frame to the next."""
         self.textures, self.size, self.batch_size = textures, size, batch_size
-        self.largest_motion = largest_motion
+        self.largest_motion, self.drift = largest_motion, drift
         self.device = textures.device
         place = torch.arange(size, dtype=torch.float32, device=self.device)
         self.grid = torch.stack((place.expand(size, size), place[:, None].expand(size, size)))
@@ -148,7 +155,7 @@ class SyntheticMotion:
         frames, motions = zip(*(self._render(layers, moment) for moment in (-1, 0, 1)), strict=True)
         gain, drift = (
             spread * torch.randn(self.batch_size, 1, 1, 1, device=self.device, generator=generator)
-            for spread in (0.03, 0.01)
+            for spread in (GAIN, self.drift)
         )
         first, middle, second = (
             (frame * (1 + gain + moment * drift)).clamp(0, 1)

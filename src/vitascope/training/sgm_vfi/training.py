@@ -186,7 +186,9 @@ def train(
     data = lessons(recipe, photos, clips, ranks.device)
     if ranks.rank == 0:
         num_parameters = sum(p.numel() for p in trained.network.parameters())
-        tell(f"{len(data.synthetic.textures)} textures, {num_parameters:,} parameters, {ranks.world} processes")
+        tell(
+            f"{len(data.synthetic.textures)} textures, {num_parameters:,} parameters, {ranks.world} processes"
+        )
     first_step, seconds_before, saved = trained.step, trained.seconds, began
     while True:
         spent = time.monotonic() - began
