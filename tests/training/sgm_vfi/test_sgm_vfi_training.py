@@ -14,11 +14,11 @@ from vitascope.flow.warping import backward_warp
 from vitascope.models.sgm_vfi.config import SGMVFIConfig
 from vitascope.models.sgm_vfi.convert import network_from
 from vitascope.training.loop import Ranks
+from vitascope.training.sgm_vfi.__main__ import main
 from vitascope.training.sgm_vfi.filmed_motion import FilmedMotion
 from vitascope.training.sgm_vfi.losses import laplacian_loss, negative_psnr
 from vitascope.training.sgm_vfi.mixture import Mixture
 from vitascope.training.sgm_vfi.synthetic_motion import SyntheticMotion, photos_in, texture_bank
-from vitascope.training.sgm_vfi.__main__ import main
 from vitascope.training.sgm_vfi.training import Recipe, learning_rate, save, start, train, training_step
 
 CPU = torch.device("cpu")

@@ -19,12 +19,12 @@ from torch import nn
 from vitascope.atomic import replacing
 from vitascope.errors import InvalidMedia, RunError
 from vitascope.models.sgm_vfi.config import COMPACT, SGMVFIConfig
+from vitascope.models.sgm_vfi.network import SGMVFI
+from vitascope.training.loop import Ranks
 from vitascope.training.sgm_vfi.filmed_motion import FilmedMotion, clips_in, textures_from
 from vitascope.training.sgm_vfi.losses import training_loss
 from vitascope.training.sgm_vfi.mixture import Mixture
-from vitascope.models.sgm_vfi.network import SGMVFI
 from vitascope.training.sgm_vfi.synthetic_motion import TEXTURE_SIDE, SyntheticMotion, Triplets, texture_bank
-from vitascope.training.loop import Ranks
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "model.safetensors", "log.jsonl"
 HELD_OUT_SEEDS = range(2**40, 2**40 + 4)  # training counts its seeds up from 0
