@@ -129,8 +129,8 @@ class SyntheticMotion:
     """Batches of triplets: layers of `textures`, each with its own steady motion.
 
     A layer's velocity is a slide of up to `largest_motion` pixels between the outer frames (most are
-    smaller: the logarithm is uniform), a turn, a change of size and two bends, a wide and a finer one. It is given in the middle
-    frame, so that what is at p there was at p - u(p) and will be at p + u(p).
+    smaller: the logarithm is uniform), a turn, a change of size and two bends, a wide and a finer one. It is
+    given in the middle frame, so that what is at p there was at p - u(p) and will be at p + u(p).
     """
 
     def __init__(
