@@ -193,6 +193,21 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path):
         train(quick(max_steps=1, network=other), [], tmp_path, ALONE, lambda _: None)
 
 
+def test_a_wider_network_starts_as_the_narrower_one_and_learns(tmp_path):
+    train(quick(max_steps=2), [], tmp_path, ALONE, lambda _: None)
+    (tmp_path / "checkpoint.pt").unlink()
+    narrow = network_from(load_file(tmp_path / "model.safetensors"), "model.safetensors")
+    wider = SGMVFIConfig(**(TINIEST.model_dump() | {"stage_channels": 24, "fusion_channels": 24}))
+    assert wider.stage_channels > TINIEST.stage_channels and wider.fusion_channels > TINIEST.fusion_channels
+    trained = start(quick(network=wider), tmp_path, CPU)
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(trained.network(first, second), narrow(first, second), atol=1e-5, rtol=1e-4)
+    new = trained.network.stages[0].tail[0].weight
+    training_step(trained, SyntheticMotion(texture_bank([], 1, CPU, 0, 8), 32, 2, 8), 1e-3, 0.9, ALONE)
+    assert new[:, TINIEST.stage_channels :].abs().max() > 0
+
+
 @pytest.mark.parametrize("flags", [["--set", "colour=red"], ["--minutes", "0"], ["--photos", "nowhere"]])
 def test_wrong_flags_end_with_code_2(tmp_path, flags):
     assert main(["--out", str(tmp_path), "--device", "cpu", *flags]) == 2

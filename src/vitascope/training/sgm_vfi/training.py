@@ -25,6 +25,7 @@ from vitascope.training.sgm_vfi.filmed_motion import FilmedMotion, clips_in, tex
 from vitascope.training.sgm_vfi.losses import training_loss
 from vitascope.training.sgm_vfi.mixture import Mixture
 from vitascope.training.sgm_vfi.synthetic_motion import TEXTURE_SIDE, SyntheticMotion, Triplets, texture_bank
+from vitascope.training.sgm_vfi.widening import load_narrower
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "model.safetensors", "log.jsonl"
 HELD_OUT_SEEDS = range(2**40, 2**40 + 4)  # training counts its seeds up from 0
@@ -55,7 +56,6 @@ class Recipe(BaseModel):
     max_steps: int | None = Field(None, ge=1)
     batch_size: int = Field(24, ge=1)
     filmed_batch_size: int = Field(12, ge=1)
-    channels_last: bool = False
     size: int = Field(256, ge=32, multiple_of=32)
     largest_motion: float = Field(128, gt=1)
     learning_rate: float = Field(6e-4, gt=0)
@@ -118,12 +118,13 @@ def initialise(network: SGMVFI) -> None:
 def start(recipe: Recipe, out: Path, device: torch.device) -> Trained:
     """A fresh network, or the one that `out` holds: its checkpoint, else its finished weights.
 
+    Finished weights may be those of a narrower network.
     Raises: InvalidMedia if what is there is of another size than the recipe's network.
     """
     torch.manual_seed(recipe.seed)
     network = SGMVFI(recipe.network)
     initialise(network)
-    network.to(device, memory_format=torch.channels_last if recipe.channels_last else torch.preserve_format)
+    network.to(device)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     trained = Trained(network, average, optimizer)
@@ -133,7 +134,7 @@ def start(recipe: Recipe, out: Path, device: torch.device) -> Trained:
         elif (out / WEIGHTS).is_file():
             tensors = load_file(out / WEIGHTS, device=str(device))
             for one in (network, average):
-                one.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+                load_narrower(one, tensors)
     except RuntimeError as error:
         raise InvalidMedia(
             f"what {str(out)!r} holds does not fit the network to be trained; choose another folder"
