@@ -90,7 +90,9 @@ class Placement(BaseModel):
         import torch
 
         if device not in ("cuda", "cpu"):
-            raise RequestError(f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus")
+            raise RequestError(
+                f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus"
+            )
         if device == "cpu" and self.device == "auto":
             raise RequestError(
                 f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "

@@ -39,9 +39,9 @@ def write_card(
     said: dict[str, str],
 ) -> Path:
     """Write README.md beside the LoRA. `data`: how many clips, their hash, the base's fingerprint."""
-    from vitascope import __version__
-
     import yaml
+
+    from vitascope import __version__
 
     triggers = [source.trigger for source in recipe.data if source.trigger]
     prompt = next(iter(recipe.validation.prompts), f"{triggers[0]}, ..." if triggers else "...")

@@ -20,8 +20,10 @@ from vitascope.media import read
 from vitascope.media.geometry import Box, resize
 from vitascope.training.recipe import DataSource, VideoShape
 
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .ts .mpg .mpeg .flv .wmv .ogv .gif".split())
-PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .avif .bmp .tif .tiff".split())
+VIDEO_SUFFIXES = frozenset(
+    [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".gif"]
+)
+PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"])
 CAPTION_FILES = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
 FILE_COLUMNS = ("file", "file_name", "filename", "video", "path", "image")
 CAPTION_COLUMNS = ("caption", "text", "prompt", "description")

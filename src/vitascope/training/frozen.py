@@ -30,7 +30,7 @@ class FrozenLinear(nn.Linear):
         layer.weight = nn.Parameter(small, requires_grad=False)
         layer.__class__ = cls
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # nn.Linear's name
+    def forward(self, input: Tensor) -> Tensor:  # nn.Linear's name
         """As nn.Linear. Shape: (..., in) -> (..., out)."""
         weight = self.weight.to(input.dtype) * self.scale.to(input.dtype)
         bias = None if self.bias is None else self.bias.to(input.dtype)

@@ -256,7 +256,7 @@ def train(
         if checkpoint is not None and now - saved >= budget.save_every and ranks.rank == 0:
             saved = now
             training.save(checkpoint)
-        if after_step is not None and ranks.agree(after_step(entry)):
+        if after_step is not None and ranks.first_of(float(after_step(entry))):
             break
     if checkpoint is not None and ranks.rank == 0:
         training.save(checkpoint)

@@ -95,7 +95,9 @@ def test_a_recorded_network_gives_what_the_network_gives(network):
         for scale in (1.0, 0.5):
             with torch.inference_mode():
                 expected = network(first, second, flow_scale=scale)
-            torch.testing.assert_close(graphed(first, second, flow_scale=scale), expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                graphed(first, second, flow_scale=scale), expected, atol=1e-5, rtol=1e-4
+            )
             again = graphed(first.flip(-1), second.flip(-1), flow_scale=scale)
             assert not torch.equal(again, expected)
     network.cpu()

@@ -202,7 +202,9 @@ def test_a_wider_network_starts_as_the_narrower_one_and_learns(tmp_path):
     trained = start(quick(network=wider), tmp_path, CPU)
     first, second = torch.rand(2, 1, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(trained.network(first, second), narrow(first, second), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            trained.network(first, second), narrow(first, second), atol=1e-5, rtol=1e-4
+        )
     new = trained.network.stages[0].tail[0].weight
     training_step(trained, SyntheticMotion(texture_bank([], 1, CPU, 0, 8), 32, 2, 8), 1e-3, 0.9, ALONE)
     assert new[:, TINIEST.stage_channels :].abs().max() > 0

@@ -50,7 +50,7 @@ class HunyuanFamily(Family):
 
     def prompt_arguments(
         self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
-    ) -> dict[str, Any]:  # noqa: ARG002
+    ) -> dict[str, Any]:
         """As `HunyuanVideoPipeline.__call__` takes them; its guidance is built in, so nothing is negated."""
         return {
             "prompt_embeds": condition["text"][None],

@@ -21,7 +21,11 @@ def load_narrower(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     fitted = {}
     for name, own in network.state_dict().items():
         old = tensors.get(name)
-        if old is None or old.ndim != own.ndim or any(a > b for a, b in zip(old.shape, own.shape, strict=True)):
+        if (
+            old is None
+            or old.ndim != own.ndim
+            or any(a > b for a, b in zip(old.shape, own.shape, strict=True))
+        ):
             continue  # left to load_state_dict's complaint
         value = own.clone()
         if own.ndim > 1:
