@@ -38,6 +38,9 @@ def generate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
     offload: Annotated[str | None, typer.Option(help="none, model, sequential.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="GPUs that share each clip; how is derived (see: plan).")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other knob: name=value.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -59,6 +62,7 @@ def generate(
         "device": device,
         "dtype": dtype,
         "offload": offload,
+        "gpus": gpus,
         **parse_size(size),
         **parse_knobs(set_ or []),
     }

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from vitascope.jobs.house import House
 
+_GPUS_HELP = "GPUs that share each clip of a worker."
 _HOUSE_HELP = "Folder of jobs and databases (default: VITASCOPE_HOME/service)."
 
 
@@ -23,6 +24,7 @@ def serve(
     house: Annotated[Path | None, typer.Option(help=_HOUSE_HELP)] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes to keep running.")] = 1,
     device: Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda:1.")] = "auto",
+    gpus: Annotated[int, typer.Option(min=1, help=_GPUS_HELP)] = 1,
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
     _need_extra()
@@ -40,7 +42,7 @@ def serve(
     stop = threading.Event()
     slots = [f"{_hostname()}-{number}" for number in range(workers)]
     watching = threading.Thread(
-        target=Supervisor(place, slots, ("--device", device)).run, args=(stop,), name="supervisor"
+        target=Supervisor(place, slots, _placed(device, gpus)).run, args=(stop,), name="supervisor"
     )
     watching.start()
     try:
@@ -54,6 +56,7 @@ def worker(
     slot: Annotated[list[str] | None, typer.Option(help="Name of a place to fill; may be repeated.")] = None,
     house: Annotated[Path | None, typer.Option(help=_HOUSE_HELP)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    gpus: Annotated[int, typer.Option(min=1, help=_GPUS_HELP)] = 1,
 ) -> None:
     """Keep workers running for a service on this machine; they share its queue."""
     _need_extra()
@@ -65,7 +68,16 @@ def worker(
     stop = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
-    Supervisor(place, slot or [f"{_hostname()}-worker"], ("--device", device)).run(stop)
+    Supervisor(place, slot or [f"{_hostname()}-worker"], _placed(device, gpus)).run(stop)
+
+
+def _placed(device: str, gpus: int) -> tuple[str, ...]:
+    """Flags for worker processes, after a look at whether this machine has what they ask for."""
+    from vitascope.engine.placement import Placement
+
+    if gpus > 1:
+        Placement(device=device, gpus=gpus).resolve()
+    return ("--device", device, "--gpus", str(gpus))
 
 
 def _need_extra() -> None:

@@ -51,8 +51,14 @@ class Denoising:
         counted = getattr(self.pipeline, "_num_timesteps", None)
         return counted or len(self.pipeline.scheduler.timesteps)
 
+    @functools.cached_property
+    def timesteps(self) -> list[float]:
+        """The timesteps of the running loop on the host; read once."""
+        return [float(timestep) for timestep in self.pipeline.scheduler.timesteps.tolist()]
+
     @property
-    def _replaying(self) -> bool:
+    def replaying(self) -> bool:
+        """Whether steps of an interrupted run are being replayed."""
         return self._saved is not None and self.num_steps_done < self._saved.step
 
     def find_saved(self) -> None:
@@ -77,7 +83,7 @@ class Denoising:
         @functools.wraps(forward)
         def watched(*args: Any, **kwargs: Any) -> Any:
             self.context.check_cancelled()
-            if self._saved is not None and self._replaying:
+            if self._saved is not None and self.replaying:
                 return _stand_in(self._saved, kwargs.get("return_dict", True), args, kwargs)
             output = forward(*args, **kwargs)
             self.num_denoiser_calls += 1
@@ -96,7 +102,7 @@ class Denoising:
         def watched(*args: Any, **kwargs: Any) -> Any:
             if self.num_steps_done == 0:
                 self._scheduler_at_start = dict(vars(self.pipeline.scheduler))
-            if self._saved is not None and self._replaying:
+            if self._saved is not None and self.replaying:
                 output = self._replay_one(self._saved)
             else:
                 output = step(*args, **kwargs)

@@ -7,11 +7,13 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine import levers
 from vitascope.engine.failures import first_line
+from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError
 
@@ -23,6 +25,7 @@ class LoadedPipeline:
     pipeline: Any
     placement: Placement
     fingerprint: str
+    levers: Levers = field(default_factory=Levers)
 
     def __post_init__(self) -> None:
         config = dict(self.pipeline.scheduler.config)
@@ -62,7 +65,15 @@ def import_class(where: str) -> Any:
 
 
 def load(where: str, folder: Path, placement: Placement, **components: Any) -> Any:
-    """The pipeline class "module:Class" with the weights in `folder`, placed.
+    """The pipeline class "module:Class" with the weights in `folder`, placed, as diffusers has it.
+
+    Raises: as `read`, RequestError for an offload without a GPU.
+    """
+    return place(read(where, folder, placement, **components), placement)
+
+
+def read(where: str, folder: Path, placement: Placement, **components: Any) -> Any:
+    """The pipeline class "module:Class" with the weights in `folder`, in main memory.
 
     `components` stand in for those that it would load. The dtype is always given: without it the text
     encoder alone comes up in the dtype of its file.
@@ -71,18 +82,36 @@ def load(where: str, folder: Path, placement: Placement, **components: Any) -> A
     """
     import torch
 
+    from vitascope.engine.text_encoders import LazyTextEncoder
+
     cls = import_class(where)
     dtype = getattr(torch, placement.dtype)
+    # diffusers takes no stand-ins for models while it loads, but does so afterwards.
+    lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
+    given = {**components, **dict.fromkeys(lazy)}
     try:
         with _quiet():
-            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **components)
+            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
+            pipeline.register_modules(**lazy)
+            return pipeline
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
         raise InvalidMedia(
             f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
         ) from error
-    return place(pipeline, placement)
+
+
+def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
+    """Place a pipeline that was never placed, and do to it what the placement's speed asks for.
+
+    Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
+    """
+    chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+    levers.shrink(pipeline, chosen, placement.device)
+    pipeline = place(pipeline, placement)
+    levers.pull(pipeline, chosen)
+    return pipeline, chosen
 
 
 def place(pipeline: Any, placement: Placement) -> Any:

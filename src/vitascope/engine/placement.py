@@ -11,13 +11,18 @@ from vitascope.errors import RequestError
 Speed = Literal["exact", "balanced", "turbo"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Offload = Literal["none", "model", "sequential"]
+Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa"]
+Quantize = Literal["auto", "none", "fp8"]
 
 
 class Placement(BaseModel):
     """Where and how a model runs.
 
     `speed` is a promise about results: "exact" changes nothing beyond rounding; "balanced" and "turbo" are
-    approximate within stated bounds. Fields left at "auto" or None are chosen by `resolve`.
+    approximate within stated bounds. The other fields are expert switches: "auto" or None leaves the choice to
+    `speed`, the model and the machine (`levers.decide`); anything else is done or is an error.
+    `gpus` processes share each clip, one a GPU (CPU processes with device "cpu"); how they share it is derived
+    from the model, or said by the degrees, whose product is `gpus`.
     Units: memory_gib in GiB (2**30 bytes) a device.
     """
 
@@ -30,6 +35,20 @@ class Placement(BaseModel):
     offload: Offload = "none"
     vae_tiling: bool = False
     vae_slicing: bool = False
+    text_encoder_device: str | None = Field(None, description="None: where the rest is")
+    text_encoder_precision: Literal["full", "int8"] = "full"
+    prompt_cache: bool = Field(True, description="keep the embeddings of prompts on disk")
+    vae_streaming: bool | None = Field(None, description="decode group by group of frames, without seams")
+    attention: Attention = Field("auto", description="attention kernel; model: as diffusers has it")
+    compile: bool | None = Field(None, description="compile the transformer's blocks")
+    quantize: Quantize = Field("auto", description="fp8: 8-bit linears, approximate")
+    skip_interval: int | None = Field(
+        None, ge=1, le=10, description="compute every n-th step, foretell the others; 1 computes all"
+    )
+    gpus: int = Field(1, ge=1, le=64, description="processes that share each clip, one a GPU")
+    cfg_degree: int | None = Field(None, ge=1, le=2, description="of them, how many share the two prompts")
+    ulysses_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens by its heads")
+    ring_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens in a ring")
 
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.
@@ -52,7 +71,33 @@ class Placement(BaseModel):
         if not available.get(kind, False):
             here = ", ".join(name for name, present in available.items() if present)
             raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
+        if self.text_encoder_device is not None and self.text_encoder_device != "cpu":
+            Placement(device=self.text_encoder_device).resolve()
+        self._check_gpus(device)
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
+
+    def _check_gpus(self, device: str) -> None:
+        degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
+        given = {name: degree for name, degree in degrees.items() if degree is not None}
+        if self.gpus == 1:
+            wrong = next((name for name, degree in given.items() if degree > 1), None)
+            if wrong:
+                raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
+            return
+        import torch
+
+        if device not in ("cuda", "cpu"):
+            raise RequestError(
+                f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus"
+            )
+        if device == "cpu" and self.device == "auto":
+            raise RequestError(
+                f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "
+                "the work among CPU processes",
+                param="gpus",
+            )
+        if device == "cuda" and torch.cuda.device_count() < self.gpus:
+            raise RequestError(f"gpus={self.gpus}, and {torch.cuda.device_count()} are here", param="gpus")

@@ -14,14 +14,15 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.single_file import load_denoiser
+from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import Generator
+from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -84,6 +85,13 @@ class DiffusersGenerator(Generator):
         weights.check_family(configs, self.pipelines, self.model)
         return self.profile_of(configs).overridden(configs.vitascope, self.model)
 
+    def parts(self) -> tuple[Part, ...]:
+        """The repository of the model, or of the one that lends a single file its other parts."""
+        source = self.source()
+        if source.kind == "file":
+            return self.lender(Path(source.name)).parts()
+        return (Part(repo=source.name, revision=source.revision),) if source.kind == "hub" else ()
+
     def lender(self, file: Path) -> DiffusersGenerator:
         """For a single file: this record with the model that lends its other parts.
 
@@ -139,6 +147,10 @@ class DiffusersGenerator(Generator):
         }
         return self.model_copy(update=update)
 
+    def batches_guidance(self) -> bool:
+        """Whether there is guidance, and the pipeline runs both prompts in one batch."""
+        return "guidance" in self.splits and (self.filled_in(self.profile()).guidance_scale or 0) > 1
+
     def _num_steps(self, profile: Profile) -> int:
         return self.num_inference_steps or profile.num_inference_steps
 
@@ -164,15 +176,17 @@ class DiffusersGenerator(Generator):
         sizes = memory.component_gib(folder, placement.dtype)
         if file:
             sizes[self.denoiser] = memory.file_gib(file, placement.dtype)
-        memory.check_room(sizes, placement)
+        memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
+            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
-            pipeline = pipelines.load(where, folder, placement, **parts)
+            pipeline = pipelines.read(where, folder, placement, **parts)
+            pipeline, levers = pipelines.accelerated(pipeline, placement)
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
-        return LoadedPipeline(pipeline, placement, "+".join(marks))
+        return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
@@ -192,13 +206,20 @@ class DiffusersGenerator(Generator):
         pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
         generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
         files = self._lora_files()
+        if files and modules.levers.linears != "model":
+            raise RequestError("LoRA adapters need exact linears; add quantize='none'", param="loras")
+        for fallback in modules.levers.fallbacks:
+            context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
         with ExitStack() as stack:
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
+            if modules.levers.skip:
+                stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
+            stack.enter_context(prompt_cache.remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
@@ -209,6 +230,8 @@ class DiffusersGenerator(Generator):
             "scheduler": type(pipeline.scheduler).__name__,
             "num_denoiser_calls": run.num_denoiser_calls,
         }
+        if levers := modules.levers.described():
+            notes["levers"] = levers
         if report:
             notes["loras"] = report
         return [

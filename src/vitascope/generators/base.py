@@ -44,6 +44,19 @@ class KnownModel(BaseModel):
         return model in (self.name, self.repo, *self.aliases)
 
 
+class Part(BaseModel):
+    """What a generator needs of one repository of the hub.
+
+    `patterns`: files of parts published on their own; empty for a whole model in diffusers layout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repo: str
+    revision: str | None = None
+    patterns: tuple[str, ...] = ()
+
+
 class Generator(Item):
     """Makes clips from tasks. A frozen record of knobs; modules are handed in.
 
@@ -53,6 +66,8 @@ class Generator(Item):
 
     accepts: ClassVar[tuple[type[Task], ...]] = ()
     models: ClassVar[tuple[KnownModel, ...]] = ()
+    # How the denoiser may be split over devices: "guidance" (samples of a batch), "tokens" (of each sample)
+    splits: ClassVar[tuple[str, ...]] = ()
     pipelines: ClassVar[tuple[str, ...]] = ()  # `_class_name`s in model_index.json that this family loads
 
     @classmethod
@@ -86,6 +101,10 @@ class Generator(Item):
             kinds = ", ".join(kind.kind for kind in self.accepts)
             raise UnsupportedTask(f"{self.name} makes {kinds}, not {task.kind}", param="kind")
 
+    def parts(self) -> tuple[Part, ...]:
+        """What `load` will want from the hub, here already or not; nothing for weights that are local files."""
+        return ()
+
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules."""
         return self.model_dump_json()
@@ -104,6 +123,10 @@ class Generator(Item):
         More than one task is one batch: the last bits may differ from one at a time, and the recipes say so.
         Raises: JobCancelled, OutOfMemory, RunError.
         """
+
+    def batches_guidance(self) -> bool:
+        """Whether the denoiser sees the prompt and the negative prompt as two samples of one batch."""
+        return False
 
     def stage(self, task: Task, **notes: Any) -> Stage:
         """What the recipe says of a clip that this generator made from `task`."""

@@ -149,6 +149,7 @@ class CogVideoX(DiffusersGenerator):
         "cogvideox-1.5-5b": _LATER,
         "cogvideox-1.5-5b-i2v": _LATER_IMAGE,
     }
+    splits: ClassVar[tuple[str, ...]] = ("guidance", "tokens")
     pipelines: ClassVar[tuple[str, ...]] = (
         "CogVideoXPipeline",
         "CogVideoXImageToVideoPipeline",

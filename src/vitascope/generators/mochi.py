@@ -48,6 +48,7 @@ class Mochi(DiffusersGenerator):
         ),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {"mochi-1": _MOCHI}
+    splits: ClassVar[tuple[str, ...]] = ("guidance", "tokens")
     pipelines: ClassVar[tuple[str, ...]] = ("MochiPipeline",)
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: "diffusers.pipelines.mochi.pipeline_mochi:MochiPipeline"

@@ -63,13 +63,13 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def run(house: House, slot: str, device: str, max_attempts: int, lifetime_s: float) -> None:
+def run(house: House, slot: str, placement: Placement, max_attempts: int, lifetime_s: float) -> None:
     """Work until SIGTERM or until the parent is gone. Raises: ResourceError if the slot is taken."""
     global _bench
     open_queue(house)
     lock = hold_slot(house.lock(slot))
     ledger, queue = Ledger(house.ledger_url), Queue(house)
-    engine = Engine(Placement(device=device))
+    engine = Engine(placement)
     _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts)
     ledger.beat(slot, socket.gethostname())
     DBOS(
@@ -120,11 +120,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--house", type=Path, required=True)
     parser.add_argument("--slot", required=True)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--max-attempts", type=int, default=3)
     parser.add_argument("--lifetime", type=float, default=7 * 86_400.0)
     given: Any = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run(House(given.house), given.slot, given.device, given.max_attempts, given.lifetime)
+    placement = Placement(device=given.device, gpus=given.gpus)
+    run(House(given.house), given.slot, placement, given.max_attempts, given.lifetime)
 
 
 if __name__ == "__main__":

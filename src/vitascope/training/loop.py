@@ -42,7 +42,8 @@ class Ranks:
         card = torch.device("cuda", int(os.environ.get("LOCAL_RANK", index or 0)))
         torch.cuda.set_device(card)
         if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl", device_id=card)
+            # Numbers on the CPU travel by gloo, without waiting for the GPUs.
+            dist.init_process_group("cpu:gloo,cuda:nccl")
         return cls(rank, world, card)
 
     def average_gradients(self, params: list[nn.Parameter]) -> None:
@@ -56,13 +57,13 @@ class Ranks:
         pieces = flat.split([g.numel() for g in grads])
         torch._foreach_copy_(grads, [piece.view_as(g) for piece, g in zip(pieces, grads, strict=True)])
 
-    def agree(self, value: bool) -> bool:
-        """What the first process decided; the others follow."""
+    def first_of(self, value: float) -> float:
+        """The first process's number: with its clock all stop after the same step, at the same learning rate."""
         if self.world == 1:
             return value
-        flag = torch.tensor([int(value)], device=self.device)
-        dist.broadcast(flag, 0)
-        return bool(flag.item())
+        told = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(told, 0)
+        return float(told)
 
     def generator(self, *numbers: int) -> torch.Generator:
         """Random numbers that depend only on the numbers given and the rank, so that a resumed run repeats them."""
@@ -222,8 +223,8 @@ def train(
     start = saved = logged = time.monotonic()
     first, bad = training.step, 0
     while training.step - first < budget.steps:
-        elapsed = budget.elapsed(training.step, time.monotonic() - start)
-        if (training.step % 10 == 0 or budget.until is not None) and ranks.agree(elapsed >= 1):
+        elapsed = ranks.first_of(budget.elapsed(training.step, time.monotonic() - start))
+        if elapsed >= 1:
             break
         factor = schedule.factor(training.step, min(1.0, elapsed))
         for name, optimizer in training.optimizers.items():
@@ -255,7 +256,7 @@ def train(
         if checkpoint is not None and now - saved >= budget.save_every and ranks.rank == 0:
             saved = now
             training.save(checkpoint)
-        if after_step is not None and ranks.agree(after_step(entry)):
+        if after_step is not None and ranks.first_of(float(after_step(entry))):
             break
     if checkpoint is not None and ranks.rank == 0:
         training.save(checkpoint)

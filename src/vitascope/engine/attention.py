@@ -1,0 +1,164 @@
+"""Exact attention by the fastest kernel that is here, and the two doors that other engine rooms build on.
+
+`Attend` works on plain tensors; `JointAttend` works on video and text tokens side by side, which is the door that
+several GPUs replace. Both are opaque to `torch.compile` (one custom operator), so that a compiled block is
+the same for every prompt: how many text tokens are valid comes in as a small CPU tensor that is read on the
+host, without waiting for the GPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vitascope.errors import DependencyMissing, ResourceError, UnknownName
+
+HOPPER = (9, 0)
+
+
+class QKV(NamedTuple):
+    """Queries, keys and values of the same tokens. Shape: each (B, L, H, D)."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+class Attend(Protocol):
+    """Softmax attention without a mask: every query sees every key.
+
+    Shape: each (B, L, H, D) -> (B, L, H, D), contiguous.
+    """
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The attended values."""
+        ...
+
+
+class JointAttend(Protocol):
+    """Attention of video and text tokens over both together.
+
+    `text_lengths` is a CPU int64 tensor of shape (B,): how many text tokens of each sample are valid (they
+    come first); None means all. Text outputs beyond it are zeros.
+    """
+
+    def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The attended video and text values. Shape: (B, N, H, D), (B, L, H, D)."""
+        ...
+
+
+# A kernel writes into `out`, which may be a view with gaps between samples.
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor], None]
+
+
+def _fa3(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    torch.ops.fa3_fwd.fwd(query, key, value, out=out, num_splits=1)
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    q, k, v = (tensor.transpose(1, 2) for tensor in (query, key, value))
+    out.copy_(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2))
+
+
+def _cudnn(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH], True):
+        _sdpa(query, key, value, out)
+
+
+EXACT: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa}
+KERNELS: dict[str, Kernel] = dict(EXACT)
+
+
+def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
+    """The name of the fastest kernel on `device` that changes nothing beyond rounding.
+
+    On Hopper: FlashAttention-3 where `fa3-fwd` is installed, else cuDNN; FlashAttention-2, which torch may
+    pick there, was measured 1.3 times slower than cuDNN. Elsewhere torch's own choice.
+    """
+    device = torch.device(device)
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
+        return "sdpa"
+    capability = torch.cuda.get_device_capability(device)
+    if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
+        return "fa3"
+    return "cudnn" if capability >= HOPPER else "sdpa"
+
+
+def check(name: str, device: torch.device | str) -> str:
+    """`name`, if this kernel can run on `device`.
+
+    Raises: UnknownName, DependencyMissing with the extra, ResourceError for another kind of GPU.
+    """
+    if name not in KERNELS:
+        raise UnknownName("attention kernel", name, KERNELS, param="attention")
+    device = torch.device(device)
+    if name == "sdpa":
+        return name
+    if device.type != "cuda":
+        raise ResourceError(f"attention={name!r} needs a CUDA GPU, not {str(device)!r}; use 'sdpa'")
+    if name == "fa3":
+        if torch.cuda.get_device_capability(device) != HOPPER:
+            gpu = torch.cuda.get_device_name(device)
+            raise ResourceError(f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
+        if not has_fa3():
+            raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    return name
+
+
+def has_fa3() -> bool:
+    """Whether FlashAttention-3's forward kernels (PyPI `fa3-fwd`) are installed and load."""
+    if importlib.util.find_spec("fa3_fwd") is None:
+        return False
+    import fa3_fwd._C  # noqa: F401  registers torch.ops.fa3_fwd
+
+    return True
+
+
+@torch.library.custom_op("vitascope::attend", mutates_args=())
+def _attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, kernel: str) -> Tensor:
+    out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    run = KERNELS[kernel]
+    if lengths is None:
+        run(query, key, value, out)
+        return out
+    for sample, length in enumerate(lengths.tolist()):
+        valid = (slice(sample, sample + 1), slice(0, length))
+        run(query[valid], key[valid], value[valid], out[valid])
+        out[sample, length:].zero_()
+    return out
+
+
+@_attend.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, kernel: str) -> Tensor:
+    del key, value, lengths, kernel
+    return torch.empty(query.shape, dtype=query.dtype, device=query.device)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str, lengths: Tensor | None = None) -> Tensor:
+    """Attention by the kernel of this name, each sample among its first `lengths` tokens alone.
+
+    `lengths` is a CPU int64 tensor of shape (B,) or None for all tokens; outputs beyond it are zeros. Exactly
+    what attention over the tokens cut off there gives: no mask, no waiting for the GPU, no graph break.
+    Shape: each (B, L, H, D) -> (B, L, H, D).
+    """
+    result: Tensor = torch.ops.vitascope.attend(query, key, value, lengths, kernel)
+    return result
+
+
+def joined(kernel: str) -> JointAttend:
+    """Joint attention on one device: video and text tokens in one row."""
+
+    def joint(video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        query, key, value = (torch.cat(pair, dim=1) for pair in zip(video, text, strict=True))
+        num_video = video.query.shape[1]
+        lengths = None if text_lengths is None else text_lengths + num_video
+        out = attend(query, key, value, kernel, lengths)
+        return out[:, :num_video], out[:, num_video:]
+
+    return joint

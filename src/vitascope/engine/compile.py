@@ -1,0 +1,36 @@
+"""Regional compilation: the repeated blocks of a transformer, each shape once, kept on disk for the next start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Sizes and lengths that one process may meet before it is told, instead of falling back in silence.
+MAX_SHAPES = 64
+
+
+def keep_compiled_in(folder: Path) -> None:
+    """Let inductor keep what it compiles in `folder`, so that the next process starts warm.
+
+    A folder that the user named in TORCHINDUCTOR_CACHE_DIR goes first.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_SHAPES)
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+
+
+def compile_blocks(blocks: Iterable[Any], backend: str = "inductor") -> None:
+    """Compile the forward of each block, static shapes.
+
+    Blocks of one class share their graphs. A graph is made for each width, height, number of frames and batch
+    size; text is padded to the model's length, so a new prompt needs no new one. Hooks of a block (offloading,
+    caches) stay outside and keep working.
+    """
+    for block in blocks:
+        if "_uncompiled_forward" not in vars(block):
+            block._uncompiled_forward = block.forward
+            block.forward = torch.compile(block.forward, dynamic=False, backend=backend)

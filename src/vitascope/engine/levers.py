@@ -1,0 +1,215 @@
+"""What a placement's words come to for one model on one machine: each lever, and what it could not have.
+
+`decide` is pure: it can be asked about a GPU that is not here. `pull` does it to loaded modules.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import TURBO, SkipSchedule
+from vitascope.errors import DependencyMissing, RequestError, ResourceError
+
+JOINT = ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
+STREAMED = ("AutoencoderKLMochi", "AutoencoderKLCogVideoX")
+# Below this many parameters a cold compile costs more than it saves.
+COMPILE_FROM_PARAMETERS = 5e8
+HOPPER = (9, 0)
+FP8_FROM = (8, 9)
+
+
+class Gpu(BaseModel):
+    """What of a CUDA device decides the levers. Units: memory in GiB."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    capability: tuple[int, int]
+    memory_gib: float
+    fa3: bool
+
+    @classmethod
+    def here(cls, device: str) -> Gpu | None:
+        """The GPU called `device` on this machine; None for another kind of device."""
+        import torch
+
+        if not device.startswith("cuda"):
+            return None
+        from vitascope.engine.attention import has_fa3
+
+        found = torch.cuda.get_device_properties(device)
+        capability = (found.major, found.minor)
+        return cls(
+            name=found.name, capability=capability, memory_gib=found.total_memory / 2**30, fa3=has_fa3()
+        )
+
+
+class Subject(BaseModel):
+    """What of a model decides the levers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transformer: str
+    vae: str
+    num_parameters: float
+
+    @classmethod
+    def of(cls, pipeline: Any) -> Subject:
+        """A loaded pipeline's."""
+        transformer = getattr(pipeline, "transformer", None)
+        parameters = transformer.parameters() if transformer is not None else ()
+        return cls(
+            transformer=type(transformer).__name__,
+            vae=type(getattr(pipeline, "vae", None)).__name__,
+            num_parameters=sum(parameter.numel() for parameter in parameters),
+        )
+
+
+class Levers(BaseModel):
+    """How one model runs, in full; "model" means as diffusers has it. `fallbacks` says what a word promised
+    and this machine or model cannot have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attention: str = "model"
+    compile: bool = False
+    linears: Literal["model", "fp8"] = "model"
+    vae: Literal["model", "stream"] = "model"
+    skip: SkipSchedule | None = None
+    fallbacks: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """For a recipe: the levers that are on."""
+        said = self.model_dump(mode="json", exclude_none=True)
+        return {name: value for name, value in said.items() if value not in ("model", False, [], ())}
+
+
+def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
+    """The levers of `subject` under `placement` on `gpu` (None: the CPU).
+
+    What a speed word would like and cannot have is left out and said; what an expert switch asks for and
+    cannot have is an error. Raises: RequestError, ResourceError, DependencyMissing.
+    """
+    missed: list[str] = []
+    attention = _attention(subject, placement, gpu)
+    compiled = _compiled(subject, placement, gpu)
+    linears = _linears(subject, placement, gpu, compiled, missed)
+    skip = _skip(subject, placement, missed)
+    return Levers(
+        attention=attention,
+        compile=compiled,
+        linears=linears,
+        vae=_vae(subject, placement, gpu),
+        skip=skip,
+        fallbacks=tuple(missed),
+    )
+
+
+def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
+    asked = placement.attention
+    if asked not in ("auto", "model") and subject.transformer not in JOINT:
+        raise RequestError(
+            f"attention={asked!r} has no effect on {subject.transformer}; leave it at 'auto'",
+            param="attention",
+        )
+    if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
+        return "model"
+    if asked in ("fa3", "cudnn") and gpu is None:
+        raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
+    if asked == "fa3" and gpu is not None:
+        if gpu.capability != HOPPER:
+            raise ResourceError(
+                f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu.name}; use 'sdpa'"
+            )
+        if not gpu.fa3:
+            raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if asked != "auto" or gpu is None:
+        return asked
+    if gpu.capability == HOPPER and gpu.fa3 and placement.dtype == "bfloat16":
+        return "fa3"
+    half = placement.dtype in ("bfloat16", "float16")
+    return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
+
+
+def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
+    known = subject.transformer in JOINT
+    if placement.compile and not known:
+        raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
+    if placement.compile is not None:
+        return placement.compile
+    return known and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+
+
+def _linears(
+    subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
+) -> Literal["model", "fp8"]:
+    asked = placement.quantize
+    if asked == "none" or (asked == "auto" and placement.speed == "exact"):
+        return "model"
+    lacking = None
+    if subject.transformer not in JOINT:
+        lacking = f"{subject.transformer} has no fp8 linears"
+    elif gpu is None or gpu.capability < FP8_FROM:
+        where = placement.device if gpu is None else gpu.name
+        lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
+    elif not compiled and asked == "auto":
+        lacking = "fp8 linears gain nothing without compiled blocks"
+    if lacking is None:
+        return "fp8"
+    if asked == "fp8":
+        raise ResourceError(f"quantize='fp8': {lacking}; use quantize='none'")
+    missed.append(lacking)
+    return "model"
+
+
+def _skip(subject: Subject, placement: Placement, missed: list[str]) -> SkipSchedule | None:
+    asked = placement.skip_interval
+    if asked == 1 or (asked is None and placement.speed != "turbo"):
+        return None
+    if subject.transformer == "NoneType":
+        if asked is not None:
+            raise RequestError(
+                "skip_interval has no effect on a model without a transformer", param="skip_interval"
+            )
+        missed.append("steps are skipped for transformers only")
+        return None
+    return TURBO if asked is None else SkipSchedule(interval=asked)
+
+
+def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["model", "stream"]:
+    known = subject.vae in STREAMED
+    if placement.vae_streaming and not known:
+        raise RequestError(
+            f"vae_streaming has no effect on {subject.vae}; leave it out", param="vae_streaming"
+        )
+    if placement.vae_streaming and placement.vae_tiling:
+        raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
+    if placement.vae_streaming is None:
+        return "stream" if known and gpu is not None and not placement.vae_tiling else "model"
+    return "stream" if placement.vae_streaming else "model"
+
+
+def shrink(pipeline: Any, levers: Levers, device: str) -> None:
+    """The levers that make weights smaller, before they are moved to `device`."""
+    from vitascope.engine import quantize
+
+    if levers.linears == "fp8":
+        quantize.fp8_linears(list(pipeline.transformer.transformer_blocks), device=device)
+
+
+def pull(pipeline: Any, levers: Levers) -> None:
+    """The other levers, once for each set of placed modules."""
+    from vitascope.engine import attention, attention_processors, streaming_vae
+    from vitascope.engine.compile import compile_blocks, keep_compiled_in
+    from vitascope.settings import Settings
+
+    if levers.attention != "model":
+        attention_processors.install(pipeline.transformer, attention.joined(levers.attention))
+    if levers.compile:
+        keep_compiled_in(Settings.from_environment().home / "compiled")
+        compile_blocks(pipeline.transformer.transformer_blocks)
+    if levers.vae == "stream":
+        streaming_vae.install(pipeline.vae, compiled=levers.compile)

@@ -1,0 +1,133 @@
+"""How a number of devices is shared out among the ways of splitting one generation. Knows no torch."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.errors import RequestError
+
+# A Ulysses split whose fullest rank has this much more than its share of heads is not worth it: ring instead.
+LEAST_BALANCE = 0.9
+
+
+class Layout(BaseModel):
+    """cfg x ring x ulysses ranks.
+
+    `cfg` ranks share the samples of the batch (with guidance: the prompt and the negative prompt); `ulysses`
+    x `ring` ranks share the tokens of each sample, Ulysses by exchanging tokens for heads, ring by passing
+    keys and values around. Ranks of one Ulysses group are neighbours, then those of one ring, then cfg.
+
+    Source: the order of xDiT's process groups, https://github.com/xdit-project/xDiT (Apache-2.0).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cfg: int = Field(1, ge=1, le=2)
+    ulysses: int = Field(1, ge=1)
+    ring: int = Field(1, ge=1)
+
+    @property
+    def sequence(self) -> int:
+        """How many ranks share the tokens of one sample."""
+        return self.ulysses * self.ring
+
+    @property
+    def world(self) -> int:
+        """How many ranks there are."""
+        return self.cfg * self.sequence
+
+    def groups(self, kind: str) -> list[list[int]]:
+        """The ranks of each group of a kind: "cfg", "sequence", "ulysses" or "ring"."""
+        ranks = range(self.world)
+        keys = {
+            "cfg": lambda rank: rank % self.sequence,
+            "sequence": lambda rank: rank // self.sequence,
+            "ulysses": lambda rank: rank // self.ulysses,
+            "ring": lambda rank: (rank // self.sequence, rank % self.ulysses),
+        }
+        grouped: dict[object, list[int]] = {}
+        for rank in ranks:
+            grouped.setdefault(keys[kind](rank), []).append(rank)
+        return list(grouped.values())
+
+    def described(self) -> str:
+        """In words, such as "cfg 2 x ulysses 4"; "one device" for one."""
+        parts = [f"{name} {size}" for name in ("cfg", "ulysses", "ring") if (size := getattr(self, name)) > 1]
+        return " x ".join(parts) or "one device"
+
+    @classmethod
+    def derived(
+        cls,
+        num_devices: int,
+        num_heads: int | None,
+        *,
+        guided: bool,
+        cfg: int | None = None,
+        ulysses: int | None = None,
+        ring: int | None = None,
+    ) -> Self:
+        """The layout for so many devices; degrees that are given are kept.
+
+        cfg first (it sends least), then the largest Ulysses degree that shares the heads out evenly enough,
+        ring for the rest. `num_heads`: None for a model whose tokens cannot be split.
+        Raises: RequestError if the degrees do not multiply to `num_devices`, or the model cannot be split so.
+        """
+        wanted, heads = f"gpus={num_devices}", num_heads or 1
+        if cfg is None:
+            fixed = (ulysses or 1) * (ring or 1)
+            all_said = ulysses is not None and ring is not None and fixed == num_devices
+            cfg = 2 if guided and num_devices % (2 * fixed) == 0 and not all_said else 1
+        if cfg == 2 and not guided:
+            raise RequestError(
+                "cfg_degree=2 needs guidance, by a model that runs both prompts in one batch",
+                param="cfg_degree",
+            )
+        sequence = num_devices // cfg
+        if sequence > 1 and num_heads is None:
+            most = "2 GPUs" if guided else "1 GPU"
+            raise RequestError(
+                f"{wanted}: the tokens of this model cannot be split, so that {most} can share a clip",
+                param="gpus",
+            )
+        if ulysses is None:
+            candidates = divisors(max(1, sequence // (ring or 1)))
+            ulysses = max(u for u in candidates if balance(heads, u) >= LEAST_BALANCE)
+        if ring is None:
+            ring = max(1, sequence // ulysses)
+        if cfg * ulysses * ring != num_devices:
+            raise RequestError(
+                f"{wanted} is not cfg {cfg} x ulysses {ulysses} x ring {ring}, which is {cfg * ulysses * ring}",
+                param="gpus",
+            )
+        if ulysses > heads:
+            raise RequestError(
+                f"ulysses_degree={ulysses} is more than the {heads} heads; use ring_degree",
+                param="ulysses_degree",
+            )
+        return cls(cfg=cfg, ulysses=ulysses, ring=ring)
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, smallest first."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def balance(num_heads: int, parts: int) -> float:
+    """How well heads are shared out: 1 for evenly, the mean share over the largest. Range: 0..1."""
+    return num_heads / parts / max(shares(num_heads, parts)) if parts <= num_heads else 0.0
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """`total` things shared out as evenly as can be, larger shares first."""
+    each, left = divmod(total, parts)
+    return [each + (index < left) for index in range(parts)]
+
+
+def ranges(total: int, parts: int) -> list[tuple[int, int]]:
+    """Where each share begins and ends."""
+    ends = [0]
+    for share in shares(total, parts):
+        ends.append(ends[-1] + share)
+    return list(zip(ends[:-1], ends[1:], strict=True))

@@ -1,0 +1,145 @@
+"""How each family of denoisers may be split, by the name of its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from vitascope.engine.attention import JointAttend
+from vitascope.engine.parallel.attention import Compilable, RingAttend, Tokens, UlyssesAttend
+from vitascope.engine.parallel.hooks import BatchSplit, TokenSplit
+from vitascope.engine.parallel.mesh import Mesh
+from vitascope.engine.parallel.partial_attention import partial_attend
+from vitascope.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a family says of its denoiser: how many tokens an input has, and where tokens and positions appear.
+
+    `install` hooks in there, outside the blocks: a hook on one block would become part of the graph that all
+    compiled blocks share.
+    """
+
+    num_tokens: Callable[[Any, Tensor], int]
+    install: Callable[[Any, TokenSplit], list[RemovableHandle]]
+
+
+def _mochi_tokens(config: Any, latents: Tensor) -> int:
+    """Shape: (B, C, t, h, w)."""
+    t, h, w = latents.shape[-3:]
+    return int(t * (h // config.patch_size) * (w // config.patch_size))
+
+
+def _split_mochi(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
+    def tokens(_module: Any, _args: Any, embedded: Tensor) -> Tensor:
+        # (B * t, N / t, D). The forward unfolds the batch and folds frames into tokens; of one "frame" of these
+        # tokens it makes what we want.
+        return split.narrow(embedded.reshape(-1, split.tokens.total, embedded.shape[-1]), 1)
+
+    def positions(_module: Any, _args: Any, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(split.narrow(table, 0) for table in tables)
+
+    return [
+        denoiser.patch_embed.register_forward_hook(tokens),
+        denoiser.rope.register_forward_hook(positions),
+    ]
+
+
+def _cogvideox_tokens(config: Any, latents: Tensor) -> int:
+    """Shape: (B, t, C, h, w)."""
+    t, _, h, w = latents.shape[-4:]
+    return int(-(-t // (config.patch_size_t or 1)) * (h // config.patch_size) * (w // config.patch_size))
+
+
+def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
+    def tokens(_module: Any, _args: Any, embedded: Tensor) -> Tensor:
+        num_text = embedded.shape[1] - split.tokens.total
+        return torch.cat([embedded[:, :num_text], split.narrow(embedded[:, num_text:], 1)], 1)
+
+    def positions(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        tables = kwargs.get("image_rotary_emb")
+        if tables is not None:
+            kwargs = {**kwargs, "image_rotary_emb": tuple(split.narrow(table, 0) for table in tables)}
+        return args, kwargs
+
+    return [
+        denoiser.patch_embed.register_forward_hook(tokens),
+        denoiser.register_forward_pre_hook(positions, with_kwargs=True),
+    ]
+
+
+PLANS: dict[str, Plan] = {
+    "MochiTransformer3DModel": Plan(_mochi_tokens, _split_mochi),
+    "CogVideoXTransformer3DModel": Plan(_cogvideox_tokens, _split_cogvideox),
+}
+
+
+@dataclass
+class Installed:
+    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without.
+
+    None where the blocks attend as the model has it, which splitting the batch leaves alone.
+    """
+
+    joint: JointAttend | None
+    alone: JointAttend | None
+    hooks: list[RemovableHandle]
+
+    def remove(self) -> None:
+        """Take the hooks away; the blocks still use `joint` until told otherwise."""
+        for hook in self.hooks:
+            hook.remove()
+
+
+def split(denoiser: Any, mesh: Mesh, alone: JointAttend | None, pieces: int = 2) -> Installed:
+    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device, which
+    a layout that splits tokens cannot do without.
+
+    Raises: RequestError for a family that says nothing of how its tokens are split.
+    """
+    layout, joint = mesh.layout, alone
+    hooks: list[RemovableHandle] = []
+    if layout.sequence > 1:
+        assert alone is not None
+        joint = _split_tokens(denoiser, mesh, alone, pieces, hooks)
+    if layout.cfg > 1:
+        hooks += BatchSplit(mesh.cfg).install(denoiser)
+    return Installed(joint, alone, hooks)
+
+
+def _split_tokens(
+    denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int, hooks: list[RemovableHandle]
+) -> JointAttend:
+    plan = PLANS.get(type(denoiser).__name__)
+    if plan is None:
+        raise RequestError(
+            f"the tokens of {type(denoiser).__name__} cannot be split over GPUs; those of "
+            f"{', '.join(sorted(PLANS))} can",
+            param="gpus",
+        )
+    tokens, layout = Tokens(), mesh.layout
+    token_split = TokenSplit(mesh.sequence, tokens)
+
+    def count(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        tokens.total = plan.num_tokens(denoiser.config, latents)
+        if tokens.total < layout.sequence:
+            tokens_here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
+            raise RequestError(
+                f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus"
+            )
+
+    hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
+    hooks += plan.install(denoiser, token_split)
+    hooks.append(token_split.after_projection(denoiser.proj_out))
+    if layout.ring > 1:
+        attend = RingAttend(partial_attend, mesh.ring, tokens, layout.ulysses)
+    if layout.ulysses > 1:
+        attend = UlyssesAttend(attend, mesh.ulysses, tokens, layout.ring, mesh.ring.index, pieces)
+    return Compilable(attend)

@@ -1,0 +1,77 @@
+"""Linears in 8-bit floats: half the memory, and on Hopper and newer about twice the rate under compile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.errors import RequestError
+
+FP8 = torch.float8_e4m3fn
+FP8_MAX = 448.0
+# The big visual linears of a block; text linears and modulations are small and stay exact.
+VISUAL_LINEARS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2")
+
+
+class Fp8Linear(nn.Module):
+    """A linear layer with fp8 weights, one scale an output channel, and one scale a token found as it runs.
+
+    Source: row-wise scaling as in Micikevicius et al., FP8 Formats for Deep Learning, arXiv 2209.05433; the
+    product is torch._scaled_mm's.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        scale = _scale(linear.weight.detach())
+        self.register_buffer("weight", (linear.weight.detach().float() / scale).to(FP8))
+        self.register_buffer("weight_scale", scale.reshape(1, -1))
+        self.bias = linear.bias
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Shape: (..., in_features) -> (..., out_features)."""
+        flat = states.reshape(-1, self.in_features)
+        scale = _scale(flat)
+        quantized = (flat.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
+        product = torch._scaled_mm(
+            quantized,
+            self.weight.t(),
+            scale_a=scale,
+            scale_b=self.weight_scale,
+            out_dtype=states.dtype,
+            use_fast_accum=True,
+        )
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*states.shape[:-1], self.out_features)
+
+
+def _scale(rows: Tensor) -> Tensor:
+    """What each row is divided by to fill the range of fp8. Shape: (M, K) -> (M, 1) float32."""
+    return rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
+
+
+def fp8_linears(
+    blocks: Sequence[Any], exact_blocks: int = 1, device: torch.device | str | None = None
+) -> int:
+    """Replace the visual linears of all blocks but the first and last `exact_blocks`; how many were replaced.
+
+    With `device` the arithmetic is done there, one linear at a time; the result stays where the linear was.
+    Raises: RequestError if there was nothing to replace: a setting without effect is an error.
+    """
+    replaced = 0
+    for block in blocks[exact_blocks : len(blocks) - exact_blocks]:
+        for name in VISUAL_LINEARS:
+            linear = block.get_submodule(name)
+            if isinstance(linear, nn.Linear):
+                owner, _, last = name.rpartition(".")
+                home = linear.weight.device
+                quantized = Fp8Linear(linear if device is None else linear.to(device)).to(home)
+                setattr(block.get_submodule(owner), last, quantized)
+                replaced += 1
+    if not replaced:
+        raise RequestError(f"fp8 found no linear to replace in {len(blocks)} blocks", param="quantize")
+    return replaced

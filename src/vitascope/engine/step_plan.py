@@ -1,0 +1,106 @@
+"""Which denoising steps the network is asked at, and which are foretold from the steps before.
+
+Neighbouring steps of a diffusion sampler get nearly the same answer. On a skipped step the answer is continued
+in a straight line from the last two computed ones, along the scheduler's timesteps.
+
+Source: the schedule is our own; forecasting instead of reuse as in TaylorSeer, arXiv 2503.06923, here of first
+order and of the network's output as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from vitascope.engine.denoising import Denoising
+
+
+class SkipSchedule(BaseModel):
+    """Every `interval`-th step is computed, and all of the first and last ones, where the clip is decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interval: int = Field(ge=1, le=10)
+    first: float = Field(0.15, ge=0, le=1, description="share of steps at the start that are all computed")
+    last: int = Field(2, ge=1)
+
+    def computed(self, num_steps: int) -> tuple[bool, ...]:
+        """For each step whether the network is asked."""
+        start = max(2, round(self.first * num_steps))
+        return tuple(
+            step < start
+            or step >= num_steps - self.last
+            or (step - start) % self.interval == self.interval - 1
+            for step in range(num_steps)
+        )
+
+
+# Written down before the first timing; docs/en/speed.md has what it costs on the embedded model.
+TURBO = SkipSchedule(interval=3)
+
+
+@dataclass
+class _Forecast:
+    """The last two computed answers of one place in the loop (conditional, unconditional or both in one)."""
+
+    timesteps: list[float] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+
+    def remember(self, timestep: float, output: Tensor) -> None:
+        self.timesteps = [*self.timesteps[-1:], timestep]
+        self.outputs = [*self.outputs[-1:], output]
+
+    def at(self, timestep: float) -> Tensor | None:
+        if len(self.outputs) < 2 or self.timesteps[0] == self.timesteps[1]:
+            return None
+        share = (timestep - self.timesteps[1]) / (self.timesteps[1] - self.timesteps[0])
+        return torch.lerp(self.outputs[0], self.outputs[1], 1 + share)
+
+
+@contextmanager
+def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedule) -> Iterator[None]:
+    """Foretell the steps that `schedule` skips during one call of `pipeline`.
+
+    After an interrupted run is taken up again, steps are computed until two answers are known.
+    """
+    module = getattr(pipeline, denoiser)
+    own, forward = vars(module).get("forward"), module.forward
+    forecasts: dict[int, _Forecast] = {}
+    calls, last_step = 0, -1
+
+    def skipped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls, last_step
+        step = run.num_steps_done
+        calls, last_step = (0 if step != last_step else calls + 1), step
+        if run.replaying:
+            return forward(*args, **kwargs)
+        run.context.check_cancelled()
+        timesteps = run.timesteps
+        forecast = forecasts.setdefault(calls, _Forecast())
+        if not schedule.computed(len(timesteps))[step]:
+            foretold = forecast.at(timesteps[step])
+            if foretold is not None:
+                return (foretold,) if not kwargs.get("return_dict", True) else _Sample(foretold)
+        output = forward(*args, **kwargs)
+        forecast.remember(timesteps[step], output[0] if isinstance(output, tuple) else output.sample)
+        return output
+
+    module.forward = skipped
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
+
+
+@dataclass
+class _Sample:
+    sample: Tensor

@@ -1,0 +1,186 @@
+"""Decoding latents group by group of frames, so that a clip's memory does not grow with its length.
+
+A causal VAE needs of the past only what its convolutions reach back to: each keeps its last input frames. The
+result is the one-shot decode's, without the seams of tiles, and frames can be encoded into a file while the
+next group is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vitascope.errors import RequestError
+
+Cache = dict[str, Tensor]
+
+
+class MochiStream:
+    """The decoder of an AutoencoderKLMochi, fed with a few latent frames at a time.
+
+    Every group goes through the same graphs: the first one's past is its first frame repeated, which is what
+    the one-shot decoder pads with.
+
+    Source: layers of diffusers 0.42.1, models/autoencoders/autoencoder_kl_mochi.py, Apache-2.0.
+    """
+
+    def __init__(self, vae: Any, compiled: bool = False) -> None:
+        self._decoder = vae.decoder
+        self._dropped = vae.temporal_compression_ratio - 1 if vae.drop_last_temporal_frames else 0
+        if compiled:
+            self._decoder.to(memory_format=torch.channels_last_3d)
+        self._format = torch.channels_last_3d if compiled else torch.contiguous_format
+        self._resnet: Callable[..., Any] = _compiled(_resnet) if compiled else _resnet
+        self._expand: Callable[..., Any] = _compiled(_expand) if compiled else _expand
+        self._pixels: Callable[..., Any] = _compiled(_pixels) if compiled else _pixels
+
+    def decode(self, latents: Tensor, frames_per_group: int = 1) -> Iterator[Tensor]:
+        """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W)."""
+        caches: dict[nn.Module, list[Tensor]] = {}
+        for start in range(0, latents.shape[2], frames_per_group):
+            group = self._decode_group(latents[:, :, start : start + frames_per_group], caches)
+            yield group[:, :, self._dropped :] if start == 0 else group
+
+    def _decode_group(self, latents: Tensor, caches: dict[nn.Module, list[Tensor]]) -> Tensor:
+        decoder = self._decoder
+        states = decoder.conv_in(latents).contiguous(memory_format=self._format)
+        states = self._through(decoder.block_in.resnets, states, caches)
+        for block in decoder.up_blocks:
+            states = self._through(block.resnets, states, caches)
+            states = self._expand(block.proj, states, block.temporal_expansion, block.spatial_expansion)
+            states = states.contiguous(memory_format=self._format)
+        states = self._through(decoder.block_out.resnets, states, caches)
+        result: Tensor = self._pixels(decoder.proj_out, states)
+        return result
+
+    def _through(self, resnets: Any, states: Tensor, caches: dict[nn.Module, list[Tensor]]) -> Tensor:
+        for resnet in resnets:
+            past = caches.get(resnet)
+            first = torch.full(
+                (), past is None, device=states.device
+            )  # a tensor, so that one graph does for all
+            states, *caches[resnet] = self._resnet(resnet, states, *(past or _no_past(resnet, states)), first)
+        return states
+
+
+def _no_past(resnet: Any, states: Tensor) -> list[Tensor]:
+    shape = list(states.shape)
+    pasts = []
+    for conv in (resnet.conv1, resnet.conv2):
+        shape[1], shape[2] = conv.conv.in_channels, conv.time_pad
+        pasts.append(states.new_empty(shape))
+    return pasts
+
+
+def _resnet(
+    resnet: Any, states: Tensor, past1: Tensor, past2: Tensor, first: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One MochiResnetBlock3D with the past of its two convolutions."""
+    hidden, past1 = _causal_conv(resnet.conv1, _norm_silu(resnet.norm1, states), past1, first)
+    hidden, past2 = _causal_conv(resnet.conv2, _norm_silu(resnet.norm2, hidden), past2, first)
+    return hidden + states, past1, past2
+
+
+def _norm_silu(norm: Any, states: Tensor) -> Tensor:
+    """Group norm of each frame by itself, then SiLU. Shape: (B, C, T, H, W)."""
+    batch = states.shape[0]
+    frames = states.transpose(1, 2).flatten(0, 1)
+    layer = norm.norm_layer
+    frames = functional.group_norm(frames, layer.num_groups, layer.weight, layer.bias, layer.eps)
+    return functional.silu(frames.unflatten(0, (batch, -1)).transpose(1, 2))
+
+
+def _causal_conv(conv: Any, states: Tensor, past: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    past = torch.where(first, states[:, :, :1], past)
+    states = torch.cat([past, states], dim=2)
+    # A copy, so that the group's whole tensor can go.
+    past = states[:, :, states.shape[2] - conv.time_pad :].clone()
+    pads = (conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad, 0, 0)
+    states = functional.pad(states, pads, mode="replicate")
+    return functional.conv3d(states, conv.conv.weight, conv.conv.bias), past
+
+
+def _expand(proj: nn.Module, states: Tensor, in_time: int, in_space: int) -> Tensor:
+    """Channels into more frames and pixels. Shape: (B, C, T, H, W) -> (B, c, T*t, H*s, W*s)."""
+    states = proj(states.permute(0, 2, 3, 4, 1))
+    batch, frames, height, width, _ = states.shape
+    states = states.view(batch, frames, height, width, -1, in_time, in_space, in_space)
+    states = states.permute(0, 4, 1, 5, 2, 6, 3, 7)
+    return states.reshape(batch, -1, frames * in_time, height * in_space, width * in_space)
+
+
+def _pixels(proj: nn.Module, states: Tensor) -> Tensor:
+    pixels: Tensor = proj(functional.silu(states).permute(0, 2, 3, 4, 1))
+    return pixels.permute(0, 4, 1, 2, 3)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=False)
+
+
+class CogVideoXStream:
+    """The decoder of an AutoencoderKLCogVideoX, fed as diffusers feeds it frame-wise, handing frames out.
+
+    Its norms are over a group of frames, so the groups are diffusers' (two latent frames, the odd one in the
+    first group) and the result is its to the bit.
+
+    Source: diffusers 0.42.1, models/autoencoders/autoencoder_kl_cogvideox.py (_decode), Apache-2.0.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        self._vae = vae
+
+    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+        """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W)."""
+        size = self._vae.num_latent_frames_batch_size
+        frames = latents.shape[2]
+        cache = None
+        start = 0
+        while start < frames:
+            stop = start + size + (frames % size if start == 0 and frames >= size else 0)
+            group = latents[:, :, start:stop]
+            if self._vae.post_quant_conv is not None:
+                group = self._vae.post_quant_conv(group)
+            pixels, cache = self._vae.decoder(group, conv_cache=cache)
+            yield pixels
+            start = stop
+
+
+def decode(
+    vae: nn.Module, latents: Tensor, frames_per_group: int = 1, compiled: bool = False
+) -> Iterator[Tensor]:
+    """Decode `latents`, one group of frames after the other; together they equal `vae.decode(latents).sample`.
+
+    `frames_per_group` and `compiled` are for Mochi; CogVideoX's groups are given.
+    Raises: RequestError for a VAE that cannot be streamed.
+    """
+    name = type(vae).__name__
+    if name == "AutoencoderKLMochi":
+        return MochiStream(vae, compiled).decode(latents, frames_per_group)
+    if name == "AutoencoderKLCogVideoX":
+        return CogVideoXStream(vae).decode(latents)
+    raise RequestError(f"{name} cannot be decoded in a stream", param="vae_streaming")
+
+
+def install(vae: Any, compiled: bool = False) -> None:
+    """Let `vae.decode` of a Mochi or CogVideoX VAE stream; the clips of a batch go one after the other.
+
+    Raises: RequestError for another VAE: a setting without effect is an error.
+    """
+    from diffusers.models.autoencoders.vae import DecoderOutput
+
+    name = type(vae).__name__
+    if name not in ("AutoencoderKLMochi", "AutoencoderKLCogVideoX"):
+        raise RequestError(f"{name} cannot be decoded in a stream", param="vae_streaming")
+    stream = MochiStream(vae, compiled) if name == "AutoencoderKLMochi" else CogVideoXStream(vae)
+
+    def streamed(latents: Tensor, return_dict: bool = True) -> Any:
+        clips = [torch.cat(list(stream.decode(clip)), dim=2) for clip in latents.split(1)]
+        sample = torch.cat(clips)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+    vae._decode = streamed  # below `decode`, whose hook brings an offloaded VAE onto the device

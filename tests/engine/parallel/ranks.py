@@ -1,0 +1,62 @@
+"""Several ranks on this machine's CPU, forked so that they share what is imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+TIMEOUT_S = 120
+
+
+def on_ranks(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What `work(rank, *arguments)` gives on each of `world` ranks joined by gloo."""
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe() for _ in range(world)]
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [
+            context.Process(
+                target=_rank, args=(rank, world, folder, pipes[rank][1], work, arguments), daemon=True
+            )
+            for rank in range(world)
+        ]
+        for process in processes:
+            process.start()
+        try:
+            return [_answer(rank, pipe) for rank, (pipe, _) in enumerate(pipes)]
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+
+
+def _answer(rank: int, pipe: Any) -> Any:
+    assert pipe.poll(TIMEOUT_S), f"rank {rank} says nothing"
+    good, said = pipe.recv()
+    assert good, f"rank {rank}: {said}"
+    return said
+
+
+def _rank(
+    rank: int, world: int, folder: str, pipe: Any, work: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{folder}/meeting-point",
+            rank=rank,
+            world_size=world,
+            timeout=timedelta(seconds=TIMEOUT_S),
+        )
+        with torch.inference_mode():
+            pipe.send((True, work(rank, *arguments)))
+    except BaseException:
+        pipe.send((False, traceback.format_exc()))
+    pipe.recv()  # until the parent has every answer and kills us

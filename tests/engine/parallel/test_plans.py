@@ -1,0 +1,120 @@
+"""Split over ranks, denoisers give what one rank gives: any layout, tokens and heads that do not divide."""
+
+import pytest
+import torch
+from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
+
+from tests.engine.parallel.ranks import on_ranks
+from tests.parity import golden
+from vitascope.engine.attention import joined
+from vitascope.engine.attention_processors import install
+from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.parallel.mesh import Mesh
+from vitascope.engine.parallel.plans import split
+from vitascope.errors import RequestError
+
+ROUNDING = 5e-6
+
+
+def mochi_and_inputs():
+    (case,) = golden.cases("mochi-xdit")
+    model = MochiTransformer3DModel(**case.config["dit"]["config"]).eval()
+    model.load_state_dict(case.group("dit", "sd."))
+    given = case.group("dit", "in.")
+    inputs = {
+        "hidden_states": given["x"],
+        "encoder_hidden_states": given["text"],
+        "timestep": given["timestep"],
+        "encoder_attention_mask": given["mask"],
+    }
+    return model, inputs, case.group("dit", "out.")["sample"]
+
+
+def cogvideox_and_inputs():
+    torch.manual_seed(0)
+    model = CogVideoXTransformer3DModel(
+        num_attention_heads=6,  # four ranks get 2, 2, 1 and 1
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=8,
+        text_embed_dim=12,
+        num_layers=2,
+        sample_width=10,
+        sample_height=6,
+        sample_frames=9,
+        max_text_seq_length=5,
+        use_rotary_positional_embeddings=True,
+    ).eval()
+    inputs = {
+        "hidden_states": torch.randn(2, 3, 4, 6, 10),  # 45 tokens
+        "encoder_hidden_states": torch.randn(2, 5, 12),
+        "timestep": torch.tensor([5, 5]),
+        "image_rotary_emb": (torch.randn(45, 16), torch.randn(45, 16)),
+    }
+    with torch.no_grad():
+        return model, inputs, model(**inputs).sample
+
+
+def _outputs(rank, model, inputs, layouts):
+    """The whole output on this rank under each layout, one after the other on the same model."""
+    outputs = []
+    for layout in layouts:
+        mesh = Mesh.join(layout, torch.device("cpu"))
+        installed = split(model, mesh, joined("sdpa"))
+        install(model, installed.joint)
+        outputs.append(model(**inputs).sample)
+        installed.remove()
+    return outputs
+
+
+@pytest.mark.parametrize("build", [mochi_and_inputs, cogvideox_and_inputs])
+@pytest.mark.parametrize(
+    "layouts",
+    [
+        [Layout(cfg=2), Layout(ulysses=2), Layout(ring=2)],
+        [Layout(cfg=2, ulysses=2), Layout(ulysses=4), Layout(ring=4), Layout(ulysses=2, ring=2)],
+    ],
+    ids=["two", "four"],
+)
+def test_every_rank_has_the_output_of_one(build, layouts):
+    model, inputs, expected = build()
+    answers = on_ranks(layouts[0].world, _outputs, model, inputs, layouts)
+    for answer in answers:
+        for layout, output in zip(layouts, answer, strict=True):
+            torch.testing.assert_close(output, expected, atol=ROUNDING, rtol=1e-5, msg=layout.described())
+
+
+def test_a_batch_of_one_is_computed_by_every_cfg_rank():
+    model, inputs, expected = mochi_and_inputs()
+    inputs = {name: value[:1] for name, value in inputs.items()}
+    for (output,) in on_ranks(2, _outputs, model, inputs, [Layout(cfg=2)]):
+        torch.testing.assert_close(output, expected[:1], atol=ROUNDING, rtol=1e-5)
+
+
+def test_fewer_tokens_than_ranks_are_refused():
+    model, inputs, _ = mochi_and_inputs()
+    inputs["hidden_states"] = inputs["hidden_states"][:, :, :1, :2, :2]
+    for said in on_ranks(2, _refusal, model, inputs):
+        assert "1 token" in said
+
+
+def _refusal(rank, model, inputs):
+    with pytest.raises(RequestError) as caught:
+        _outputs(rank, model, inputs, [Layout(ulysses=2)])
+    return str(caught.value)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_stay_one_graph():
+    assert all(on_ranks(2, _compiled_like_eager))
+
+
+def _compiled_like_eager(rank):
+    model, inputs, expected = mochi_and_inputs()
+    installed = split(model, Mesh.join(Layout(ulysses=2), torch.device("cpu")), joined("sdpa"))
+    install(model, installed.joint)
+    for block in model.transformer_blocks:
+        block.forward = torch.compile(block.forward, backend="eager", fullgraph=True, dynamic=False)
+    torch.testing.assert_close(model(**inputs).sample, expected, atol=ROUNDING, rtol=1e-5)
+    return True

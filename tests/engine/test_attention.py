@@ -1,0 +1,140 @@
+"""The attention doors: equal to diffusers within rounding, one graph a block, clear about what is not here."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
+
+from tests.parity import golden
+from vitascope.engine import attention, attention_processors
+from vitascope.errors import RequestError, ResourceError, UnknownName
+
+MOCHI = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "num_layers": 2,
+    "pooled_projection_dim": 16,
+    "in_channels": 4,
+    "text_embed_dim": 32,
+    "time_embed_dim": 16,
+    "max_sequence_length": 8,
+}
+COGVIDEOX = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "in_channels": 4,
+    "out_channels": 4,
+    "time_embed_dim": 8,
+    "text_embed_dim": 16,
+    "num_layers": 2,
+    "sample_width": 4,
+    "sample_height": 4,
+    "sample_frames": 9,
+    "max_text_seq_length": 12,
+    "use_rotary_positional_embeddings": True,
+}
+
+
+def mochi():
+    torch.manual_seed(0)
+    model = MochiTransformer3DModel(**MOCHI).eval()
+    torch.nn.init.normal_(model.pos_frequencies)
+    return model
+
+
+def mochi_inputs(lengths, seed=1):
+    torch.manual_seed(seed)
+    return {
+        "hidden_states": torch.randn(len(lengths), 4, 3, 4, 6),
+        "encoder_hidden_states": torch.randn(len(lengths), 8, 32),
+        "timestep": torch.full((len(lengths),), 500.0),
+        "encoder_attention_mask": torch.arange(8) < torch.tensor(lengths)[:, None],
+    }
+
+
+def cogvideox_inputs():
+    torch.manual_seed(1)
+    return {
+        "hidden_states": torch.randn(2, 3, 4, 4, 4),
+        "encoder_hidden_states": torch.randn(2, 12, 16),
+        "timestep": torch.tensor([500, 500]),
+        "image_rotary_emb": (torch.randn(12, 16), torch.randn(12, 16)),
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [(5, 1), (8, 8), (0, 3)])
+def test_mochi_equals_diffusers_at_any_text_length(lengths):
+    model, inputs = mochi(), mochi_inputs(lengths)
+    expected = model(**inputs).sample
+    attention_processors.install(model, attention.joined("sdpa"))
+    torch.testing.assert_close(model(**inputs).sample, expected, atol=2e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_cogvideox_equals_diffusers():
+    torch.manual_seed(0)
+    model, inputs = CogVideoXTransformer3DModel(**COGVIDEOX).eval(), cogvideox_inputs()
+    expected = model(**inputs).sample
+    attention_processors.install(model, attention.joined("sdpa"))
+    torch.testing.assert_close(model(**inputs).sample, expected, atol=2e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_mochi_meets_the_golden_single_process_reference():
+    (case,) = golden.cases("mochi-xdit")
+    model = MochiTransformer3DModel(**case.config["dit"]["config"]).eval()
+    model.load_state_dict(case.group("dit", "sd."))
+    attention_processors.install(model, attention.joined("sdpa"))
+    given = case.group("dit", "in.")
+    output = model(given["x"], given["text"], given["timestep"], given["mask"]).sample
+    golden.compare(case, "sample", output, case.group("dit", "out.")["sample"], 5e-6)
+
+
+@torch.no_grad()
+def test_a_new_prompt_changes_the_lengths_but_not_the_graph():
+    model = mochi()
+    attention_processors.install(model, attention.joined("sdpa"))
+    graphs = []
+
+    def count(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for block in model.transformer_blocks:
+        block.compile(backend=count, fullgraph=True, dynamic=False)
+    for lengths in [(5, 1), (2, 7), (8, 0)]:
+        inputs = mochi_inputs(lengths, seed=sum(lengths))
+        torch.testing.assert_close(model(**inputs).sample, mochi()(**inputs).sample, atol=2e-6, rtol=1e-5)
+    assert len(graphs) == 2  # all blocks but the last share one
+
+
+@torch.no_grad()
+def test_the_mask_is_read_once_a_prompt():
+    lengths, mask = attention_processors.TextLengths(), torch.tensor([[True, True, False]])
+    lengths.read(mask)
+    first = lengths.values
+    lengths.read(mask)
+    assert lengths.values is first
+    lengths.read(torch.tensor([[True, False, False]]))
+    assert lengths.values.tolist() == [1]
+
+
+def test_a_mask_with_gaps_is_refused():
+    with pytest.raises(RequestError, match="gaps"):
+        attention_processors.TextLengths().read(torch.tensor([[True, False, True]]))
+
+
+def test_another_model_is_refused():
+    with pytest.raises(RequestError, match="Linear"):
+        attention_processors.install(torch.nn.Linear(1, 1), attention.joined("sdpa"))
+
+
+def test_kernels_that_are_not_here_say_so():
+    assert attention.best_exact("cpu") == "sdpa"
+    assert attention.check("sdpa", "cpu") == "sdpa"
+    with pytest.raises(ResourceError, match="CUDA GPU"):
+        attention.check("fa3", "cpu")
+    with pytest.raises(UnknownName, match="fa3"):
+        attention.check("fa33", "cpu")

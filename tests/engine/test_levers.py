@@ -1,0 +1,83 @@
+"""What the words of a placement come to, asked about GPUs that are not here."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitascope.engine.levers import Gpu, Subject, decide
+from vitascope.engine.placement import Placement
+from vitascope.errors import DependencyMissing, RequestError, ResourceError
+
+H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True)
+A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
+MOCHI = Subject(transformer="MochiTransformer3DModel", vae="AutoencoderKLMochi", num_parameters=1e10)
+TINY = Subject(transformer="CogVideoXTransformer3DModel", vae="AutoencoderKLCogVideoX", num_parameters=1e7)
+OTHER = Subject(transformer="WanTransformer3DModel", vae="AutoencoderKLWan", num_parameters=1e10)
+UNET = Subject(transformer="NoneType", vae="AutoencoderKL", num_parameters=0)
+
+
+def placed(**fields):
+    return Placement(**{"device": "cuda", "dtype": "bfloat16", **fields})
+
+
+def test_exact_on_hopper():
+    levers = decide(MOCHI, placed(), H100)
+    assert (levers.attention, levers.compile, levers.linears, levers.vae) == ("fa3", True, "model", "stream")
+    assert levers.skip is None and not levers.fallbacks
+
+
+def test_without_fa3_hopper_takes_cudnn_and_older_cards_torchs_choice():
+    assert decide(MOCHI, placed(), H100.model_copy(update={"fa3": False})).attention == "cudnn"
+    assert decide(MOCHI, placed(), A100).attention == "sdpa"
+    assert decide(MOCHI, placed(dtype="float32"), H100).attention == "sdpa"
+
+
+def test_a_small_model_is_not_compiled():
+    assert not decide(TINY, placed(), H100).compile
+    assert decide(TINY, placed(compile=True), H100).compile
+
+
+def test_nothing_changes_on_the_cpu():
+    assert decide(MOCHI, placed(device="cpu", dtype="float32"), None).described() == {}
+
+
+def test_balanced_and_turbo_on_hopper():
+    balanced, turbo = (
+        decide(MOCHI, placed(speed="balanced"), H100),
+        decide(MOCHI, placed(speed="turbo"), H100),
+    )
+    assert balanced.linears == turbo.linears == "fp8"
+    assert balanced.skip is None and turbo.skip is not None
+
+
+@pytest.mark.parametrize(
+    ("subject", "gpu", "said"), [(MOCHI, None, "cpu"), (MOCHI, A100, "A100"), (OTHER, H100, "Wan")]
+)
+def test_balanced_says_what_it_cannot_have(subject, gpu, said):
+    levers = decide(subject, placed(speed="balanced", device="cuda" if gpu else "cpu"), gpu)
+    assert levers.linears == "model"
+    assert said in " ".join(levers.fallbacks)
+
+
+@pytest.mark.parametrize(
+    ("subject", "gpu", "fields", "error", "said"),
+    [
+        (MOCHI, A100, {"quantize": "fp8"}, ResourceError, "8.9"),
+        (MOCHI, None, {"attention": "fa3"}, ResourceError, "CUDA"),
+        (MOCHI, A100, {"attention": "fa3"}, ResourceError, "Hopper"),
+        (MOCHI, H100.model_copy(update={"fa3": False}), {"attention": "fa3"}, DependencyMissing, "fa3-fwd"),
+        (OTHER, H100, {"attention": "sdpa"}, RequestError, "Wan"),
+        (OTHER, H100, {"compile": True}, RequestError, "Wan"),
+        (OTHER, H100, {"vae_streaming": True}, RequestError, "Wan"),
+        (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
+        (MOCHI, H100, {"vae_streaming": True, "vae_tiling": True}, RequestError, "not both"),
+    ],
+)
+def test_a_switch_without_effect_is_an_error(subject, gpu, fields, error, said):
+    with pytest.raises(error, match=said):
+        decide(subject, placed(**fields), gpu)
+
+
+def test_expert_switches_override_the_word():
+    levers = decide(MOCHI, placed(speed="turbo", skip_interval=1, quantize="none", attention="model"), H100)
+    assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
