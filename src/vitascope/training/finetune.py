@@ -36,8 +36,8 @@ from vitascope.training.trackers import Tracker, open_trackers
 from vitascope.training.validation import make_samples, running_plainly
 
 logger = logging.getLogger(__name__)
-COMPILE_FROM = 200
-"""Steps from which compiling pays for itself on a GPU."""
+COMPILE_FROM_S = 600.0
+"""Estimated seconds of a run from which compiling pays for itself on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
         freeze_in_8_bits(blocks, recipe.placement.base)
     compiled = recipe.placement.compile
     if compiled == "auto":
-        compiled = ranks.device.type == "cuda" and recipe.steps >= COMPILE_FROM
+        compiled = ranks.device.type == "cuda" and guess.run_s >= COMPILE_FROM_S
     recompute(blocks, guess.recompute, compiled=compiled)
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:
