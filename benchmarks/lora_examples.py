@@ -32,7 +32,13 @@ Judge = Callable[[Tensor, list[lessons.Question]], dict[str, float]]
 
 
 def measure(
-    pipe: Any, file: Path, asked: list[lessons.Question], truth: Tensor, judge: Judge, weight: float, batch: int
+    pipe: Any,
+    file: Path,
+    asked: list[lessons.Question],
+    truth: Tensor,
+    judge: Judge,
+    weight: float,
+    batch: int,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Tensor]]:
     """Judge the four conditions and the rendered truth."""
     made: dict[str, Tensor] = {}
@@ -67,7 +73,12 @@ def main() -> None:
     pipe = CogVideoXPipeline.from_pretrained(vitascope_embedded.path("sprout"), dtype=torch.float32)
     pipe.to(device).set_progress_bar_config(disable=True)
     where = torch.cuda.get_device_name(0) if device == "cuda" else "CPU"
-    found: dict[str, Any] = {"steps": STEPS, "guidance_scale": GUIDANCE, "device": where, "torch": torch.__version__}
+    found: dict[str, Any] = {
+        "steps": STEPS,
+        "guidance_scale": GUIDANCE,
+        "device": where,
+        "torch": torch.__version__,
+    }
     style, character = lessons.style_questions(arguments.count), lessons.character_questions(arguments.count)
     work: tuple[tuple[str, Path | None, list[lessons.Question], Callable[[], Tensor], Judge], ...] = (
         (

@@ -125,7 +125,9 @@ def test_frames_are_cut_never_stretched(tmp_path):
 
 def test_the_deck_is_fair_and_the_same_every_time():
     sample = Sample(Path("x"), "x")
-    items = [Item(Path(f"{i}"), Path("c"), int(i >= 12), (32, 32, 9 if i % 2 else 17), sample) for i in range(16)]
+    items = [
+        Item(Path(f"{i}"), Path("c"), int(i >= 12), (32, 32, 9 if i % 2 else 17), sample) for i in range(16)
+    ]
     deck = Deck(items, [1.0, 1.0], 4, seed=3)
     batches = [deck.batch(n) for n in range(100)]
     assert all(len({item.bucket for item in batch}) == 1 and len(batch) == 4 for batch in batches)
@@ -149,9 +151,9 @@ def test_the_check_names_everything_that_is_wrong(folder, tmp_path):
     second = np.random.default_rng(9).integers(0, 80, (9, 32, 32, 3), dtype=np.uint8)
     second[..., 2] += 150
     Clip(np.concatenate([first, second]), Fraction(8)).save(folder / "cut.mp4")
-    Clip(np.random.default_rng(8).integers(0, 255, (1, 64, 32, 3), dtype=np.uint8).repeat(9, 0), Fraction(8)).save(
-        folder / "still.gif"
-    )
+    Clip(
+        np.random.default_rng(8).integers(0, 255, (1, 64, 32, 3), dtype=np.uint8).repeat(9, 0), Fraction(8)
+    ).save(folder / "still.gif")
     report, strips = inspect(folder, BUCKETS, Context())
     found = {(finding.file, finding.problem) for finding in report.findings}
     assert {

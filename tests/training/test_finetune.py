@@ -72,7 +72,12 @@ def same(a, b):
 
 
 def test_twenty_steps_are_ten_a_kill_and_ten(room, tmp_path):
-    settings = {"steps": 20, "accumulate": 2, "saving": {**TRACKERS, "ema": 0.9}, "adapter": {"rank": 2, "dropout": 0.0}}
+    settings = {
+        "steps": 20,
+        "accumulate": 2,
+        "saving": {**TRACKERS, "ema": 0.9},
+        "adapter": {"rank": 2, "dropout": 0.0},
+    }
     straight = run(recipe(room, tmp_path / "straight", **settings), Context())
     killed = recipe(room, tmp_path / "killed", **settings)
     code = (
@@ -83,7 +88,9 @@ def test_twenty_steps_are_ten_a_kill_and_ten(room, tmp_path):
         "    if progress.stage == 'train' and progress.step == 13: os.kill(os.getpid(), signal.SIGKILL)\n"
         "run(Recipe.model_validate_json(sys.argv[1]), Context(on_progress=kill))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, killed.model_dump_json()], capture_output=True, timeout=170)
+    done = subprocess.run(
+        [sys.executable, "-c", code, killed.model_dump_json()], capture_output=True, timeout=170
+    )
     assert done.returncode == -9, done.stderr.decode()[-500:]
     assert [path.name for path in (tmp_path / "killed/checkpoints").iterdir()] == ["state-0000010.pt"]
     said = []
@@ -129,7 +136,9 @@ def test_plain_diffusers_and_we_load_the_same(room, tmp_path, adapter):
     engine = Engine(Placement(device="cpu"))
 
     def made(*loras):
-        generator = for_model(str(room / "2b"), num_inference_steps=2, loras=tuple(str(lora) for lora in loras))
+        generator = for_model(
+            str(room / "2b"), num_inference_steps=2, loras=tuple(str(lora) for lora in loras)
+        )
         task = generator.complete(TextToVideo(prompt="star red ball", num_frames=9))
         return generator.generate([task], engine.modules(generator), Context())[0].array()
 
@@ -175,16 +184,16 @@ def test_every_family_learns(room, tmp_path, variant):
     model = room / variant
     if not model.exists():
         saves = {"mochi": save_mochi, "hunyuan": save_hunyuan}
-        saves.get(variant, tiny_cogvideox.save)(
-            model, *([variant] if variant[0] in "15" else [])
-        )
+        saves.get(variant, tiny_cogvideox.save)(model, *([variant] if variant[0] in "15" else []))
     settings = {"video": {"width": 32, "height": 32, "num_frames": 9}} if variant[0] in "15" else {}
     if variant[0] not in "15":
         shape = for_model(str(model)).profile()
         frames = 7 if variant == "mochi" else 9
         settings = {"video": {"width": 32, "height": 32, "num_frames": frames}}
         assert shape.size_multiple <= 32
-    asked = recipe(room, tmp_path / "run", model=variant, steps=12, optimiser={"lr": 0.02}, batch_size=1, **settings)
+    asked = recipe(
+        room, tmp_path / "run", model=variant, steps=12, optimiser={"lr": 0.02}, batch_size=1, **settings
+    )
     run(asked, Context())
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in rows)
@@ -199,7 +208,9 @@ def test_frozen_weights_in_8_bits_learn_nearly_the_same(room, tmp_path, placemen
     full, small = losses("full", checkpointing="full"), losses("small", **placement)
     assert small != full
     assert np.allclose(small, full, rtol=0.1)
-    assert losses("none", checkpointing="none") == pytest.approx(full, rel=1e-5), "recomputing changes nothing"
+    assert losses("none", checkpointing="none") == pytest.approx(full, rel=1e-5), (
+        "recomputing changes nothing"
+    )
 
 
 def test_a_corrupt_clip_is_named_and_left_out(room, tmp_path):
@@ -213,7 +224,7 @@ def test_a_corrupt_clip_is_named_and_left_out(room, tmp_path):
     assert any("left out 'cut.mp4'" in line for line in context.warnings)
     for path in data.glob("?.mp4"):
         path.write_bytes(b"nothing")
-    with pytest.raises(RequestError, match="all 6 clips were left out, first '0.mp4'"):
+    with pytest.raises(RequestError, match=r"all 6 clips were left out, first '0\.mp4'"):
         run(recipe(room, tmp_path / "none", data=[{"path": str(data)}]), Context())
 
 
@@ -224,7 +235,7 @@ def test_sizes_and_targets_that_do_not_exist(room, tmp_path):
         run(recipe(room, tmp_path / "b", adapter={"targets": ["to_z"]}), Context())
     with pytest.raises(OutOfMemory, match=r"needs about .* and 0.1 may be used"):
         run(recipe(room, tmp_path / "c", placement={"device": "cpu", "memory_gib": 0.1}), Context())
-    with pytest.raises(RequestError, match="CogVideoX.*cannot|cannot be fine-tuned"):
+    with pytest.raises(RequestError, match=r"cannot be fine-tuned"):
         run(recipe(room, tmp_path / "d").model_copy(update={"model": "colour-bars"}), Context())
 
 
@@ -236,7 +247,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(room, tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
 
     try:
-        with pytest.raises(DiskFull, match="kept|no space"):
+        with pytest.raises(DiskFull, match=r"kept|no space"):
             run(asked, Context(on_progress=fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -246,7 +257,9 @@ def test_a_full_disk_keeps_the_checkpoint_before(room, tmp_path):
 
 def test_steps_without_a_gradient_change_nothing_and_ten_end_the_run():
     layer = torch.nn.Linear(2, 1)
-    training = Training({"net": layer}, {"sgd": torch.optim.SGD(layer.parameters(), lr=1.0)}, Ranks.join("cpu"))
+    training = Training(
+        {"net": layer}, {"sgd": torch.optim.SGD(layer.parameters(), lr=1.0)}, Ranks.join("cpu")
+    )
     before = layer.weight.detach().clone()
 
     def bad(_number, _elapsed):
@@ -263,7 +276,14 @@ def test_two_processes_learn_what_one_learns_from_both_batches(room, tmp_path):
     two = recipe(room, tmp_path / "two", batch_size=1, steps=3)
     code = "import sys; from vitascope.context import Context; from vitascope.training import Recipe, run\n"
     (tmp_path / "two.py").write_text(code + "run(Recipe.model_validate_json(sys.argv[1]), Context())\n")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(tmp_path / "two.py")]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        str(tmp_path / "two.py"),
+    ]
     subprocess.run([*launch, two.model_dump_json()], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert Path(two.folder / "look.safetensors").is_file()
     assert not same(weights(one), load_file(two.folder / "look.safetensors")), "it saw other batches"

@@ -34,7 +34,10 @@ def test_paths_are_beside_the_file_and_changes_win(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("rank: 8", "rank: 0"), r"recipe.yaml, line 7: adapter.rank='0': .*greater than or equal"),
+        (
+            GOOD.replace("rank: 8", "rank: 0"),
+            r"recipe.yaml, line 7: adapter.rank='0': .*greater than or equal",
+        ),
         (GOOD.replace("rank:", "rnak:"), r"line 7: adapter.rnak='8': .*known here: alpha, dora.*rank"),
         (GOOD.replace("    trigger", "    triger"), r"line 5: data.0.triger.*known here: captions, flip"),
         (GOOD.replace("model: sprout\n", ""), r"line 1: model: Field required"),
@@ -42,7 +45,10 @@ def test_paths_are_beside_the_file_and_changes_win(recipe, tmp_path):
         (GOOD + "  alpha: [\n", r"line \d+: .*expected"),
         ("", r"line 1: the file is empty"),
         ("- a\n", r"line 1: the recipe must be a mapping"),
-        (GOOD + "validation: {prompts: [a, b], images: [x.png]}\n", r"line 8: validation=.*1 images for 2 prompts"),
+        (
+            GOOD + "validation: {prompts: [a, b], images: [x.png]}\n",
+            r"line 8: validation=.*1 images for 2 prompts",
+        ),
     ],
 )
 def test_complaints_name_file_and_line(recipe, text, message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,13 @@ def _encode(
     if ranks.world > 1:
         share = Collection(found.samples[ranks.rank :: ranks.world])
         encode_all(
-            share, buckets, recipe.video, encoders, prompts, folder, Context(settings=context.settings)
+            share,
+            buckets,
+            recipe.video,
+            encoders,
+            prompts,
+            folder,
+            replace(context, on_progress=lambda _: None, warnings=[]),
         )
         dist.barrier()
     return encode_all(found, buckets, recipe.video, encoders, prompts, folder, context)
@@ -263,6 +269,8 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
         kept = (lots[1] >= recipe.objective.image_dropout).view(-1, *(1,) * (picture.ndim - 1))
         condition["picture"] = (picture + latents["picture_std"] * noise) * kept
     noised = levels.noised(clean, generator)
+    if recipe.adapter.dropout:  # it draws from the global source, which a resumed run must find alike
+        torch.manual_seed(generator.initial_seed())
     with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
         noisy = noised.noisy.to(getattr(torch, work.placement.dtype))
         made = family.predict(work.pipeline, noisy, noised.level, condition)
