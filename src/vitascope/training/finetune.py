@@ -108,7 +108,7 @@ def run(
         if saved:
             training.load(saved[-1])
             say(f"goes on from step {training.step} ({saved[-1]})")
-        elif fresh:
+        elif fresh and ranks.rank == 0:
             for old in _checkpoints(work.states):
                 old.unlink()
         _train(work, training)
