@@ -65,7 +65,8 @@ def test_several_clips_have_following_seeds(vitascope):
         (["apply", "expand-prompt", "none.mp4"], 2, "before a generation"),
         (["apply", "interpolate", "none.mp4", "--factor", "2", "--fps", "30"], 2, "not both"),
         (["run", "lop", "a star"], 2, "loop"),
-        (["run", "image-to-video", "a star", "--set", "generate.model=sprout-i2v"], 2, "picture"),
+        (["run", "image-to-video", "a star"], 2, "image-to-video.yaml, line 5: letterbox pads a picture"),
+        (["run", "image-to-video", "a star"], 2, "--image"),
     ],
 )
 def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_path, arguments, code, words):
