@@ -55,12 +55,6 @@ def main() -> None:
     found["one clip, model loaded"] = seconds(lambda: vitascope.generate(PROMPT), 3)
     about = {**conditions("cpu", "diffusers", "transformers"), "num_cores": os.cpu_count()}
     out.write_text(json.dumps({**about, "seconds": found}, indent=2) + "\n")
-        json.dumps(
-            {**conditions("cpu", "diffusers", "transformers"), "num_cores": os.cpu_count(), "seconds": found},
-            indent=2,
-        )
-        + "\n"
-    )
     print(json.dumps(found, indent=2))
 
 

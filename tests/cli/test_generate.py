@@ -124,7 +124,8 @@ def test_a_clip_says_what_made_it_and_is_made_again_or_otherwise(vitascope):
     Path("mine.yaml").write_text(
         "steps:\n  - expand-prompt: {style: plain}\n  - generate: {model: colour-bars}\n  - reverse\n"
     )
-    done = vitascope("run", "mine.yaml", "a star", "--seed", 4, "--frames", 9, "-o", "star.mkv", "-q")
+    knob = ("--set", "expand-prompt.timeout-s=9")
+    done = vitascope("run", "mine.yaml", "a star", *knob, "--seed", 4, "--frames", 9, "-o", "star.mkv", "-q")
     assert done.code == 0, done.err
     told = vitascope("info", "star.mkv", "--json").json()["command"]
     assert vitascope(*shlex.split(told)[1:], "--fresh", "-q").code == 0
