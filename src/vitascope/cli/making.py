@@ -40,7 +40,8 @@ def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise RequestError(f"--set {pair!r} is not name=value", param="set")
         try:
-            knobs[name.strip().replace("-", "_")] = yaml.safe_load(value)
+            owner, dot, knob = name.strip().rpartition(".")  # a step's name keeps its hyphens
+            knobs[owner + dot + knob.replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value cannot be read", param="set") from error
     return knobs

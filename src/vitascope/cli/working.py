@@ -80,7 +80,12 @@ def run_workflow(
         _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
         return
     task = task_from(**inputs, **options)
-    chain.check(task)
+    try:
+        workflow.check(task)
+    except RequestError as error:
+        if error.param != "kind" or any(inputs.values()):
+            raise
+        raise RequestError(f"{error}; --image and --video give it a picture or a clip") from error
     _work(lambda *lent: chain.run(task, *lent), placement, output, **display)
 
 

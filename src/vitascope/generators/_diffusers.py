@@ -118,6 +118,11 @@ class DiffusersGenerator(Generator):
         """
         return next(iter(cls.profiles.values()))
 
+    def check_kind(self, task: Task) -> None:
+        """Raises: UnsupportedTask for a kind of task that the family, or this model of it, does not make."""
+        super().check_kind(task)
+        self.profile().check_kind(task, self.model)
+
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
