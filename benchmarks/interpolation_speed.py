@@ -1,101 +1,138 @@
-"""Measure how fast our SGM-VFI network doubles the frame rate of 1280x720 on a GPU.
+"""Measure how fast our SGM-VFI doubles the frame rate of 1280x720 on a GPU, without and with files.
 
-`python benchmarks/interpolation_speed.py --out FILE.json [--weights FOLDER]`. Network only, frames already
-on the device; a doubled clip has two frames for each one that the network makes, so `output_fps` is twice
-the network's own rate. The largest difference from float32 stands beside each row.
+`python benchmarks/interpolation_speed.py --weights FOLDER --out FILE.json`. A doubled clip has two frames for
+each one that the network makes, so the network's `output_fps` is twice its own rate. "eager" launches every
+kernel, "recorded" replays a CUDA graph as the step `interpolate` does, "compiled" is torch.compile. All run in
+float32 (convolutions in TF32, PyTorch's default). "with files" is the whole step: a clip is read, doubled, and
+written as H.264; what reading and writing alone take stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from conditions import conditions
-from vitascope.models.sgm_vfi.config import COMPACT
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine.placement import Placement
+from vitascope.media import read
 from vitascope.models.sgm_vfi.interpolator import SGMVFIInterpolator
-from vitascope.models.sgm_vfi.network import SGMVFI
+from vitascope.steps import STEPS
 
 WIDTH, HEIGHT = 1280, 720
+FPS = 25
 
 
-def _network(weights: Path | None) -> SGMVFI:
-    torch.manual_seed(0)
-    network = SGMVFI(COMPACT)
-    if weights:
-        network.load_state_dict({k: v.float() for k, v in load_file(weights / "model.safetensors").items()})
-    return network.cuda()
+def panned_clip(num_frames: int) -> Clip:
+    """A camera that moves over noise with the spectrum of photographs, a few pixels a frame."""
+    rng = np.random.default_rng(0)
+    shape = (HEIGHT, WIDTH + 4 * num_frames)
+    layers = [
+        cv2.resize(rng.random((shape[0] // n, shape[1] // n, 3)), shape[::-1], interpolation=cv2.INTER_CUBIC)
+        for n in (80, 40, 20, 10, 5)
+    ]
+    picture = np.clip(np.mean(layers, axis=0) * 2 - 0.5, 0, 1)
+    wide = (picture * 255).astype(np.uint8)
+    return Clip(np.stack([wide[:, 4 * i : 4 * i + WIDTH] for i in range(num_frames)]), FPS)
 
 
 @torch.inference_mode()
-def measure(
-    network: SGMVFI, dtype: torch.dtype, compiled: bool, seconds: float, batch: int
-) -> dict[str, object]:
-    """Seconds of one pair of frames in the middle of a long run, and the memory that it took."""
-    network = network.to(dtype)
-    interpolator = SGMVFIInterpolator(network)
-    if compiled:
-        interpolator.network = torch.compile(network)
-    generator = torch.Generator("cuda").manual_seed(0)
-    small = torch.rand(2, 3, HEIGHT // 8, WIDTH // 8, device="cuda", generator=generator)
-    pair = torch.nn.functional.interpolate(small, (HEIGHT, WIDTH), mode="bicubic").clamp(0, 1).to(dtype)
-    first, second = (frame[None].repeat(batch, 1, 1, 1) for frame in pair)
+def network_row(interpolator: SGMVFIInterpolator, how: str, batch: int, seconds: float) -> dict[str, Any]:
+    """Milliseconds of one pair of frames, already on the GPU, in the middle of a long run; and the memory."""
+    if how == "eager":
+        interpolator.run = interpolator.network
+    elif how == "compiled":
+        interpolator.run = torch.compile(interpolator.network)
+    frames = panned_clip(2).array()
+    first, second = (interpolator._tensor(frame).repeat(batch, 1, 1, 1) for frame in frames)
+    run = partial(interpolator.middle, first, second)
     begun = time.monotonic()
-    made = interpolator.middle(first, second)
+    run()
     torch.cuda.synchronize()
     cold = time.monotonic() - begun
-    for _ in range(3):
-        interpolator.middle(first, second)
     torch.cuda.reset_peak_memory_stats()
-    torch.cuda.synchronize()
-    begun, count = time.monotonic(), 0
-    while time.monotonic() - begun < seconds:
-        for _ in range(5):
-            interpolator.middle(first, second)
-        torch.cuda.synchronize()
-        count += 5 * batch
-    each = (time.monotonic() - begun) / count
+    each = timed(run, seconds) / batch
     return {
-        "dtype": str(dtype).removeprefix("torch."),
-        "compiled": compiled,
+        "what": "network only",
+        "how": how,
         "batch": batch,
         "milliseconds_per_pair": round(1000 * each, 3),
         "output_fps": round(2 / each, 1),
         "cold_start_seconds": round(cold, 1),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
-        "frame": made[0].float().cpu(),
+        "peak_gib": round(torch.cuda.max_memory_reserved() / 2**30, 2),
+    }
+
+
+def timed(run: Callable[[], object], seconds: float) -> float:
+    """Mean seconds of a call, after a few that do not count."""
+    for _ in range(3):
+        run()
+    torch.cuda.synchronize()
+    begun, count = time.monotonic(), 0
+    while time.monotonic() - begun < seconds:
+        for _ in range(5):
+            run()
+        torch.cuda.synchronize()
+        count += 5
+    return (time.monotonic() - begun) / count
+
+
+def file_row(step: Any, interpolator: SGMVFIInterpolator | None, num_frames: int) -> dict[str, Any]:
+    """Output frames a second from file to file; with no interpolator, of reading and writing as many frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        panned_clip(num_frames).save(source)
+        for _ in range(2):  # the first run records the network and fills caches
+            begun = time.monotonic()
+            clip = read(source)
+            if interpolator is None:
+                frames = np.repeat(clip.array(), 2, axis=0)[:-1]
+                made = Clip(frames, 2 * FPS)
+            else:
+                made = step.apply(clip, {}, interpolator, Context())
+            made.save(target)
+            seconds = time.monotonic() - begun
+    return {
+        "what": "read and write only" if interpolator is None else "with files",
+        "output_frames": made.num_frames,
+        "output_fps": round(made.num_frames / seconds, 1),
     }
 
 
 def main() -> None:
     """Measure and write one JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, help="folder with model.safetensors; random weights without")
+    parser.add_argument("--weights", help="file or folder; the embedded weights unless given")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each row")
+    parser.add_argument("--frames", type=int, default=121, help="of the clip that is read from a file")
     arguments = parser.parse_args()
-    torch.backends.cudnn.benchmark = True
-    rows: list[dict[str, object]] = []
-    truth = None
-    for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        for compiled in (False, True):
-            for batch in (1, 4):
-                row = measure(_network(arguments.weights), dtype, compiled, arguments.seconds, batch)
-                frame = row.pop("frame")
-                truth = frame if truth is None else truth
-                row["largest_difference_from_float32"] = round(float((frame - truth).abs().max()), 5)
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-    result = {
-        **conditions("cuda"),
-        "network": "SGM-VFI compact, " + ("trained" if arguments.weights else "random weights"),
-        "size": f"{WIDTH}x{HEIGHT}",
-        "rows": rows,
-    }
+    step = STEPS["interpolate"].with_knobs(method="sgm-vfi", weights=arguments.weights)
+    placement = Placement(device="cuda").resolve()
+    rows: list[dict[str, Any]] = []
+
+    def keep(row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+
+    for how, batch in (("eager", 1), ("eager", 4), ("recorded", 1), ("recorded", 4)):
+        keep(network_row(step.load(placement), how, batch, arguments.seconds))
+        torch.cuda.empty_cache()
+    keep(file_row(step, step.load(placement), arguments.frames))
+    keep(file_row(step, None, arguments.frames))
+    keep(network_row(step.load(placement), "compiled", 1, arguments.seconds))
+    result = {**conditions("cuda"), "size": f"{WIDTH}x{HEIGHT}", "dtype": "float32", "rows": rows}
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -1,9 +1,10 @@
-"""Writing files so that a reader sees the whole of the new one or the whole of the old one."""
+"""Writing files and folders so that a reader sees the whole of the new one or the whole of the old one."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,15 @@ def _as_vitascope_error(error: OSError, path: Path) -> Exception:
 def check_writable(path: str | Path) -> None:
     """Look, before a long run, whether its result could be written.
 
-    Raises: NotFound if the folder is missing, ResourceError if writing there is not allowed.
+    Raises: NotFound if the folder is missing, RequestError if `path` is a device or a pipe, which a move into
+    place would destroy, ResourceError if writing there is not allowed.
     """
-    folder = Path(path).parent
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise RequestError(f"{str(path)!r} is a device or a pipe; give the name of a file")
+    folder = path.parent
     if not folder.is_dir():
-        raise NotFound(f"no folder {str(folder)!r} to write {Path(path).name!r} into; make it first")
+        raise NotFound(f"no folder {str(folder)!r} to write {path.name!r} into; make it first")
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"not allowed to write into {str(folder)!r}; choose another folder")
 
@@ -51,9 +56,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         raise _as_vitascope_error(error, path) from error
@@ -67,3 +70,46 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return path
+
+
+@contextmanager
+def replacing_folder(path: Path, is_ours: bool) -> Iterator[Path]:
+    """Give an empty folder beside `path`; move it into place when the block ends well, else remove it.
+
+    A folder already at `path` is replaced if it is empty or `is_ours`, that is, holds only what we wrote.
+    Raises: NotFound if the parent is missing, RequestError for a file or somebody else's folder at `path`,
+    DiskFull, ResourceError.
+    """
+    check_writable(path)
+    if path.is_file():
+        raise RequestError(f"{str(path)!r} is a file; give the name of a folder")
+    if path.is_dir() and any(path.iterdir()) and not is_ours:
+        raise RequestError(f"the folder {str(path)!r} holds other files; choose a new or empty one")
+    temporary = path
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        _exchange(temporary, path)
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+    finally:
+        if temporary != path:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put `new` where `path` is. Between its two renames a reader finds no folder, never half of one."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-old-", dir=path.parent))
+    path.rename(old / "old")
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

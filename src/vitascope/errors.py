@@ -60,7 +60,7 @@ class UnknownName(RequestError):
     http_status = 404
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, param: str | None = None) -> None:
-        known = sorted(known)
+        known = sorted(set(known))
         near = get_close_matches(str(name), known, n=1, cutoff=0.5)
         if near:
             hint = f"did you mean {near[0]!r}?"
@@ -138,6 +138,9 @@ class JobCancelled(VitascopeError):
 def invalid_value(error: ValidationError, owner: str) -> RequestError:
     """Pydantic's first complaint as one line: whose field, which value, what is allowed."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "value"
+    where = ".".join(str(part) for part in first["loc"])
     shown = "" if first["type"] == "missing" else f"={str(first.get('input'))[:80]!r}"
-    return RequestError(f"{owner}: {where}{shown}: {first['msg']}", param=where)
+    said = first["msg"].removeprefix("Value error, ")
+    if not where:  # about several fields, which the complaint names
+        return RequestError(f"{owner}: {said}")
+    return RequestError(f"{owner}: {where}{shown}: {said}", param=where)

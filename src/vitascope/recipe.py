@@ -20,7 +20,8 @@ class Stage(BaseModel):
     kind: str  # "generator", "step" or "file"
     name: str
     knobs: dict[str, Any] = Field(default_factory=dict)
-    task: dict[str, Any] | None = None  # what this stage was asked to make, completed with defaults
+    # what a generator was asked to make, completed with defaults; what a step around one was given to prepare
+    task: dict[str, Any] | None = None
     notes: dict[str, Any] = Field(default_factory=dict)  # what a reader should know, such as a padded edge
 
 
@@ -37,6 +38,12 @@ class Recipe(BaseModel):
     def then(self, stage: Stage) -> Recipe:
         """This recipe with one more stage at its end."""
         return self.model_copy(update={"stages": (*self.stages, stage)})
+
+    def asked(self, task: dict[str, Any]) -> Recipe:
+        """This recipe whose last stage says what task it was given."""
+        return self.model_copy(
+            update={"stages": (*self.stages[:-1], self.stages[-1].model_copy(update={"task": task}))}
+        )
 
     def with_note(self, key: str, value: Any) -> Recipe:
         """This recipe with a note added to its last stage.

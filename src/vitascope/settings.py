@@ -6,14 +6,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.errors import RequestError
 
 
 class Settings(BaseModel):
     """Where things are kept and which services may be asked; values flow down as arguments.
 
     `VITASCOPE_HOME`      caches, checkpoints and intermediate clips (default ~/.cache/vitascope)
+    `VITASCOPE_KEEP_GIB`  how much room intermediate clips may take (default 10; 0 keeps none)
     `VITASCOPE_OFFLINE`   1 = never download (`HF_HUB_OFFLINE` is honoured too)
+    `MODELSCOPE_DOMAIN`   where ModelScope answers (default www.modelscope.cn); `HF_ENDPOINT` is the hub's
     `VITASCOPE_LLM_URL`, `VITASCOPE_LLM_MODEL`, `VITASCOPE_LLM_KEY`
                           an OpenAI-compatible endpoint for prompt expansion and captioning
     """
@@ -21,7 +25,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path
+    keep_gib: float = Field(10, ge=0)
     offline: bool = False
+    modelscope_endpoint: str = "https://www.modelscope.cn"
     llm_url: str | None = None
     llm_model: str | None = None
     llm_key: str | None = None
@@ -33,9 +39,25 @@ class Settings(BaseModel):
         cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         truthy = {"1", "true", "yes", "on"}
         return cls(
+            keep_gib=_number(env.get("VITASCOPE_KEEP_GIB") or "10"),
             home=Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser(),
             offline=any(env.get(k, "").lower() in truthy for k in ("VITASCOPE_OFFLINE", "HF_HUB_OFFLINE")),
+            modelscope_endpoint=_with_scheme(env.get("MODELSCOPE_DOMAIN") or "www.modelscope.cn"),
             llm_url=env.get("VITASCOPE_LLM_URL") or None,
             llm_model=env.get("VITASCOPE_LLM_MODEL") or None,
             llm_key=env.get("VITASCOPE_LLM_KEY") or None,
         )
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:
+        raise RequestError(f"VITASCOPE_KEEP_GIB={text!r} is not a number of GiB, such as 10")
+    return number
+
+
+def _with_scheme(address: str) -> str:
+    return (address if "://" in address else f"https://{address}").rstrip("/")

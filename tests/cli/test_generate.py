@@ -1,10 +1,13 @@
 """`vitascope generate` and `info`, with the generator that needs no weights."""
 
+import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,9 +57,15 @@ def test_several_clips_have_following_seeds(vitascope):
         (["generate", "a star", *BARS, "-o", "star.docx"], 2, "docx"),
         (["generate", "a star", *BARS, "--image", "none.png"], 2, "none.png"),
         (["info", "none.mp4"], 2, "none.mp4"),
+        (["generate", "a star", "--frames", "many"], 2, "--frames"),
+        (["generate"], 2, "prompt"),
+        (["paint"], 2, "paint"),
         (["list", "shelfs"], 2, "shelf"),
         (["apply", "revers", "none.mp4"], 2, "reverse"),
+        (["apply", "expand-prompt", "none.mp4"], 2, "before a generation"),
+        (["apply", "interpolate", "none.mp4", "--factor", "2", "--fps", "30"], 2, "not both"),
         (["run", "lop", "a star"], 2, "loop"),
+        (["run", "image-to-video", "a star", "--set", "generate.model=sprout-i2v"], 2, "picture"),
     ],
 )
 def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_path, arguments, code, words):
@@ -68,8 +77,21 @@ def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_device_or_pipe_is_not_replaced_by_a_file(vitascope, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    done = vitascope("generate", "a star", *BARS, "-o", "pipe")
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_an_unknown_flag_is_asked_wrongly(vitascope):
     assert vitascope("generate", "a star", "--colour", "red").code == 2
+
+
+def test_says_its_version_and_how_it_is_used(vitascope):
+    assert vitascope("--version").out == f"vitascope {package.__version__}\n"
+    assert vitascope("generate", "--help").code == 0
+    assert "interpolate" in vitascope("run", "--help").out
 
 
 def test_ctrl_c_leaves_no_half_file(tmp_path):
@@ -90,7 +112,29 @@ def test_apply_treats_a_file_and_keeps_its_recipe(vitascope):
     assert done.code == 0, done.err
     clip = package.read("loop.mkv")
     assert clip.num_frames == 32
-    assert [stage.name for stage in clip.recipe.stages] == ["colour-bars", "reverse"]
+    assert [stage.name for stage in clip.recipe.stages] == ["colour-bars", "star.mkv", "reverse"]
+    told = vitascope("info", "loop.mkv", "--json").json()["command"]
+    assert told == "vitascope run loop.mkv --video star.mkv -o again.mp4"
+    assert vitascope(*shlex.split(told)[1:], "-q").code == 0
+    assert np.array_equal(package.read("again.mp4").array(), clip.array())
+
+
+def test_a_clip_says_what_made_it_and_is_made_again_or_otherwise(vitascope):
+    Path("mine.yaml").write_text(
+        "steps:\n  - expand-prompt: {style: plain}\n  - generate: {model: colour-bars}\n  - reverse\n"
+    )
+    done = vitascope("run", "mine.yaml", "a star", "--seed", 4, "--frames", 9, "-o", "star.mkv", "-q")
+    assert done.code == 0, done.err
+    told = vitascope("info", "star.mkv", "--json").json()["command"]
+    assert vitascope(*shlex.split(told)[1:], "--fresh", "-q").code == 0
+    first, again = package.read("star.mkv"), package.read("again.mp4")
+    assert np.array_equal(first.array(), again.array())
+    assert again.recipe.stages[0].task == first.recipe.stages[0].task
+    done = vitascope("run", "star.mkv", "--set", "reverse.and-forth=true", "-o", "loop.mkv", "--keep", "-q")
+    assert done.code == 0, done.err
+    assert package.read("loop.mkv").num_frames == 16
+    assert "MiB freed" in vitascope("clean").out
+    assert not [path for path in map(Path, re.findall("kept: (.+)", done.out)) if path.exists()]
 
 
 def test_lists_and_doctor(vitascope):

@@ -60,7 +60,9 @@ class Doubler(Generator):
             context.progress("denoise", step, self.num_inference_steps)
         context.warn("doubled")
         said = [*states.flatten().tolist(), modules.pipeline.transformer.seen, tasks[0].seed]
-        return [Clip(np.full((len(said), 1, 1, 3), np.array(said).reshape(-1, 1, 1, 1), np.uint8), Fraction(8))]
+        return [
+            Clip(np.full((len(said), 1, 1, 3), np.array(said).reshape(-1, 1, 1, 1), np.uint8), Fraction(8))
+        ]
 
     def _befall(self) -> None:
         if self.trouble == "die":

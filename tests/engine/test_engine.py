@@ -37,6 +37,15 @@ def test_loads_once_and_evicts_the_least_recently_used():
     assert a.loads[0].dtype == "float32"
 
 
+def test_what_needs_no_modules_takes_no_warm_place():
+    engine = Engine(Placement(device="cpu"), capacity=1)
+    weighty, light = Counted("a"), Counted(None)
+    first = engine.modules(weighty)
+    engine.modules(light)
+    assert engine.modules(weighty) is first
+    assert len(weighty.loads) == 1
+
+
 @pytest.mark.parametrize("device", ["warp-drive", "cuda:99:3", "cuda"])
 def test_a_device_that_is_not_here_is_refused(device):
     import torch

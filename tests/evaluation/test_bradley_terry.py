@@ -140,3 +140,14 @@ def test_more_items_narrow_the_interval():
     widths = expected_width(standard_error=20, items=30, more_items=[0, 30, 90])
     assert widths[0] == pytest.approx(2 * 2.0452 * 20, rel=1e-3)
     assert widths[90] == pytest.approx(widths[0] / 2, rel=0.04)
+
+
+def test_who_won_everything_stands_above_who_lost_everything():
+    votes = [
+        vote(left="beta", right="alpha", choice="right", item=item, rater=rater)
+        for item in ("one", "two")
+        for rater in ("ann", "bob")
+    ]
+    rows = rate(votes)
+    assert [row.name for row in rows] == ["alpha", "beta"]
+    assert all(row.low is None and "won or lost everything" in row.note for row in rows)

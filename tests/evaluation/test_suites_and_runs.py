@@ -1,16 +1,17 @@
 """Suites, and runs that go on where they stopped."""
 
 import json
+import sqlite3
 
 import pytest
 
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import InvalidMedia, JobCancelled, NotFound, RequestError, RunError, UnknownName
+from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.leaderboard import build_board
-from vitascope.evaluation.runs import SuiteRun
+from vitascope.evaluation.runs import SuiteRun, open_run
 from vitascope.evaluation.suites import Item, Suite, find_suite, read_suite, suite_names
-from vitascope.generators import GENERATORS
 from vitascope.metrics import METRICS
 from vitascope.task import ImageToVideo, TextToVideo
 from vitascope.workflows import Chain
@@ -24,8 +25,7 @@ SUITE = Suite(
 )
 
 
-def bars(**knobs):
-    return Chain(generator=GENERATORS["colour-bars"](**knobs))
+BARS, SLOW = Contender.parse("colour-bars"), Contender.parse("colour-bars+num_inference_steps=8")
 
 
 @pytest.fixture
@@ -75,14 +75,13 @@ def test_unknown_suites_are_refused():
 
 
 def test_clips_are_made_measured_and_put_on_a_board(run):
-    contenders = {"bars": bars(), "slow-bars": bars(num_inference_steps=8)}
-    made = run.make(contenders, Engine(), Context())
+    made = run.make([BARS, SLOW], Engine(), Context())
     assert len(made) == 4 and all((run.folder / clip.path).is_file() for clip in made)
     names = ("temporal-flickering", "ssim", "sharpness")
     measured = run.measure([METRICS[name]() for name in names], Context())
     assert len(measured) == 12
     board = build_board("t2v", measurements=measured, costs=run.costs())
-    assert {row.algorithm for row in board.rows} == set(contenders)
+    assert {row.algorithm for row in board.rows} == {BARS.name, SLOW.name}
     assert all(row.seconds > 0 for row in board.rows)
     assert board.rows[0].cells["temporal-flickering"].items == 2
     assert board.rows[0].cells["ssim"].note == "needs a reference clip"
@@ -93,10 +92,10 @@ def test_a_run_goes_on_where_it_was_stopped(run):
         on_progress=lambda at: stopped.cancel.set() if at.stage == "suite" and at.step == 1 else None
     )
     with pytest.raises(JobCancelled):
-        run.make({"bars": bars()}, Engine(), stopped)
+        run.make([BARS], Engine(), stopped)
     first = run.made()
     assert [clip.item for clip in first] == ["star"]
-    again = run.make({"bars": bars()}, Engine(), Context())
+    again = run.make([BARS], Engine(), Context())
     assert again[0] == first[0] and [clip.item for clip in again] == ["star", "moon"]
 
 
@@ -110,30 +109,89 @@ def test_a_failing_item_stops_nothing_and_is_tried_again(run, monkeypatch):
         return original(self, task, *rest)
 
     monkeypatch.setattr(Chain, "run", fails)
-    made = run.make({"bars": bars()}, Engine(), Context())
+    made = run.make([BARS], Engine(), Context())
     assert [clip.failed for clip in made] == [None, "the denoiser gave nan"]
     assert len(run.measure([METRICS["sharpness"]()], Context())) == 1
     broken.clear()
-    assert [clip.failed for clip in run.make({"bars": bars()}, Engine(), Context())] == [None, None]
+    assert [clip.failed for clip in run.make([BARS], Engine(), Context())] == [None, None]
 
 
 def test_what_was_measured_is_not_measured_again(run, monkeypatch):
-    run.make({"bars": bars()}, Engine(), Context())
+    run.make([BARS], Engine(), Context())
     before = run.measure([METRICS["sharpness"]()], Context())
     monkeypatch.setattr("vitascope.evaluation.runs.read", lambda path: pytest.fail("decoded again"))
     assert run.measure([METRICS["sharpness"]()], Context()) == before
 
 
 def test_other_knobs_need_another_folder(run):
-    run.make({"bars": bars()}, Engine(), Context())
+    run.make([BARS], Engine(), Context())
     with pytest.raises(RequestError, match="with other knobs"):
-        run.make({"bars": bars(num_inference_steps=9)}, Engine(), Context())
+        run.make([SLOW.model_copy(update={"name": BARS.name})], Engine(), Context())
 
 
 def test_a_damaged_record_is_refused(run):
-    run.make({"bars": bars()}, Engine(), Context())
-    content = json.loads((run.folder / "made.json").read_text())
-    content[0]["colour"] = "red"
-    (run.folder / "made.json").write_text(json.dumps(content))
+    run.make([BARS], Engine(), Context())
+    with sqlite3.connect(run.results.path) as connection:
+        connection.execute("ALTER TABLE clips ADD COLUMN colour TEXT DEFAULT 'red'")
     with pytest.raises(InvalidMedia, match="not a record of a suite's run"):
         run.made()
+
+
+def test_two_names_for_one_recipe_share_a_file(run):
+    twin = BARS.model_copy(update={"name": "twin"})
+    made = run.make([BARS, twin], Engine(), Context())
+    assert len({clip.path for clip in made}) == len(SUITE.items)
+
+
+def test_a_run_is_opened_again_and_refuses_another_suite(run):
+    run.make([BARS], Engine(), Context())
+    again = open_run(run.folder)
+    assert again.suite == SUITE and set(again.clips()) == {"star", "moon"}
+    other = Suite(name="other", items=(SUITE.items[0].model_copy(update={"prompt": "a sun"}),))
+    with pytest.raises(RequestError, match="another suite"):
+        SuiteRun(other, run.folder).begin()
+    with pytest.raises(NotFound, match="no run"):
+        open_run(run.folder / "clips")
+
+
+@pytest.mark.parametrize(
+    "text, kind, complaint",
+    [
+        ("sprout:fast", UnknownName, "turbo"),
+        ("spruot", UnknownName, "sprout"),
+        ("colour-bars+num_inference_steps", RequestError, "no setting"),
+        ("colour-bars+steps=3", UnknownName, "num_inference_steps"),
+        (":turbo", RequestError, "names no model"),
+    ],
+)
+def test_a_contender_that_cannot_be_is_refused(text, kind, complaint):
+    with pytest.raises(kind, match=complaint):
+        Contender.parse(text)
+
+
+def test_answers_of_the_toy_world_are_read_back(tmp_path):
+    from fractions import Fraction
+
+    from vitascope.clip import Clip
+    from vitascope.evaluation.answers import score_answers
+    from vitascope.toyworld.prompts import held_out_prompts
+    from vitascope.toyworld.renderer import render
+
+    right, wrong = find_suite("toyworld").items[0], find_suite("toyworld").items[1]
+    frames = (render([held_out_prompts()[right.answer].scene])[0] * 255).round().byte().numpy()
+    clip = Clip(frames, Fraction(8))
+    assert {m.value for m in score_answers(clip, right, "truth")} == {1.0}
+    assert {m.metric: m.value for m in score_answers(clip, wrong, "truth")}["answer-all"] == 0.0
+
+
+def test_vbench_prompts_are_taken(tmp_path):
+    path = tmp_path / "VBench_full_info.json"
+    path.write_text(json.dumps([{"prompt_en": "a dog runs", "dimension": ["subject_consistency"]}]))
+    items = find_suite(str(path)).items
+    assert [(item.prompt, item.category) for item in items] == [("a dog runs", "subject_consistency")]
+    path.write_text("[]")
+    with pytest.raises(InvalidMedia, match="items"):
+        find_suite(str(path))
+    path.write_text('[{"prompt": "a dog"}]')
+    with pytest.raises(InvalidMedia, match=r"prompt_en|dimension"):
+        find_suite(str(path))

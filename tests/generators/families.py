@@ -18,6 +18,7 @@ from tests.generators import (
     tiny_allegro,
     tiny_animatediff,
     tiny_hunyuan,
+    tiny_hunyuan15,
     tiny_ltx,
     tiny_mochi,
     tiny_svd,
@@ -31,7 +32,9 @@ from vitascope.generators import GENERATORS, Generator
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 STEPS = 2
-ENGINE = Engine(Placement(device="cpu", dtype="float32"), capacity=1)
+ENGINE = Engine(
+    Placement(device="cpu", dtype="float32"), capacity=16
+)  # all of them: they are tiny, loads are not
 
 
 @cache
@@ -92,6 +95,12 @@ class Family:
         return clip.array()
 
 
+@cache
+def plain_frames(family: Family) -> np.ndarray:
+    """The frames of the family's own task, made once a process; do not change them."""
+    return family.frames()
+
+
 def picture(seed: int, width: int, height: int) -> Image:
     """A picture of coloured noise."""
     return Image(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
@@ -110,6 +119,8 @@ FAMILIES = [
     Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7),
     Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5),
     Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5),
+    Family("hunyuan15", tiny_hunyuan15.save_hunyuan15, TextToVideo, (32, 32), 5),
+    Family("hunyuan15", tiny_hunyuan15.save_hunyuan15_image_to_video, ImageToVideo, (32, 32), 5),
     Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5),
     Family("wan", tiny_wan.save_wan, VideoToVideo, (32, 32), 5),
     Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5),

@@ -55,8 +55,9 @@ class Server:
         handler.end_headers()
         handler.wfile.write(body)
 
-    def say(self, handler, text):
+    def say(self, handler, text, finish_reason="stop"):
         answer = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+        answer["choices"][0]["finish_reason"] = finish_reason
         self.raw(handler, json.dumps(answer).encode())
 
     def drip(self, handler):
@@ -115,6 +116,20 @@ def test_chinese_becomes_english_where_the_generator_speaks_only_english(server,
     assert task.prompt == "一个红色的球在草地上弹跳"
 
 
+def test_a_cut_answer_ends_with_its_last_whole_sentence(server, context):
+    server.behave = lambda handler: server.say(handler, f"{LONG} The red ball st", "length")
+    assert expand(server, context)[0].prompt == LONG
+
+
+def test_the_toy_worlds_words_are_all_kept(server, context):
+    server.behave = lambda handler: server.say(handler, "a red ball bounces to the left at night")
+    task, _ = expand(server, context, prompt="a red ball rolls left", style="toy-world")
+    assert task.prompt == "a red ball bounces to the left at night"
+    task, note = expand(server, context, prompt="a red ball rolls right", style="toy-world")
+    assert task.prompt == "a red ball rolls right"
+    assert "motion (right)" in note["reason"]
+
+
 def test_thoughts_and_quotes_are_no_part_of_the_prompt(server, context):
     server.behave = lambda handler: server.say(handler, f'<think>the user\nwants</think>\n"{LONG}"\n')
     assert expand(server, context)[0].prompt == LONG
@@ -129,6 +144,9 @@ def test_thoughts_and_quotes_are_no_part_of_the_prompt(server, context):
         (lambda s: lambda h: s.say(h, "I'm sorry, but I can't help with that."), "refused"),
         (lambda s: lambda h: s.say(h, "抱歉,我无法满足这个请求。"), "refused"),
         (lambda s: lambda h: s.say(h, "一个红色的球"), "not in English"),
+        (lambda s: lambda h: s.say(h, "A ball bounces over grass."), "lost of the prompt: red"),
+        (lambda s: lambda h: s.say(h, "A red sunset."), "every word"),
+        (lambda s: lambda h: s.say(h, "A red ball rolls and", "length"), "cut at the token limit"),
         (lambda s: lambda h: s.raw(h, b"<html>login</html>", content_type="text/html"), "not an OpenAI"),
         (lambda s: lambda h: s.raw(h, b'{"choices": []}'), "not an OpenAI"),
         (lambda s: lambda h: s.raw(h, b'{"choices": [{"message": {"content": null}}]}'), "no text"),
@@ -176,10 +194,10 @@ def test_a_wrong_address_or_style_is_the_callers_mistake(context):
 
 def test_the_key_is_nowhere_in_the_recipe(server, context):
     chain = Chain(around=(ExpandPrompt(url=server.url, llm="tiny"),), generator=ColourBars())
-    clip = chain.run(TextToVideo(prompt="a star", fps=Fraction(8)), Engine(Placement(device="cpu")), context)
+    clip = chain.run(TextToVideo(prompt="a ball", fps=Fraction(8)), Engine(Placement(device="cpu")), context)
     text = clip.recipe.model_dump_json()
     assert "sesame" not in text
-    assert "a star" in text
+    assert "a ball" in text
     assert LONG in text
 
 

@@ -15,6 +15,7 @@ from vitascope.training.embedded.architecture import (
     new_transformer,
     new_vae,
 )
+from vitascope.training.embedded.autoencoder import certain
 from vitascope.training.embedded.data import make_batch
 from vitascope.training.embedded.denoiser import (
     DenoiserRecipe,
@@ -53,6 +54,18 @@ def test_the_faster_autoencoder_computes_the_same(frames):
         torch.testing.assert_close(
             faster.decode(latents).sample, stock.decode(latents).sample, rtol=1e-4, atol=2e-5
         )
+
+
+def test_latents_can_be_made_certain_without_moving_them():
+    torch.manual_seed(0)
+    vae, clip = new_vae(16), torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    with torch.no_grad():
+        before = vae.encode(clip).latent_dist
+        certain(vae)
+        after = vae.encode(clip).latent_dist
+    assert before.std.min() > 0.1
+    torch.testing.assert_close(after.mean, before.mean)
+    torch.testing.assert_close(after.sample(torch.Generator().manual_seed(1)), before.mean, atol=1e-5, rtol=0)
 
 
 def test_the_forward_pass_with_features_is_that_of_diffusers():

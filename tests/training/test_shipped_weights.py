@@ -38,9 +38,11 @@ def test_the_latents_have_the_spread_that_the_noise_schedule_expects(pipe):
 
     clips = render(list(scenes(3, 2))).permute(0, 4, 1, 2, 3) * 2 - 1
     with torch.no_grad():
-        latents = pipe.vae.encode(clips).latent_dist.mode()
+        posterior = pipe.vae.encode(clips).latent_dist
+    latents = posterior.mode()
     assert latents.shape == (2, 16, 5, 16, 16)
     assert 0.6 < latents.std() < 1.6
+    assert posterior.std.max() < 1e-3, "pipelines draw a picture's latents from the posterior"
 
 
 def test_two_steps_make_a_clip_of_the_trained_size(pipe):

@@ -1,4 +1,4 @@
-"""A process killed in the middle of a step loses nothing that was finished before it."""
+"""A process killed in the middle of the interpolation loses nothing that was finished before it."""
 
 import os
 import signal
@@ -7,19 +7,18 @@ import sys
 import time
 
 PROGRAM = """
-import sys, time
-from vitascope.steps import STEPS
-from vitascope.steps.base import Step
+import sys
+from pathlib import Path
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.generators.colour_bars import ColourBars
+from vitascope.steps.interpolate import Interpolate
 from vitascope.steps.reverse import Reverse
 from vitascope.task import TextToVideo
 from vitascope.workflows import Chain, ClipStore
-from pathlib import Path
 
-folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+folder = Path(sys.argv[1])
 
 def say(word):
     with (folder / "log").open("a") as log:
@@ -35,28 +34,27 @@ class Back(Reverse):
         say("reverse")
         return super().apply(*lent)
 
-class Slow(Step):
-    def apply(self, clip, note, modules, context):
-        say("slow begins")
-        time.sleep(seconds)
-        say("slow ends")
-        return clip.with_frames(clip.array(), recipe=clip.recipe.then(self.stage()))
+def listen(progress):
+    if progress.stage == "interpolate" and progress.step in (1, 40):
+        say(f"frame {progress.step} of {progress.total}")
 
-chain = Chain(generator=Bars(), after=(Back(and_forth=True), Slow()))
-clip = chain.run(TextToVideo(prompt="a star"), Engine(Placement(device="cpu")), Context(), ClipStore(folder / "clips"))
+chain = Chain(generator=Bars(), after=(Back(and_forth=True), Interpolate(factor=32)))
+store = ClipStore(folder / "clips")
+clip = chain.run(TextToVideo(prompt="a star"), Engine(Placement(device="cpu")), Context(on_progress=listen), store)
 say(f"{clip.num_frames} frames")
 """
 
 
-def test_the_rerun_starts_at_the_step_that_was_killed(tmp_path):
+def test_the_rerun_starts_at_the_interpolation_that_was_killed(tmp_path):
     log = tmp_path / "log"
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path), "60"])
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)])
     deadline = time.monotonic() + 60
-    while not (log.exists() and "slow begins" in log.read_text()):
+    while not (log.exists() and "frame 40" in log.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert log.read_text().splitlines() == ["generate", "reverse", "frame 1 of 993", "frame 40 of 993"]
     log.unlink()
-    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path), "0"], check=True)
-    assert log.read_text().splitlines() == ["slow begins", "slow ends", "32 frames"]
+    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], check=True)
+    assert log.read_text().splitlines() == ["frame 1 of 993", "frame 40 of 993", "993 frames"]

@@ -1,5 +1,8 @@
 """A rerun starts at the first stage that changed."""
 
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -108,3 +111,36 @@ def test_a_given_clip_is_known_by_its_content(tmp_path):
         store = ClipStore(tmp_path / "clips")
         chain.run_after(Clip(given, 8), Engine(Placement(device="cpu")), Context(), store)
         assert expected == RAN
+
+
+def clips_in(tmp_path):
+    return {path for path in (tmp_path / "clips").iterdir() if path.is_dir()}
+
+
+def test_the_clips_used_longest_ago_make_room(tmp_path):
+    (tmp_path / "clips").mkdir()
+    ages = {}
+    for number in range(4):
+        before = clips_in(tmp_path)
+        run(tmp_path, prompt=f"star {number}")
+        (new,) = clips_in(tmp_path) - before
+        os.utime(new, (number, number))
+        ages[number] = new
+    one = 17 * 128 * 128 * 3 / 2**30
+    store = ClipStore(tmp_path / "clips", limit_gib=3.5 * one)
+    assert store.get(ages[0].name) is not None, "used again, so the youngest now"
+    store.put("new", Clip(np.zeros((17, 128, 128, 3), np.uint8), 8))
+    assert clips_in(tmp_path) == {ages[0], ages[3], tmp_path / "clips" / "new"}
+    store.put("huge", Clip(np.zeros((80, 128, 128, 3), np.uint8), 8))
+    assert not (tmp_path / "clips" / "huge").exists()
+    assert ClipStore(tmp_path / "clips").prune(0) > 3 * one * 2**30
+    assert clips_in(tmp_path) == set()
+
+
+def test_what_killed_runs_left_goes_after_a_day(tmp_path):
+    for name, age in ((".old", 90_000), (".young", 60)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "frames.npy").write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    assert ClipStore(tmp_path).prune(2**30) == 100
+    assert [path.name for path in tmp_path.iterdir()] == [".young"]

@@ -73,6 +73,9 @@ def test_a_workflow_may_contain_another(write):
         ("steps:\n  - reverse\n - generate\n", 3, ""),
         ("steps:\n  - workflow: mine.yaml\n", 2, "contains itself"),
         ("steps:\n  - workflow: nowhere\n", 2, "unknown workflow"),
+        ("steps:\n  - revers\n", 2, "allowed: expand-prompt, "),
+        ("steps:\n  - reverse:\n      and_forth: true\n      and_forth: false\n", 4, "a second time"),
+        ("steps:\n  - \0\n", 2, "not a text file"),
         ("", 1, "empty"),
     ],
 )

@@ -7,6 +7,7 @@ from vitascope.catalogue.founding_report import (
     load_statements,
     report_counts,
     report_selection,
+    reported_speeds,
     statements_about,
 )
 from vitascope.catalogue.query import CardQuery, query_cards
@@ -28,6 +29,7 @@ __all__ = [
     "query_cards",
     "report_counts",
     "report_selection",
+    "reported_speeds",
     "resolve_architecture",
     "statements_about",
     "view_card",

@@ -27,6 +27,20 @@ class Statement(Record):
     read: date
 
 
+class ReportedSpeed(Record):
+    """A row of the report's table on Mochi. Units: seconds for a clip; gigabytes on each GPU."""
+
+    system: str
+    gpus: int
+    memory_gb_each: float
+    seconds: float
+
+
+def reported_speeds() -> tuple[ReportedSpeed, ...]:
+    """The report's four rows on Mochi; it gives neither frames, steps, GPU nor versions."""
+    return tuple(ReportedSpeed.model_validate(row) for row in read_toml("founding_report.toml")["speed"])
+
+
 @cache
 def load_statements() -> tuple[Statement, ...]:
     """All statements that were checked."""

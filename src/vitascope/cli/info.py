@@ -20,7 +20,7 @@ def info(
     from vitascope.workflows.replay import command
 
     media, recipe = probe(path), read_recipe(path)
-    again = command(recipe) if recipe else None
+    again = command(recipe, str(path)) if recipe else None
     if json_:
         print_json(
             {

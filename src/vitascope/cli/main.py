@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
-from vitascope.cli import catalog, doctor, generate, info, measure, run, serve, shelves
+from vitascope.cli import (
+    catalog,
+    clean,
+    dataset,
+    doctor,
+    evaluate,
+    generate,
+    info,
+    lora,
+    measure,
+    pull,
+    run,
+    serve,
+    shelves,
+    train,
+)
 
 app = typer.Typer(
     name="vitascope",
@@ -20,28 +36,43 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("run")(run.run)
+STOPPED = 130
 _STEP_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("apply", context_settings=_STEP_FLAGS)(run.apply)
 app.command("measure")(measure.measure)
+app.command("train")(train.train)
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(lora.app, name="lora")
 app.add_typer(catalog.app, name="catalog")
+app.command("eval")(evaluate.evaluate)
+app.command("report")(evaluate.report)
+app.command("arena")(evaluate.arena)
 app.command("models")(shelves.models)
+app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
+app.command("clean")(clean.clean)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 
 
-@app.callback()
-def _options(
-    debug: bool = typer.Option(False, "--debug", help="Show the whole trace of an error."),  # noqa: ARG001 main()
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from vitascope import __version__
 
         print(f"vitascope {__version__}")
         raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the whole trace of an error."),
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version and stop."
+    ),
+) -> None:
+    pass
 
 
 def _quiet_libraries() -> None:
@@ -59,28 +90,44 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     try:
-        app()
+        code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        sys.exit(130)
+        code = STOPPED
     except Exception as error:
         if debug:
             raise
-        sys.exit(_report(error))
+        code = _report(error)
+    if code == STOPPED:
+        print("stopped; nothing was written", file=sys.stderr)
+    sys.exit(code)
 
 
 def _report(error: Exception) -> int:
     from vitascope.errors import VitascopeError
 
     line = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, typer.Abort):
+        return STOPPED
     if isinstance(error, VitascopeError):
         print(f"vitascope: {line}", file=sys.stderr)
         return error.exit_code
+    if isinstance(error, typer.BadParameter.__mro__[1]):  # typer's UsageError, which it keeps private
+        return _report_usage(error)
     print(
         f"vitascope: internal error: {type(error).__name__}: {line} (--debug shows the trace)",
         file=sys.stderr,
     )
     return 1
+
+
+def _report_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        said = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if error.ctx else "vitascope"
+        print(f"vitascope: {said}; see: {command} --help", file=sys.stderr)
+    return int(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="mp4, webm, gif, pn
 
 
 def run(
-    workflow: Annotated[str, typer.Argument(help="A built-in workflow's name, or a YAML file.")],
+    workflow: Annotated[
+        str, typer.Argument(help="A built-in workflow's name, a YAML file, or a clip: what made it, again.")
+    ],
     prompt: Annotated[str | None, typer.Argument(help="What the clip shall show.")] = None,
     output: Output = Path("clip.mp4"),
     image: Annotated[Path | None, typer.Option(help="Start from this picture.")] = None,
     video: Annotated[Path | None, typer.Option(help="Treat this clip, or make it anew.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same machine: same frames.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same frames.")] = None,
     negative: Annotated[str, typer.Option(help="What the clip shall not show.")] = "",
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
     frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,

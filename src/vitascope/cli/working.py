@@ -15,11 +15,14 @@ from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
-from vitascope.media import read
+from vitascope.media import read_recipe
+from vitascope.recipe import Recipe
 from vitascope.settings import Settings
-from vitascope.steps import STEPS
+from vitascope.steps import STEPS, Step
 from vitascope.workflows import Chain, ClipStore, load
-from vitascope.workflows.generate import task_from
+from vitascope.workflows.generate import clip_from, task_from
+from vitascope.workflows.replay import replay
+from vitascope.workflows.workflow import names, of_recipe
 
 
 def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
@@ -49,22 +52,44 @@ def run_workflow(
     output: Path,
     **display: bool,
 ) -> None:
-    """Run a workflow and write its clip. Raises: RequestError, ResourceError, RunError, JobCancelled."""
+    """Run a workflow, or again what made the clip `name`, and write its clip.
+
+    Raises: RequestError, ResourceError, RunError, JobCancelled.
+    """
     check_writable(output)
-    placement = Placement(device=options.pop("device", "auto"))
-    workflow = load(name, settings)
+    device = {"device": options.pop("device")} if "device" in options else {}
+    path = Path(name)
+    if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
+        recipe = _recipe_in(path)
+        made = replay(recipe)
+        workflow = of_recipe(made.lines, path, settings)
+        placement = Placement(**{**recipe.placement, **device})
+        options = {**made.task, **({"prompt": prompt} if prompt else {}), **options}
+        if not any(inputs.values()):
+            inputs = {"image": made.image, "video": made.video}
+    else:
+        workflow, placement = load(name, settings), Placement(**device)
+        options = {"prompt": prompt or "", **options}
     chain = workflow.chain
     if chain.generator is None:
         if inputs["video"] is None:
             raise RequestError(
                 f"workflow {workflow.name!r} treats a clip: give it one with --video", param="video"
             )
-        clip = read(inputs["video"])
+        clip = clip_from(inputs["video"])
         _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
         return
-    task = task_from(prompt or "", **inputs, **options)
+    task = task_from(**inputs, **options)
     chain.check(task)
     _work(lambda *lent: chain.run(task, *lent), placement, output, **display)
+
+
+def _recipe_in(path: Path) -> Recipe:
+    """The recipe that a clip's file holds. Raises: NotFound, InvalidMedia, RequestError if it has none."""
+    recipe = read_recipe(path)
+    if recipe is None:
+        raise RequestError(f"{str(path)!r} holds no recipe: Vitascope did not make it, or it was removed")
+    return recipe
 
 
 def apply_step(
@@ -79,8 +104,13 @@ def apply_step(
 ) -> None:
     """Treat the clip of a file with one step. Raises: as `run_workflow`."""
     check_writable(output)
-    chain = Chain(after=(STEPS[name].with_knobs(**knobs),))
-    clip = read(path)
+    step = STEPS[name].with_knobs(**knobs)
+    if type(step).apply is Step.apply:
+        raise RequestError(
+            f"{name} works before a generation and does nothing to a clip that is there already"
+        )
+    chain = Chain(after=(step,))
+    clip = clip_from(path)
     placement = Placement(device=device or "auto")
     display = {"keep": False, "fresh": False, "as_json": as_json, "quiet": quiet}
     _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
@@ -97,7 +127,7 @@ def _work(
     quiet: bool,
 ) -> None:
     settings = Settings.from_environment()
-    store = ClipStore(settings.home / "clips", fresh=fresh)
+    store = ClipStore(settings.home / "clips", fresh=fresh, limit_gib=settings.keep_gib)
     with progress_bar(quiet) as listen:
         context = Context(
             on_progress=listen,

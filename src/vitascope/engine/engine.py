@@ -20,7 +20,10 @@ class Loadable(Protocol):
     """What the engine asks of an item: how its modules are told apart, and how they are loaded."""
 
     def modules_key(self) -> Hashable:
-        """Equal for two items that can share modules (knobs such as the number of steps left out)."""
+        """Equal for two items that can share modules (knobs such as the number of steps left out).
+
+        None: nothing that would be worth keeping warm.
+        """
         ...
 
     def load(self, placement: Placement) -> Any:
@@ -53,6 +56,8 @@ class Engine:
     def modules(self, item: Loadable) -> Any:
         """The modules of `item`: warm ones, or loaded now. Raises: WeightsMissing, OutOfMemory, NoNetwork."""
         with self._lock:
+            if item.modules_key() is None:
+                return item.load(self.placement)
             key = (type(item), item.modules_key())
             if key not in self._warm:
                 while len(self._warm) >= self._capacity:

@@ -11,7 +11,9 @@ from vitascope.errors import RunError, VitascopeError
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 300 characters; its class if it says nothing."""
     said = str(error).strip()
-    return said.splitlines()[0][:300] if said else type(error).__name__
+    if not any(letter.isalpha() for letter in said):  # such as a KeyError's bare number
+        return f"{type(error).__name__} {said}".rstrip()
+    return said.splitlines()[0][:300]
 
 
 @contextmanager

@@ -234,7 +234,14 @@ def _launch(number: int, placement: Placement, folder: Path) -> Rank:
     log = folder / f"rank-{number}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vitascope.engine.fleet_rank", str(number), str(theirs.fileno()), str(folder)],
+            [
+                sys.executable,
+                "-m",
+                "vitascope.engine.fleet_rank",
+                str(number),
+                str(theirs.fileno()),
+                str(folder),
+            ],
             env=environment,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

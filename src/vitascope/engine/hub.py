@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 import errno
-import shutil
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.errors import DiskFull, NoNetwork, UnknownName, WeightsMissing
+from vitascope.engine import modelscope
+from vitascope.engine.downloads import (
+    Listener,
+    RemoteFile,
+    check_disk,
+    fetch_file,
+    is_network,
+    sha256_of,
+    unheard,
+)
+from vitascope.errors import DiskFull, NoNetwork, UnknownName, VitascopeError, WeightsMissing
 
-CONFIG_FILES = ["model_index.json", "vitascope.json", "*/config.json", "*/scheduler_config.json"]
+logger = logging.getLogger(__name__)
+
+CONFIG_FILES = [
+    "model_index.json",
+    "vitascope.json",
+    "*/config.json",
+    "*/scheduler_config.json",
+    "*/guider_config.json",
+]
 OTHER_FORMATS = ["*.onnx*", "*.msgpack", "*.h5", "*.gguf", "*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*"]
-# The hub's client has changed its own client twice.
-HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+IN_DIFFUSERS_LAYOUT = (*SMALL_FILES, "*/*")
+GLOB = set("*?[")
+PICKLED = (".bin", ".pt", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a download of a repository comes to. `missing` are those of its `files` that are not here yet."""
+
+    repo: str
+    revision: str | None
+    commit: str
+    files: tuple[RemoteFile, ...]
+    missing: tuple[RemoteFile, ...]
+    patterns: tuple[str, ...]
+    cache: Path
+
+    @property
+    def missing_gib(self) -> float:
+        """How much there is to fetch. Units: GiB."""
+        return sum(file.size for file in self.missing) / 2**30
 
 
 def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
@@ -49,10 +87,9 @@ def _cached_configs(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     index = try_to_load_from_cache(repo, "model_index.json", revision=revision)
-    if not isinstance(index, str):
-        return None
-    folder = Path(index).parent
-    return folder if any(folder.glob("*/config.json")) else None
+    if isinstance(index, str) and any(Path(index).parent.glob("*/config.json")):
+        return Path(index).parent
+    return modelscope.fetched(repo) if revision is None else None
 
 
 def _cached_weights(repo: str, revision: str | None) -> Path | None:
@@ -67,76 +104,161 @@ def fetch_weights(repo: str, revision: str | None, *, offline: bool, without: tu
     Raises: NoNetwork, WeightsMissing, DiskFull, UnknownName.
     """
     cached = _cached_weights(repo, revision)
-    if offline:
+    if offline or (cached is not None and cached == modelscope.fetched(repo)):
         if cached is None:
             raise _not_here(repo)
         return cached
+    ignored = [f"{part}/*{end}" for part in without for end in (".safetensors", ".bin")]
     try:
-        return _download(repo, revision, without)
+        return fetch(plan(repo, revision, ignored=ignored))
     except NoNetwork:
         if cached is None:
             raise
         return cached
 
 
-def _download(repo: str, revision: str | None, without: tuple[str, ...]) -> Path:
-    from huggingface_hub import snapshot_download
+def plan(
+    repo: str,
+    revision: str | None = None,
+    patterns: Sequence[str] = IN_DIFFUSERS_LAYOUT,
+    ignored: Sequence[str] = (),
+) -> Plan:
+    """What there is to fetch of a repository: files that match `patterns`, no second copies in other formats.
 
-    ignored = [*OTHER_FORMATS, *(f"{part}/*{end}" for part in without for end in (".safetensors", ".bin"))]
+    Raises: NoNetwork, WeightsMissing for a gated repository, UnknownName.
+    """
+    from huggingface_hub import HfApi, constants, hf_hub_url, try_to_load_from_cache
+
     with _explained(repo, revision, offline=False):
-        ignored += _pickled_twins(repo, revision, ignored)
-        allowed = [*SMALL_FILES, "*/*"]
-        return Path(
-            snapshot_download(repo, revision=revision, allow_patterns=allowed, ignore_patterns=ignored)
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+    offered = [
+        RemoteFile(
+            name=file.rfilename,
+            size=file.size or 0,
+            url=hf_hub_url(repo, file.rfilename, revision=info.sha),
+            sha256=file.lfs.sha256 if file.lfs else None,
         )
+        for file in info.siblings or ()
+    ]
+    files = tuple(wanted(offered, patterns, ignored))
+    missing = tuple(
+        file
+        for file in files
+        if not isinstance(try_to_load_from_cache(repo, file.name, revision=info.sha), str)
+    )
+    names = tuple(file.name for file in files)
+    return Plan(repo, revision, info.sha or "", files, missing, names, Path(constants.HF_HUB_CACHE))
+
+
+def wanted(
+    files: Sequence[RemoteFile], patterns: Sequence[str], ignored: Sequence[str] = ()
+) -> list[RemoteFile]:
+    """Those files that match `patterns`, without second copies of the same weights in other formats."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    unwanted = [*OTHER_FORMATS, *ignored, *_pickled_twins([file.name for file in files])]
+    return list(
+        filter_repo_objects(
+            files, allow_patterns=list(patterns), ignore_patterns=unwanted, key=lambda file: file.name
+        )
+    )
+
+
+def fetch(download: Plan, listen: Listener = unheard, *, said: bool = False) -> Path:
+    """The folder with all files of a plan, fetched as far as they are missing; large ones go on where they stopped.
+
+    What is fetched is told to the log, with its size and where it comes from, unless it was `said` already.
+    Raises: NoNetwork, WeightsMissing, DiskFull; WeightsMissing also for a file that arrived damaged.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils import build_hf_headers
+
+    repo = download.repo
+    if download.missing:
+        check_disk(download.missing, download.cache, repo)
+    if download.missing and not said:
+        logger.warning(
+            "downloading %s: %.2f GiB in %d files from %s to %s",
+            *(repo, download.missing_gib, len(download.missing), constants.ENDPOINT, download.cache),
+        )
+    blobs = download.cache / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
+    with _explained(repo, download.revision, offline=False):
+        for file in download.missing:
+            if file.sha256:
+                # Under the name that the hub's client looks for, which then links it and does not fetch it.
+                fetch_file(file, blobs / file.sha256, build_hf_headers(), listen)
+            else:
+                listen(file.size)
+        snapshot = snapshot_download(
+            repo, revision=download.revision, allow_patterns=list(download.patterns) or None
+        )
+    return Path(snapshot)
+
+
+def damaged(download: Plan) -> list[RemoteFile]:
+    """The files of a plan that are here and are not what the hub has; they are removed from the cache.
+
+    Reads every large file in full.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = []
+    for file in download.files:
+        path = try_to_load_from_cache(download.repo, file.name, revision=download.commit)
+        if not isinstance(path, str):
+            continue
+        whole = Path(path).stat().st_size == file.size
+        if not whole or (file.sha256 and sha256_of(Path(path)) != file.sha256):
+            found.append(file)
+            Path(path).resolve().unlink()
+            Path(path).unlink(missing_ok=True)
+    return found
 
 
 def fetch_files(repo: str, patterns: tuple[str, ...], revision: str | None = None, *, offline: bool) -> Path:
     """A folder with the files of a repository that match `patterns`: for parts published on their own.
 
+    Names without wildcards must be there.
+
     Raises: NoNetwork, WeightsMissing, DiskFull, UnknownName.
     """
-    from huggingface_hub import snapshot_download
-
-    with _explained(repo, revision, offline):
-        folder = Path(
-            snapshot_download(
-                repo, revision=revision, allow_patterns=list(patterns), local_files_only=offline
-            )
-        )
-    missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    cached = modelscope.fetched(repo) if revision is None else None
+    if cached is None and (offline or _all_here(repo, patterns, revision)):
+        cached = _from_cache(repo, revision, patterns, offline)
+    try:
+        folder = cached or fetch(plan(repo, revision, patterns))
+    except NoNetwork:
+        folder = _from_cache(repo, revision, patterns, offline)
+    missing = [name for name in patterns if not set(name) & GLOB and not (folder / name).is_file()]
     if missing:
         raise _not_here(repo) if offline else WeightsMissing(f"{repo!r} on the hub has no {missing[0]!r}")
     return folder
 
 
-def _pickled_twins(repo: str, revision: str | None, ignored: list[str]) -> list[str]:
-    """Pickled files of components that have safetensors too; checks the room on disk on the way."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.utils import filter_repo_objects
+def _from_cache(repo: str, revision: str | None, patterns: Sequence[str], offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
 
-    info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    safe = {Path(name).parent for name in files if name.endswith(".safetensors")}
-    twins = [
-        name for name in files if Path(name).suffix in (".bin", ".pt", ".ckpt") and Path(name).parent in safe
-    ]
-    wanted = filter_repo_objects(
-        files, allow_patterns=[*SMALL_FILES, "*/*"], ignore_patterns=[*ignored, *twins]
-    )
-    missing = [
-        name for name in wanted if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
-    ]
-    needed = sum(files[name] for name in missing)
-    cache = Path(constants.HF_HUB_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if needed > free:
-        raise DiskFull(
-            f"{repo!r} needs {needed / 2**30:.1f} GiB in {str(cache)!r} and {free / 2**30:.1f} GiB are free; "
-            "free some room or set HF_HOME to another disk"
+    with _explained(repo, revision, offline):
+        return Path(
+            snapshot_download(repo, revision=revision, allow_patterns=list(patterns), local_files_only=True)
         )
-    return twins
+
+
+def _all_here(repo: str, names: Sequence[str], revision: str | None) -> bool:
+    """Whether an earlier download left all files of these names, so that nobody has to be asked."""
+    from huggingface_hub import try_to_load_from_cache
+
+    exact = all(not set(name) & GLOB for name in names)
+    return exact and all(
+        isinstance(try_to_load_from_cache(repo, name, revision=revision), str) for name in names
+    )
+
+
+def _pickled_twins(names: Sequence[str]) -> list[str]:
+    """Pickled files beside safetensors of the same part."""
+    safe = {Path(name).parent for name in names if name.endswith(".safetensors")}
+    return [name for name in names if Path(name).suffix in PICKLED and Path(name).parent in safe]
 
 
 def _not_here(repo: str) -> NoNetwork:
@@ -148,11 +270,16 @@ def _not_here(repo: str) -> NoNetwork:
 
 @contextmanager
 def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]:
-    """The hub's many errors as ours, one line each."""
+    """The hub's many errors as ours, one line each; its progress bars, of small files alone, stay off."""
     from huggingface_hub import errors
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+    bars = not are_progress_bars_disabled()
+    disable_progress_bars()
     try:
         yield
+    except VitascopeError:
+        raise
     except errors.GatedRepoError as error:
         raise WeightsMissing(
             f"{repo!r} is gated: accept its licence at https://huggingface.co/{repo}, then run: hf auth login"
@@ -166,6 +293,11 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             raise _not_here(repo) from error
         raise _unreachable(repo) from error
     except errors.HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        if status in (401, 403):
+            raise WeightsMissing(
+                f"{repo!r}: the hub refuses it (HTTP {status}); run: hf auth login"
+            ) from error
         raise _unreachable(repo) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -174,9 +306,12 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             ) from error
         raise _unreachable(repo) from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] in HTTP_LIBRARIES:
+        if is_network(error):
             raise _unreachable(repo) from error
         raise
+    finally:
+        if bars:
+            enable_progress_bars()
 
 
 def _unreachable(repo: str) -> NoNetwork:

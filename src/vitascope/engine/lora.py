@@ -20,6 +20,7 @@ from vitascope.context import Context
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, read_tensors, safetensors_header
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 
+MAGNITUDE = "lora_magnitude_vector"
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 PARTS = {
     "lora_down": "lora_A",
@@ -150,27 +151,37 @@ def _load(pipeline: Any, denoiser: str, model: Any, layers: LoraLayers, name: st
         )
 
 
+def base_mark(model: Any) -> dict[str, Any]:
+    """What tells a denoiser's architecture apart; written into a LoRA by training and compared when it is applied."""
+    names = ("num_layers", "num_attention_heads", "attention_head_dim", "in_channels")
+    found = {name: model.config.get(name) for name in names if model.config.get(name) is not None}
+    return {"class": type(model).__name__, **found}
+
+
 def matched_layers(path: Path, model: Any) -> LoraLayers:
     """Read a LoRA file and find its layers in `model`.
 
     Understands diffusers' and PEFT's names, with or without a prefix, and kohya's with underscores. Alpha is
     taken from `.alpha` keys or from the adapter metadata in the file; without either it is the rank.
-    Raises: InvalidMedia naming the file: no layer matches, or another width.
+    Raises: InvalidMedia naming the file: no layer matches, another width, or made for another architecture.
     """
     tensors = read_tensors(path)
+    _check_base(path, model)
     known = {name for name, _ in model.named_modules()}
     by_underscores = {name.replace(".", "_"): name for name in known}
     layers = LoraLayers()
     for key, tensor in tensors.items():
-        module_name, part = _split(key)
+        module_name, part = split_key(key)
         module = _find(module_name, known, by_underscores) if part else None
         if module is None:
             layers.unmatched.append(key)
         elif part == "alpha":
             layers.alphas[module] = float(tensor)
+        elif part == MAGNITUDE:
+            layers.tensors[f"{module}.{MAGNITUDE}"] = tensor
         else:
             layers.tensors[f"{module}.{part}.weight"] = tensor
-    _drop_halves(layers)
+    drop_halves(layers)
     if not layers.modules:
         raise InvalidMedia(
             f"{path.name!r} fits no layer of {type(model).__name__}: its {len(tensors)} keys look like "
@@ -182,13 +193,17 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
     if layers.alphas:  # a layer that says none beside others that do has its rank
         layers.alphas = {module: layers.alphas.get(module, layers.rank(module)) for module in layers.modules}
     else:
-        layers.alphas = _alphas_of_metadata(path, layers)
+        layers.alphas = alphas_of_metadata(path, layers)
     return layers
 
 
-def _split(key: str) -> tuple[str, str]:
+def split_key(key: str) -> tuple[str, str]:
+    """The module of a key and which part of its LoRA it is; no part for a key of something else."""
     if key.endswith(".alpha"):
         return key.removesuffix(".alpha"), "alpha"
+    for ending in (f".{MAGNITUDE}", f".{MAGNITUDE}.weight", ".dora_scale"):
+        if key.endswith(ending):
+            return key.removesuffix(ending), MAGNITUDE
     found = KEY.fullmatch(key)
     return (found["module"], PARTS[found["part"]]) if found else (key, "")
 
@@ -204,12 +219,29 @@ def _find(module: str, known: set[str], by_underscores: dict[str, str]) -> str |
     return stripped if stripped in known else None
 
 
-def _drop_halves(layers: LoraLayers) -> None:
+def drop_halves(layers: LoraLayers) -> None:
+    """Move matrices without their other half to the unmatched."""
     for name in list(layers.tensors):
+        if name.endswith(MAGNITUDE):
+            continue
         module, part = name.removesuffix(".weight").rsplit(".", 1)
         if f"{module}.{'lora_B' if part == 'lora_A' else 'lora_A'}.weight" not in layers.tensors:
             layers.unmatched.append(name)
             del layers.tensors[name]
+
+
+def _check_base(path: Path, model: Any) -> None:
+    said = file_metadata(path).get("vitascope_base")
+    if said is None:
+        return
+    trained, here = json.loads(said), base_mark(model)
+    for name, value in trained.items():
+        if here.get(name) != value:
+            raise InvalidMedia(
+                f"{path.name!r} is for another model{_said_base(path)}: it was trained on one with "
+                f"{name}={value}, this one has {name}={here.get(name)}",
+                param="loras",
+            )
 
 
 def _check_shape(path: Path, model: Any, layers: LoraLayers, module: str) -> None:
@@ -223,12 +255,13 @@ def _check_shape(path: Path, model: Any, layers: LoraLayers, module: str) -> Non
         )
 
 
-def _file_metadata(path: Path) -> dict[str, str]:
+def file_metadata(path: Path) -> dict[str, str]:
+    """The lines that a safetensors file carries beside its tensors."""
     return safetensors_header(path).get("__metadata__", {}) if path.suffix == ".safetensors" else {}
 
 
 def _said_base(path: Path) -> str:
-    metadata = _file_metadata(path)
+    metadata = file_metadata(path)
     said = next(
         (
             metadata[k]
@@ -240,19 +273,22 @@ def _said_base(path: Path) -> str:
     return f" (it names {said!r})" if said else ""
 
 
-def _alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
+def alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
     """Alpha of each layer from the `lora_adapter_metadata` that diffusers writes into the file."""
     try:
-        adapter = json.loads(_file_metadata(path).get("lora_adapter_metadata", "{}"))
+        adapter = json.loads(file_metadata(path).get("lora_adapter_metadata", "{}"))
     except ValueError:
         return {}
     plain = {key.removeprefix("transformer.").removeprefix("unet."): value for key, value in adapter.items()}
     if "lora_alpha" not in plain:
         return {}
     pattern = plain.get("alpha_pattern") or {}
-    return {
+    alphas = {
         module: float(
             next((v for k, v in pattern.items() if module.endswith(k.lstrip("^"))), plain["lora_alpha"])
         )
         for module in layers.modules
     }
+    if plain.get("use_rslora"):  # its strength is alpha / sqrt(rank), said here as alpha / rank
+        return {module: alpha * layers.rank(module) ** 0.5 for module, alpha in alphas.items()}
+    return alphas

@@ -47,6 +47,21 @@ def file_gib(file: Path, dtype: str) -> float:
     return num_parameters(file) * BYTES[dtype] / GIB
 
 
+def on_main_device(sizes: Mapping[str, float], placement: Placement) -> dict[str, float]:
+    """The components that the main device has to hold: not text encoders that have a device of their own.
+
+    Units: GiB; encoders in 8 bits count so.
+    """
+    precise = placement.text_encoder_precision == "full"
+    kept = {}
+    for name, gib in sizes.items():
+        if not name.startswith("text_encoder"):
+            kept[name] = gib
+        elif placement.text_encoder_device is None:
+            kept[name] = gib if precise else gib / BYTES[placement.dtype]
+    return kept
+
+
 def check_room(sizes: Mapping[str, float], placement: Placement) -> None:
     """See that components of these sizes fit where `placement` puts them. Units: GiB.
 

@@ -82,11 +82,18 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     """
     import torch
 
+    from vitascope.engine.text_encoders import LazyTextEncoder
+
     cls = import_class(where)
     dtype = getattr(torch, placement.dtype)
+    # diffusers takes no stand-ins for models while it loads, but does so afterwards.
+    lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
+    given = {**components, **dict.fromkeys(lazy)}
     try:
         with _quiet():
-            return cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **components)
+            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
+            pipeline.register_modules(**lazy)
+            return pipeline
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise

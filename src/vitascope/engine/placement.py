@@ -35,6 +35,9 @@ class Placement(BaseModel):
     offload: Offload = "none"
     vae_tiling: bool = False
     vae_slicing: bool = False
+    text_encoder_device: str | None = Field(None, description="None: where the rest is")
+    text_encoder_precision: Literal["full", "int8"] = "full"
+    prompt_cache: bool = Field(True, description="keep the embeddings of prompts on disk")
     vae_streaming: bool | None = Field(None, description="decode group by group of frames, without seams")
     attention: Attention = Field("auto", description="attention kernel; model: as diffusers has it")
     compile: bool | None = Field(None, description="compile the transformer's blocks")
@@ -68,6 +71,8 @@ class Placement(BaseModel):
         if not available.get(kind, False):
             here = ", ".join(name for name, present in available.items() if present)
             raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
+        if self.text_encoder_device is not None and self.text_encoder_device != "cpu":
+            Placement(device=self.text_encoder_device).resolve()
         self._check_gpus(device)
         dtype = self.dtype
         if dtype == "auto":
@@ -85,7 +90,9 @@ class Placement(BaseModel):
         import torch
 
         if device not in ("cuda", "cpu"):
-            raise RequestError(f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus")
+            raise RequestError(
+                f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus"
+            )
         if device == "cpu" and self.device == "auto":
             raise RequestError(
                 f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "

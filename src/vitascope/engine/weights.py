@@ -89,7 +89,7 @@ def read_configs(source: Source, *, offline: bool) -> Configs:
     index = read_json(folder / "model_index.json")
     components = {}
     for name in _component_names(index):
-        for file in ("config.json", "scheduler_config.json"):
+        for file in ("config.json", "scheduler_config.json", "guider_config.json"):
             if (folder / name / file).is_file():
                 components[name] = read_json(folder / name / file)
     return Configs(index, components, read_json(folder / "vitascope.json"))

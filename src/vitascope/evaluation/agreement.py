@@ -116,8 +116,9 @@ def kendall_w(ratings: ArrayLike) -> float:
 class RaterReport:
     """What a rater's hidden repetitions and sides tell.
 
-    `self_agreement` is the share of repeated pairs that got the same answer with sides swapped, None without
-    any. `left_share` is the share of decided votes for the left side; `left_p` is how likely a share so far
+    `self_agreement` is the share of repeated pairs that got the same answer with sides swapped, and
+    `gold_share` the share of spoilt copies that were not preferred, None without any.
+    `left_share` is the share of decided votes for the left side; `left_p` is how likely a share so far
     from one half is by chance. `trusted` is False if either is bad.
     """
 
@@ -125,6 +126,8 @@ class RaterReport:
     votes: int
     repeats: int
     self_agreement: float | None
+    golds: int
+    gold_share: float | None
     left_share: float | None
     left_p: float | None
     trusted: bool
@@ -133,28 +136,34 @@ class RaterReport:
 def rater_reports(
     votes: Sequence[Vote], min_agreement: float = 0.6, min_p: float = 0.001
 ) -> list[RaterReport]:
-    """Self-consistency and side bias of each rater, by name. Range: min_agreement, min_p 0..1.
+    """Self-consistency, attention and side bias of each rater, by name. Range: min_agreement, min_p 0..1.
 
-    A rater without repetitions is judged by the sides alone.
+    A rater without hidden checks is judged by the sides alone.
     """
     reports = []
     for rater in sorted({vote.rater for vote in votes}):
         own = [vote for vote in votes if vote.rater == rater]
-        first = {(v.task, v.item, v.pair): v.first_share for v in own if not v.repeat}
+        first = {(v.task, v.item, v.pair): v.first_share for v in own if v.is_counted}
         again = [v for v in own if v.repeat and (v.task, v.item, v.pair) in first]
         same = [v.first_share == first[v.task, v.item, v.pair] for v in again]
+        # By name the spoilt copy comes second, so that the first of the pair is the sound one.
+        golds = [v.first_share == 1.0 for v in own if v.gold]
         decided = [vote.choice == "left" for vote in own if vote.choice in ("left", "right")]
         agreement = float(np.mean(same)) if same else None
+        gold_share = float(np.mean(golds)) if golds else None
         left_p = float(stats.binomtest(sum(decided), len(decided)).pvalue) if decided else None
         reports.append(
             RaterReport(
                 rater=rater,
-                votes=len(own) - sum(vote.repeat for vote in own),
+                votes=sum(vote.is_counted for vote in own),
                 repeats=len(again),
                 self_agreement=agreement,
+                golds=len(golds),
+                gold_share=gold_share,
                 left_share=float(np.mean(decided)) if decided else None,
                 left_p=left_p,
                 trusted=(agreement is None or agreement >= min_agreement)
+                and (gold_share is None or gold_share >= min_agreement)
                 and (left_p is None or left_p >= min_p),
             )
         )
@@ -166,7 +175,7 @@ def vote_table(votes: Sequence[Vote]) -> Values:
 
     Shape: (raters, pairs of an item), 1, 1/2, 0 or NaN.
     """
-    counted = [vote for vote in votes if not vote.repeat]
+    counted = [vote for vote in votes if vote.is_counted]
     raters = sorted({vote.rater for vote in counted})
     units = sorted({(vote.task, vote.item, vote.pair) for vote in counted})
     table = np.full((len(raters), len(units)), np.nan)

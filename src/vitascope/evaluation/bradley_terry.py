@@ -78,7 +78,7 @@ def rate(votes: Sequence[Vote], ridge: float = RIDGE) -> list[Rating]:
     Source: Bradley and Terry 1952; Liang and Zeger 1986 for the clustered sandwich, factor G / (G - 1);
     scale and ties as in lm-sys/FastChat (Apache-2.0), elo_analysis.
     """
-    counted = [vote for vote in votes if not vote.repeat]
+    counted = [vote for vote in votes if vote.is_counted]
     check_unique(counted)
     tasks = sorted({vote.task for vote in counted})
     if len(tasks) != 1:
@@ -124,8 +124,10 @@ def unbounded(design: Design) -> set[str]:
     count, label = connected_components(wins, directed=True, connection="strong")
     if count == 1:
         return set()
-    largest = np.bincount(label).argmax()
-    return {name for name, mark in zip(design.names, label, strict=True) if mark != largest}
+    sizes = np.bincount(label)
+    if sizes.max() == 1:  # nobody has both won and lost against anybody: there is no middle to measure from
+        return set(design.names)
+    return {name for name, mark in zip(design.names, label, strict=True) if mark != sizes.argmax()}
 
 
 def _graph(design: Design, values: Values) -> coo_array:

@@ -31,7 +31,7 @@ def pair_probabilities(algorithms: Sequence[str], votes: Iterable[Vote]) -> dict
     pairs = list(combinations(sorted(set(algorithms)), 2))
     if not pairs:
         raise RequestError(f"an item needs clips of two algorithms or more, not of {sorted(set(algorithms))}")
-    counts = Counter(vote.pair for vote in votes if not vote.repeat)
+    counts = Counter(vote.pair for vote in votes if vote.is_counted)
     need = np.array([1 / (1 + counts[pair]) for pair in pairs])
     chance = 0.5 / len(pairs) + 0.5 * need / need.sum()
     return dict(zip(pairs, chance.tolist(), strict=True))
@@ -46,7 +46,7 @@ def draw_pair(
     the item, before those are left out that the rater has voted on.
     Raises: RequestError if the rater has voted on everything.
     """
-    voted = {(vote.item, vote.pair) for vote in votes if vote.rater == rater and not vote.repeat}
+    voted = {(vote.item, vote.pair) for vote in votes if vote.rater == rater and vote.is_counted}
     for place in rng.permutation(len(clips)):
         item = sorted(clips)[place]
         chances = pair_probabilities(clips[item], votes)

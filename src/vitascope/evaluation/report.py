@@ -9,6 +9,7 @@ from typing import Literal
 
 from vitascope.atomic import write_bytes
 from vitascope.evaluation.leaderboard import PRELIMINARY_UNDER, Board, BoardRow, Cell, Column
+from vitascope.metrics.base import Tier
 
 Language = Literal["en", "zh"]
 
@@ -98,18 +99,29 @@ _STYLE = (
 def board_html(board: Board, title: str, language: Language = "en") -> str:
     """The page. Nothing in it is fetched from elsewhere; links lead to the sources of quoted figures."""
     text = _TEXT[language]
-    tiers = ("exact", "variant", "needs weights")
+    sections = [*board_sections(board, language), f"<h2>{text['method']}</h2><p>{text['method_text']}</p>"]
+    heading = f"<h1>{escape(title)}</h1><p class=quiet>{escape(board.task)}</p>"
+    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang={language}><head>{head}</head><body>{heading}{''.join(sections)}</body></html>"
+
+
+def board_sections(board: Board, language: Language = "en") -> list[str]:
+    """The tables of a board as pieces of HTML, those that would be empty left out."""
+    text = _TEXT[language]
+    tiers: tuple[Tier, ...] = ("exact", "variant", "needs weights")
     sections = [
         _ratings(board, text),
         *(_metrics(board, tier, text) for tier in tiers),
         _costs(board, text),
         _published(board.rows, text),
         _missing(board, text),
-        f"<h2>{text['method']}</h2><p>{text['method_text']}</p>",
     ]
-    heading = f"<h1>{escape(title)}</h1><p class=quiet>{escape(board.task)}</p>"
-    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang={language}><head>{head}</head><body>{heading}{''.join(sections)}</body></html>"
+    return [section for section in sections if section]
+
+
+def method_text(language: Language) -> str:
+    """How ratings, intervals and means are to be read."""
+    return _TEXT[language]["method_text"]
 
 
 def write_report(board: Board, path: str | Path, title: str, language: Language = "en") -> Path:

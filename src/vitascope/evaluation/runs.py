@@ -2,67 +2,77 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from vitascope.atomic import write_bytes
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.errors import InvalidMedia, JobCancelled, RequestError, VitascopeError
+from vitascope.errors import InvalidMedia, JobCancelled, NotFound, RequestError, VitascopeError
+from vitascope.evaluation.answers import ALL, score_answers
+from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.leaderboard import Measurement, RunCost
+from vitascope.evaluation.results import MadeClip, Results
 from vitascope.evaluation.suites import Item, Suite
 from vitascope.media import read, write
 from vitascope.metrics import Metric, measure
-from vitascope.workflows import Chain
 
 #: Quality of the files that are measured and voted on: no loss that an eye could see.
 CRF = 10
-T = TypeVar("T")
-
-
-class MadeClip(BaseModel):
-    """What became of one item in one algorithm's hands: a file and its cost, or why there is none.
-
-    `path` is relative to the run's folder; `chain` holds the algorithm's knobs.
-    Units: seconds, loading left out; GiB of GPU memory at the peak, None on a CPU.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    algorithm: str
-    item: str
-    chain: str
-    path: str | None = None
-    seconds: float | None = None
-    memory_gib: float | None = None
-    machine: str = ""
-    failed: str | None = None
-
-
-_MADE = TypeAdapter(list[MadeClip])
-_MEASURED = TypeAdapter(list[Measurement])
+SUITE_FILE = "suite.json"
 
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """A folder with clips of a suite: `made.json`, `measured.json` and `clips/ALGORITHM/ITEM.mp4`."""
+    """A folder with clips of a suite: `results.sqlite` and `clips/RECIPE_HASH.mp4`."""
 
     suite: Suite
     folder: Path
 
+    @property
+    def results(self) -> Results:
+        """What has been made and measured so far."""
+        return Results(self.folder / "results.sqlite")
+
     def made(self) -> list[MadeClip]:
         """What has been made so far. Raises: InvalidMedia."""
-        return _read(self.folder / "made.json", _MADE)
+        return self.results.clips()
 
     def measured(self) -> list[Measurement]:
         """What has been measured so far. Raises: InvalidMedia."""
-        return _read(self.folder / "measured.json", _MEASURED)
+        return self.results.measurements()
+
+    def begin(self) -> None:
+        """Make the folder and write down which suite it is of.
+
+        Raises: RequestError if the folder holds another suite's clips.
+        """
+        record = self.folder / SUITE_FILE
+        if record.is_file():
+            before = open_run(self.folder).suite
+            ours = {item.id: item for item in self.suite.items}
+            if any(ours.get(item.id, item) != item for item in before.items):
+                raise RequestError(
+                    f"{str(self.folder)!r} holds clips of another suite; choose another folder"
+                )
+            if set(ours) <= {item.id for item in before.items}:
+                return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(record, self.suite.model_dump_json(indent=1).encode())
+
+    def clips(self) -> dict[str, dict[str, Path]]:
+        """The files that are there, by item and algorithm."""
+        found: dict[str, dict[str, Path]] = {}
+        for clip in self.made():
+            if clip.path is not None:
+                found.setdefault(clip.item, {})[clip.algorithm] = self.folder / clip.path
+        return found
 
     def costs(self) -> list[RunCost]:
         """Seconds and memory of each clip that was made."""
@@ -77,33 +87,54 @@ class SuiteRun:
             if clip.seconds is not None
         ]
 
-    def make(self, contenders: Mapping[str, Chain], engine: Engine, context: Context) -> list[MadeClip]:
-        """Make what is missing, and return all that is there.
+    def missing(self, contenders: Sequence[Contender]) -> list[tuple[Contender, Item]]:
+        """What is still to be made: never begun, or failed.
+
+        Raises: RequestError if clips of a contender were made with other knobs.
+        """
+        made = {(clip.algorithm, clip.item): clip for clip in self.made()}
+        for contender in contenders:
+            knobs = contender.chain().model_dump_json()
+            if any(c.algorithm == contender.name and c.chain != knobs for c in made.values()):
+                raise RequestError(
+                    f"{str(self.folder)!r} holds clips of {contender.name!r} with other knobs; "
+                    "choose another folder"
+                )
+        return [
+            (contender, item)
+            for item in self.suite.items
+            for contender in contenders
+            if (earlier := made.get((contender.name, item.id))) is None or earlier.failed
+        ]
+
+    def make(self, contenders: Sequence[Contender], engine: Engine, context: Context) -> list[MadeClip]:
+        """Make what is missing in this process, and return all that is there.
 
         An item that fails is written down with its reason, is tried again by the next call and stops nothing.
         Raises: RequestError if clips of a contender were made with other knobs, InvalidMedia, JobCancelled.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        made = {(clip.algorithm, clip.item): clip for clip in self.made()}
-        for name, chain in contenders.items():
-            knobs = chain.model_dump_json()
-            if any(clip.algorithm == name and clip.chain != knobs for clip in made.values()):
-                raise RequestError(
-                    f"{str(self.folder)!r} holds clips of {name!r} with other knobs; choose another folder"
-                )
-        work = [(name, item) for name in contenders for item in self.suite.items]
-        for done, (name, item) in enumerate(work):
+        self.begin()
+        work = self.missing(contenders)
+        for done, (contender, item) in enumerate(sorted(work, key=lambda pair: pair[0].name)):
             context.progress("suite", done, len(work))
-            earlier = made.get((name, item.id))
-            if earlier is None or earlier.failed:
-                made[name, item.id] = self._make_one(name, contenders[name], item, engine, context)
-                write_bytes(self.folder / "made.json", _MADE.dump_json(list(made.values()), indent=1))
+            self.results.put(self._make_one(contender, item, engine, context))
         context.progress("suite", len(work), len(work))
-        return list(made.values())
+        return self.made()
 
-    def _make_one(self, name: str, chain: Chain, item: Item, engine: Engine, context: Context) -> MadeClip:
-        blank = MadeClip(algorithm=name, item=item.id, chain=chain.model_dump_json())
-        target = self.folder / "clips" / name / f"{item.id}.mp4"
+    def blank(self, contender: Contender, item: Item) -> MadeClip:
+        """The record of a clip that has not been made."""
+        chain = contender.chain().model_dump_json()
+        asked = f"{chain}|{contender.speed}|{item.model_dump_json(exclude={'id', 'category', 'answer'})}"
+        mark = hashlib.sha256(asked.encode()).hexdigest()[:24]
+        return MadeClip(algorithm=contender.name, item=item.id, chain=chain, recipe_hash=mark)
+
+    def place(self, clip: MadeClip) -> Path:
+        """Where the file of a clip belongs."""
+        return self.folder / "clips" / f"{clip.recipe_hash}.mp4"
+
+    def _make_one(self, contender: Contender, item: Item, engine: Engine, context: Context) -> MadeClip:
+        blank, chain = self.blank(contender, item), contender.chain()
+        target = self.place(blank)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             task = item.task()
@@ -134,27 +165,36 @@ class SuiteRun:
         Raises: InvalidMedia, JobCancelled.
         """
         known = {(m.algorithm, m.item, m.metric): m for m in self.measured()}
+        items = {item.id: item for item in self.suite.items}
         clips = [clip for clip in self.made() if clip.path is not None]
         for done, clip in enumerate(clips):
             context.progress("measure", done, len(clips))
             key = (clip.algorithm, clip.item)
             missing = [m for m in metrics if (*key, m.name) not in known or known[*key, m.name].value is None]
-            if not missing:
-                continue
-            scores = measure(read(self.folder / str(clip.path)), missing)
-            for metric, score in zip(missing, scores, strict=True):
-                known[*key, metric.name] = Measurement(
-                    algorithm=clip.algorithm,
-                    item=clip.item,
-                    metric=metric.name,
-                    tier=metric.tier,
-                    unit=metric.unit,
-                    direction=metric.direction,
-                    value=score.value,
-                    not_measured=score.not_measured,
-                )
-            write_bytes(self.folder / "measured.json", _MEASURED.dump_json(list(known.values()), indent=1))
-        return list(known.values())
+            item = items.get(clip.item)
+            unanswered = item is not None and item.answer is not None and (*key, ALL) not in known
+            if missing or unanswered:
+                self.results.put(*self._measured(clip, missing, item if unanswered else None))
+        context.progress("measure", len(clips), len(clips))
+        return self.measured()
+
+    def _measured(
+        self, made: MadeClip, metrics: Sequence[Metric], item: Item | None
+    ) -> Iterator[Measurement]:
+        clip = read(self.folder / str(made.path))
+        for metric, score in zip(metrics, measure(clip, metrics), strict=True):
+            yield Measurement(
+                algorithm=made.algorithm,
+                item=made.item,
+                metric=metric.name,
+                tier=metric.tier,
+                unit=metric.unit,
+                direction=metric.direction,
+                value=score.value,
+                not_measured=score.not_measured,
+            )
+        if item is not None:
+            yield from score_answers(clip, item, made.algorithm)
 
 
 class _MemoryPeak:
@@ -179,12 +219,12 @@ class _MemoryPeak:
             self.gib = torch.cuda.max_memory_allocated() / 2**30
 
 
-def _read(path: Path, kind: TypeAdapter[list[T]]) -> list[T]:
-    if not path.is_file():
-        return []
+def open_run(folder: Path) -> SuiteRun:
+    """A run that was begun earlier. Raises: NotFound, InvalidMedia."""
+    record = folder / SUITE_FILE
+    if not record.is_file():
+        raise NotFound(f"no run of a suite in {str(folder)!r}; `vitascope eval` makes one")
     try:
-        return kind.validate_json(path.read_bytes())
+        return SuiteRun(Suite.model_validate_json(record.read_bytes()), folder)
     except ValidationError as error:
-        raise InvalidMedia(
-            f"{str(path)!r} is not a record of a suite's run: {error.errors()[0]['msg']}"
-        ) from error
+        raise InvalidMedia(f"{str(record)!r} is not a suite: {error.errors()[0]['msg']}") from error

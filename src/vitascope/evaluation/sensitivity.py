@@ -32,7 +32,7 @@ def bootstrap_intervals(
     They run a little narrow for few items; they are here to be held against the sandwich's.
     Raises: RequestError for a graph of pairs that is not connected.
     """
-    design = design_of([vote for vote in votes if not vote.repeat])
+    design = design_of([vote for vote in votes if vote.is_counted])
     check_connected(design)
     rng, drawn = np.random.default_rng(seed), []
     for _ in range(rounds):
@@ -59,7 +59,7 @@ def fit_davidson(votes: Sequence[Vote], ridge: float = RIDGE) -> DavidsonFit:
     Raises: RequestError for a graph of pairs that is not connected.
     Source: Davidson, On extending the Bradley-Terry model to accommodate ties, JASA 1970, equation 2.2.
     """
-    design = design_of([vote for vote in votes if not vote.repeat])
+    design = design_of([vote for vote in votes if vote.is_counted])
     check_connected(design)
     ties = (design.share == 0.5).astype(float)
 
@@ -109,7 +109,7 @@ def control_style(
     Raises: RequestError for missing, differing or negative traits, or a graph that is not connected.
     Source: style control of lm-sys/FastChat (Apache-2.0), elo_analysis: (a - b) / (a + b), standardised.
     """
-    counted = [vote for vote in votes if not vote.repeat]
+    counted = [vote for vote in votes if vote.is_counted]
     design = design_of(counted)
     check_connected(design)
     contrast, names = _contrasts(counted, traits)

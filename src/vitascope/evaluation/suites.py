@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,6 +20,7 @@ class Item(BaseModel):
     """One thing to make: a prompt, with a picture or a clip or neither, and a seed.
 
     Paths are relative to the suite's file. `fields` are further fields of the task, such as num_frames.
+    `answer`: for a prompt of the toy world, its number in the list of held-out prompts, whose scene is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,7 @@ class Item(BaseModel):
     image: Path | None = None
     video: Path | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
+    answer: int | None = Field(None, ge=0)
 
     def task(self) -> Task:
         """The item as a task. Raises: RequestError, NotFound, InvalidMedia."""
@@ -52,6 +55,16 @@ class Suite(BaseModel):
             raise ValueError(f"the id {repeated[0]!r} stands for two items")
         return self
 
+    @property
+    def task_code(self) -> str:
+        """The board that votes on these items belong to: boards of different tasks are kept apart."""
+        codes = {"v2v" if item.video else "i2v" if item.image else "t2v" for item in self.items}
+        return "+".join(sorted(codes))
+
+    def first(self, limit: int | None) -> Self:
+        """The suite with no more than its first `limit` items."""
+        return self if limit is None else self.model_copy(update={"items": self.items[:limit]})
+
 
 def suite_names() -> list[str]:
     """Suites that come with the package."""
@@ -68,7 +81,7 @@ def _own_suite(name: str) -> Suite:
 
 
 def find_suite(name: str) -> Suite:
-    """A suite that comes with the package, or one from a YAML file.
+    """A suite that comes with the package, one from a YAML file, or VBench's list of prompts (.json).
 
     Raises: UnknownName, NotFound, InvalidMedia.
     """
@@ -76,6 +89,8 @@ def find_suite(name: str) -> Suite:
         return _own_suite(name)
     if Path(name).suffix in (".yaml", ".yml"):
         return read_suite(name)
+    if Path(name).suffix == ".json":
+        return read_vbench_prompts(name)
     raise UnknownName("suite", name, suite_names(), param="suite")
 
 
@@ -99,3 +114,31 @@ def _placed(item: Item, folder: Path) -> Item:
         name: folder / value for name in ("image", "video") if (value := getattr(item, name)) is not None
     }
     return item.model_copy(update=found)
+
+
+def read_vbench_prompts(path: str | Path, num_seeds: int = 1) -> Suite:
+    """VBench's own list: objects with `prompt_en` and `dimension`. Its convention is five seeds a prompt.
+
+    Raises: NotFound, InvalidMedia with the entry that is wrong.
+    Source: VBench_full_info.json of github.com/Vchitect/VBench at 45e79ec.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise NotFound(f"no suite at {str(path)!r}")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        items = [
+            Item(
+                id=f"{number:04d}-{seed}",
+                category=str(entry["dimension"][0]),
+                prompt=entry["prompt_en"],
+                seed=seed,
+            )
+            for number, entry in enumerate(entries)
+            for seed in range(num_seeds)
+        ]
+        return Suite(name=path.stem, summary=f"{len(entries)} prompts of VBench", items=tuple(items))
+    except ValidationError as error:
+        raise InvalidMedia(f"{str(path)!r}: {invalid_value(error, 'suite')}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InvalidMedia(f"{str(path)!r} is not VBench's list of prompts: {error!r}") from error

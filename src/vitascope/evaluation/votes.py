@@ -23,8 +23,8 @@ class Vote(BaseModel):
     """One person's blind choice between two clips of the same item.
 
     `item` is what both clips were made from: prompt, conditions, seed. `probability` is that with which this
-    pair was drawn among the item's pairs; `repeat` marks a hidden repetition with sides swapped, which
-    measures the rater and is never counted for a rating.
+    pair was drawn among the item's pairs. `repeat` marks a hidden repetition with sides swapped and `gold` a
+    clip beside its own spoilt copy: both measure the rater and are never counted for a rating.
     Units: watched_s in seconds.
     """
 
@@ -39,6 +39,7 @@ class Vote(BaseModel):
     at: datetime
     probability: float = Field(1.0, gt=0, le=1)
     repeat: bool = False
+    gold: bool = False
     watched_s: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
@@ -59,6 +60,11 @@ class Vote(BaseModel):
     def pair(self) -> tuple[str, str]:
         """Both algorithms, sorted by name."""
         return (self.left, self.right) if self.left < self.right else (self.right, self.left)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it says something of the algorithms, not of the rater."""
+        return not (self.repeat or self.gold)
 
     @property
     def key(self) -> tuple[str, ...]:

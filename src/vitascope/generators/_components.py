@@ -9,9 +9,12 @@ from vitascope.engine import weights
 from vitascope.engine.pipelines import import_class
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia
+from vitascope.generators.base import Part
 from vitascope.settings import Settings
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+# Of a repository that is one network or one text encoder, in whatever form its authors chose.
+ANY_FORM = ("*.json", "*.model", "*.txt", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def float32_vae(where: str, folder: Path, placement: Placement) -> dict[str, Any]:
@@ -27,6 +30,22 @@ def float32_vae(where: str, folder: Path, placement: Placement) -> dict[str, Any
         folder, subfolder="vae", dtype=torch.float32, local_files_only=True
     )
     return {"vae": vae}
+
+
+def parts_of(*components: str, patterns: tuple[str, ...] = FILES) -> tuple[Part, ...]:
+    """What components that are published on their own take from the hub; local ones take nothing."""
+    found = [weights.find_source(name) for name in components]
+    return tuple(
+        Part(repo=source.name, patterns=patterns) for source in found if source and source.kind == "hub"
+    )
+
+
+def located(name: str, patterns: tuple[str, ...] = ANY_FORM) -> Path:
+    """The local folder or file called `name`; of a hub id, the folder with its files, fetched if they must be.
+
+    Raises: NotFound, UnknownName, NoNetwork, WeightsMissing, DiskFull.
+    """
+    return weights.local_files(name, patterns, offline=Settings.from_environment().offline)
 
 
 def component(where: str, name: str, placement: Placement) -> Any:

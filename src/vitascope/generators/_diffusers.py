@@ -14,7 +14,7 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
@@ -22,7 +22,7 @@ from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import Generator
+from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -84,6 +84,13 @@ class DiffusersGenerator(Generator):
         configs = weights.read_configs(source, offline=Settings.from_environment().offline)
         weights.check_family(configs, self.pipelines, self.model)
         return self.profile_of(configs).overridden(configs.vitascope, self.model)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The repository of the model, or of the one that lends a single file its other parts."""
+        source = self.source()
+        if source.kind == "file":
+            return self.lender(Path(source.name)).parts()
+        return (Part(repo=source.name, revision=source.revision),) if source.kind == "hub" else ()
 
     def lender(self, file: Path) -> DiffusersGenerator:
         """For a single file: this record with the model that lends its other parts.
@@ -169,9 +176,10 @@ class DiffusersGenerator(Generator):
         sizes = memory.component_gib(folder, placement.dtype)
         if file:
             sizes[self.denoiser] = memory.file_gib(file, placement.dtype)
-        memory.check_room(sizes, placement)
+        memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
+            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -211,6 +219,7 @@ class DiffusersGenerator(Generator):
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
+            stack.enter_context(prompt_cache.remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]

@@ -43,17 +43,17 @@ def for_model(model: str, **knobs: Any) -> Generator:
         return GENERATORS[model].with_knobs(**knobs)
     source = weights.find_source(model, knobs.get("revision"))
     if source is None:
-        raise UnknownName("model", model, _names(), param="model")
+        raise UnknownName("model", model, _names(with_repositories="/" in model), param="model")
     if source.kind != "hub":
         return _family_of(Path(source.name)).with_knobs(**{"model": model, **knobs})
     configs = weights.read_configs(source, offline=Settings.from_environment().offline)
     return _family_of_pipeline(configs.pipeline, model).with_knobs(**{"model": model, **knobs})
 
 
-def _names() -> list[str]:
+def _names(with_repositories: bool) -> list[str]:
     models = known_models()
     ids = [repo for _, known in models for repo in (known.repo, *known.aliases) if repo]
-    return [*(known.name for _, known in models), *ids, *GENERATORS.names()]
+    return [*(known.name for _, known in models), *(ids if with_repositories else ()), *GENERATORS.names()]
 
 
 def _family_of(path: Path) -> type[Generator]:

@@ -14,10 +14,10 @@ from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
-from vitascope.generators._components import component
+from vitascope.generators._components import component, parts_of
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.task import Task, TextToVideo, VideoToVideo
 
 FOLDER = "diffusers.pipelines.animatediff"
@@ -119,6 +119,13 @@ class AnimateDiff(DiffusersGenerator):
             config = weights.read_json(Path(self.motion_adapter) / "config.json")
             return profile.model_copy(update={"max_frames": config.get("motion_max_seq_length")})
         return profile
+
+    def parts(self) -> tuple[Part, ...]:
+        """The image model and its motion adapter, unless that is the folder's own."""
+        source = self.source()
+        own = source.kind != "hub" and weights.pipeline_of(Path(source.name)) == "AnimateDiffPipeline"
+        adapter = self.motion_adapter or (None if own else MOTION_ADAPTER)
+        return super().parts() + (parts_of(adapter) if adapter else ())
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """The motion adapter, where it is not the folder's own."""

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
-from vitascope.generators._components import component
+from vitascope.generators._components import component, parts_of
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.animatediff import FOLDER, AnimateDiff
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.task import Task, VideoToVideo
 
 KINDS = (VideoToVideo.kind,)
@@ -47,6 +47,10 @@ class AnimateDiffControlNet(OneAtATime, AnimateDiff):
     model: str = "animatediff-controlnet"
     controlnet: str = "lllyasviel/control_v11p_sd15_canny"
     controlnet_conditioning_scale: float = Field(1.0, ge=0, le=10)
+
+    def parts(self) -> tuple[Part, ...]:
+        """As for AnimateDiff, and the ControlNet."""
+        return super().parts() + parts_of(self.controlnet)
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """The motion adapter and the ControlNet."""

@@ -11,11 +11,11 @@ from pydantic import Field
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._components import component
+from vitascope.generators._components import component, parts_of
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.animatediff import FOLDER, AnimateDiff
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.task import ImageToVideo, Task
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -65,6 +65,10 @@ class SparseCtrl(OneAtATime, AnimateDiff):
         if self.free_noise:
             raise UnsupportedTask(f"{self.name} has no free_noise; leave it off", param="free_noise")
         return completed
+
+    def parts(self) -> tuple[Part, ...]:
+        """As for AnimateDiff, and the ControlNet."""
+        return super().parts() + parts_of(self.controlnet)
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """The motion adapter and the control net."""

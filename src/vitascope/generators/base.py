@@ -44,6 +44,19 @@ class KnownModel(BaseModel):
         return model in (self.name, self.repo, *self.aliases)
 
 
+class Part(BaseModel):
+    """What a generator needs of one repository of the hub.
+
+    `patterns`: files of parts published on their own; empty for a whole model in diffusers layout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repo: str
+    revision: str | None = None
+    patterns: tuple[str, ...] = ()
+
+
 class Generator(Item):
     """Makes clips from tasks. A frozen record of knobs; modules are handed in.
 
@@ -87,6 +100,10 @@ class Generator(Item):
         if not isinstance(task, self.accepts):
             kinds = ", ".join(kind.kind for kind in self.accepts)
             raise UnsupportedTask(f"{self.name} makes {kinds}, not {task.kind}", param="kind")
+
+    def parts(self) -> tuple[Part, ...]:
+        """What `load` will want from the hub, here already or not; nothing for weights that are local files."""
+        return ()
 
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules."""

@@ -35,8 +35,8 @@ class ColourBars(Generator):
         return task.model_copy(update={k: v for k, v in defaults.items() if getattr(task, k) is None})
 
     def modules_key(self) -> Hashable:
-        """All colour bars share the same nothing."""
-        return ()
+        """Nothing to keep."""
+        return None
 
     def load(self, placement: Placement) -> None:
         """Nothing to load."""

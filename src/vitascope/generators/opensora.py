@@ -16,9 +16,10 @@ from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.tensor_files import safetensors_header
 from vitascope.errors import InvalidMedia, RequestError
+from vitascope.generators._components import ANY_FORM, located, parts_of
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.models.families import STDIT3, family_of
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
@@ -113,18 +114,30 @@ class OpenSora(DiffusersGenerator):
         length = configs.component("transformer").get("caption_length", _PUBLISHED.max_sequence_length)
         return _PUBLISHED.model_copy(update={"max_sequence_length": length})
 
+    def parts(self) -> tuple[Part, ...]:
+        """The denoiser, its autoencoder and the text encoder, of which local ones take nothing."""
+        if not self._published_form:
+            return super().parts()
+        return parts_of(self.source().name, self.vae, self.text_encoder, patterns=ANY_FORM)
+
     def load(self, placement: Placement) -> LoadedPipeline:
         """The pipeline, on its device. Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork."""
         if not self._published_form:
             return super().load(placement)
         import torch
 
-        from vitascope.models.opensora.loading import load_pipeline, resolve
+        from vitascope.models.opensora import loading
+        from vitascope.models.opensora.pipeline import OpenSoraPipeline
+        from vitascope.models.opensora.scheduler import OpenSoraScheduler
 
-        path = resolve(self.source().name)
+        path = loading.resolve(located(self.source().name))
         dtype = getattr(torch, placement.dtype)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
-            pipeline = load_pipeline(path, self.vae, self.text_encoder, dtype)
+            # One after the other: a wrong denoiser is refused before anything is fetched for it.
+            transformer = loading.load_stdit3(path, dtype)
+            vae = loading.load_vae(located(self.vae), dtype)
+            tokenizer, text_encoder = loading.load_text_encoder(located(self.text_encoder), dtype)
+            pipeline = OpenSoraPipeline(tokenizer, text_encoder, vae, transformer, OpenSoraScheduler())
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         return LoadedPipeline(pipeline, placement, weights.fingerprint(path), levers)
 

@@ -15,9 +15,10 @@ from vitascope.engine import memory, pipelines, weights
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
+from vitascope.generators._components import ANY_FORM, located, parts_of
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -154,6 +155,15 @@ class OpenSoraPlan(DiffusersGenerator):
             )
         return task
 
+    def parts(self) -> tuple[Part, ...]:
+        """The denoiser's and the autoencoder's folders of the repository, and the text encoder."""
+        known, folder = self.known_model(self.model), self._published_folder
+        if known is None and folder is None:
+            return super().parts()
+        own = (Part(repo=self.source().name, patterns=_patterns(known.name)),) if known else ()
+        others = (self.text_encoder, *((self.vae,) if self.vae else ()))
+        return own + parts_of(*others, patterns=ANY_FORM)
+
     def load(self, placement: Placement) -> LoadedPipeline:
         """The pipeline, on its device. Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull."""
         known, folder = self.known_model(self.model), self._published_folder
@@ -164,13 +174,13 @@ class OpenSoraPlan(DiffusersGenerator):
         from vitascope.models.opensora_plan.loading import load_pipeline, resolve
 
         variant = _folder_in_repository(known.name) if known else ""
-        source = str(folder) if folder else self.source().name
+        source = folder or located(self.source().name, _patterns(known.name) if known else ANY_FORM)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             pipeline = load_pipeline(
                 source,
                 variant,
-                vae=self.vae,
-                text_encoder=self.text_encoder,
+                vae=located(self.vae) if self.vae else None,
+                text_encoder=located(self.text_encoder),
                 dtype=getattr(torch, placement.dtype),
             )
             pipeline, levers = pipelines.accelerated(pipeline, placement)
@@ -189,6 +199,11 @@ def _folder_in_repository(name: str) -> str:
     """Where in its release's repository a published denoiser lies."""
     release, *rest = name.removeprefix("open-sora-plan-").split("-")
     return "_".join(["any93x640x640", *rest] if release == "1.3" else rest)
+
+
+def _patterns(name: str) -> tuple[str, ...]:
+    """The files of a published denoiser and of the autoencoder beside it."""
+    return (f"{_folder_in_repository(name)}/*", "vae/*")
 
 
 def _profile_of_config(transformer: Mapping[str, Any]) -> Profile:

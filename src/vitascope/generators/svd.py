@@ -16,7 +16,7 @@ from vitascope.errors import UnsupportedTask
 from vitascope.generators._diffusers import fitted
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
-from vitascope.generators.base import KnownModel
+from vitascope.generators.base import KnownModel, Part
 from vitascope.settings import Settings
 from vitascope.task import ImageToVideo, Task
 
@@ -169,6 +169,15 @@ class StableVideoDiffusion(OneAtATime):
 
     def _extension(self) -> str | None:
         return self.extension or (EXVIDEO if self.model == "exvideo" else None)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The model and, with one from the hub, its extension."""
+        extension = self._extension()
+        if extension is None or Path(extension).exists():
+            return super().parts()
+        from vitascope.models.exvideo import EXTENSION_FILE
+
+        return (*super().parts(), Part(repo=extension, patterns=(EXTENSION_FILE,)))
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
         """ExVideo's UNet in the place of SVD's, if there is an extension."""

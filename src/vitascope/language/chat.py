@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ class Endpoint:
 
 def ask(
     endpoint: Endpoint,
-    messages: Sequence[Mapping[str, str]],
+    messages: Sequence[Mapping[str, Any]],
     context: Context,
     *,
     timeout_s: float,
@@ -111,9 +112,18 @@ def _content(status: int, body: bytes) -> str:
         raise NoAnswer(f"the answer is longer than {MAX_BYTES} bytes")
     try:
         answer: Any = json.loads(body)
-        content = answer["choices"][0]["message"]["content"]
+        choice = answer["choices"][0]
+        content = choice["message"]["content"]
     except (ValueError, LookupError, TypeError) as error:
         raise NoAnswer("the answer is not an OpenAI chat completion") from error
     if not isinstance(content, str):
         raise NoAnswer("the answer has no text")
-    return content
+    return _whole_sentences(content) if choice.get("finish_reason") == "length" else content
+
+
+def _whole_sentences(text: str) -> str:
+    """What stands before the sentence that the token limit cut. Raises: NoAnswer if nothing does."""
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[。！？]", text)]
+    if not ends:
+        raise NoAnswer("the answer was cut at the token limit, before its first sentence ended")
+    return text[: ends[-1]]

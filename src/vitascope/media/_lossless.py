@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.atomic import replacing_folder
 from vitascope.clip import Audio, Clip
 from vitascope.errors import InvalidMedia, NotFound
-from vitascope.media._folders import replacing_folder
 from vitascope.recipe import Recipe
 
 if TYPE_CHECKING:

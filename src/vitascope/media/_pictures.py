@@ -17,7 +17,7 @@ from vitascope.clip import Image, Pixels
 from vitascope.errors import InvalidMedia, OutOfMemory, RequestError
 from vitascope.media._colour import over
 from vitascope.media._containers import check_size, require_file
-from vitascope.media.frames import bounds
+from vitascope.media.frames import StoredFrames
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -190,7 +190,7 @@ def straight(pixels: Pixels, alpha: Pixels) -> Pixels:
     return np.minimum((pixels.astype(np.uint16) * 255 + opacity // 2) // opacity, 255).astype(np.uint8)
 
 
-class PictureFrames:
+class PictureFrames(StoredFrames):
     """The pictures of a folder as frames, read when they are sliced. All must have the size of the first."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -202,23 +202,11 @@ class PictureFrames:
             with open_picture(path) as picture, explained(path):
                 self._check(path, *_upright_size(picture))
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape: (T, H, W, 3)."""
-        return self._shape
-
-    def __len__(self) -> int:
-        return self._shape[0]
-
-    def __getitem__(self, index: slice) -> Pixels:
-        """The pictures of a slice with step 1. Raises: InvalidMedia."""
-        start, stop = bounds(index, len(self))
-        frames = np.empty((stop - start, *self._shape[1:]), np.uint8)
-        for at, path in enumerate(self._paths[start:stop]):
+    def _decode(self, start: int, into: Pixels) -> None:
+        for at, path in enumerate(self._paths[start : start + len(into)]):
             pixels = read_image(path).pixels
             self._check(path, pixels.shape[1], pixels.shape[0])
-            frames[at] = pixels
-        return frames
+            into[at] = pixels
 
     def _check(self, path: Path, width: int, height: int) -> None:
         _, first_height, first_width, _ = self._shape
@@ -235,7 +223,7 @@ def _upright_size(picture: PillowImage) -> tuple[int, int]:
     return (height, width) if picture.getexif().get(orientation_tag) in turned else (width, height)
 
 
-class AnimatedFrames:
+class AnimatedFrames(StoredFrames):
     """The frames of an animated WebP or AVIF, by Pillow; slices in a row decode each frame once."""
 
     def __init__(self, path: Path) -> None:
@@ -250,14 +238,6 @@ class AnimatedFrames:
     def __reduce__(self) -> tuple[Any, ...]:
         return AnimatedFrames, (self._path,)
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape: (T, H, W, 3)."""
-        return self._shape
-
-    def __len__(self) -> int:
-        return self._shape[0]
-
     def ends_s(self) -> NDArray[np.float64]:
         """When each frame goes away again; decodes them all. Units: seconds. Raises: InvalidMedia."""
         milliseconds = []
@@ -268,12 +248,8 @@ class AnimatedFrames:
                 milliseconds.append(self._picture.info.get("duration") or DEFAULT_DURATION_MS)
         return np.cumsum(milliseconds) / 1000
 
-    def __getitem__(self, index: slice) -> Pixels:
-        """The frames of a slice with step 1. Raises: InvalidMedia."""
-        start, stop = bounds(index, len(self))
-        frames = np.empty((stop - start, *self._shape[1:]), np.uint8)
+    def _decode(self, start: int, into: Pixels) -> None:
         with self._lock, explained(self._path):
-            for number in range(start, stop):
-                self._picture.seek(number)
-                frames[number - start] = seen(self._picture)[0]
-        return frames
+            for at in range(len(into)):
+                self._picture.seek(start + at)
+                into[at] = seen(self._picture)[0]

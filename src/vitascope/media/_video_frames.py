@@ -6,13 +6,11 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vitascope.errors import InvalidMedia
 from vitascope.media._colour import has_alpha, is_hdr, orientation_of, square_width, to_rgb
 from vitascope.media._containers import FrameIndex, check_size, reason
 from vitascope.media._decoder import Decoder
-from vitascope.media.frames import bounds
+from vitascope.media.frames import StoredFrames
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 RECENT_BYTES = 64 * 2**20
 
 
-class VideoFrames:
+class VideoFrames(StoredFrames):
     """A reader with constant memory: keeps an open decoder and the frames last decoded (64 MiB at most).
 
     Slices that follow each other, also with an overlap, decode each frame once. Thread-safe.
@@ -49,22 +47,10 @@ class VideoFrames:
     def __reduce__(self) -> tuple[Any, ...]:
         return VideoFrames, (self._index,)
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape: (T, H, W, 3)."""
-        return self._shape
-
-    def __len__(self) -> int:
-        return self._shape[0]
-
-    def __getitem__(self, index: slice) -> Pixels:
-        """The frames of a slice with step 1. Raises: InvalidMedia if one cannot be decoded."""
-        start, stop = bounds(index, len(self))
-        frames = np.empty((stop - start, *self._shape[1:]), np.uint8)
+    def _decode(self, start: int, into: Pixels) -> None:
         with self._lock:
-            for number in range(start, stop):
-                frames[number - start] = self._rgb(number)
-        return frames
+            for at in range(len(into)):
+                into[at] = self._rgb(start + at)
 
     def count_readable(self) -> int:
         """How many frames can be decoded, of a file that is damaged at its end."""

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitascope.atomic import replacing
+from vitascope.atomic import replacing, replacing_folder
 from vitascope.clip import Clip, Pixels
 from vitascope.errors import RequestError, RunError
 from vitascope.media._colour import to_yuv420
-from vitascope.media._folders import replacing_folder
 from vitascope.media._gif import encode_gif, within_gif_rate
 from vitascope.media._lossless import window_length
 from vitascope.media._pictures import WRITTEN_AS, refuse_existing

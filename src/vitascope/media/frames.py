@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,31 @@ def bounds(index: slice, length: int) -> tuple[int, int]:
     if step != 1:
         raise ValueError(f"frames are read forwards, one by one, not with step {step}")
     return start, max(start, stop)
+
+
+class StoredFrames(ABC):
+    """Frames that are decoded when they are sliced; `_shape` is set by whoever opens them."""
+
+    _shape: tuple[int, int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape: (T, H, W, 3)."""
+        return self._shape
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __getitem__(self, index: slice) -> Pixels:
+        """The frames of a slice with step 1. Raises: InvalidMedia if one cannot be decoded."""
+        start, stop = bounds(index, len(self))
+        frames = np.empty((stop - start, *self._shape[1:]), np.uint8)
+        self._decode(start, frames)
+        return frames
+
+    @abstractmethod
+    def _decode(self, start: int, into: Pixels) -> None:
+        """Fill `into` with the frames from `start` on."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from vitascope.clip import Clip, Pixels
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, WeightsMissing
-from vitascope.metrics.base import Metric, Score
+from vitascope.metrics.base import Direction, Metric, Score, Tier
 
 Kind = Literal["clip", "dino"]
 
@@ -114,6 +114,20 @@ class EmbeddingMetric(Metric):
     def load(self, placement: Placement) -> Any:
         """The network, from a folder or the cache of the hub. Raises: WeightsMissing."""
         return load_embedder(self.embedder, self.weights, placement)
+
+
+class ConsistencyMetric(EmbeddingMetric):
+    """How alike a clip's frames are, read by one network or another."""
+
+    min_frames: ClassVar[int] = 2
+    unit: ClassVar[str] = "similarity"
+    range: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+    direction: ClassVar[Direction] = "higher"
+    tier: ClassVar[Tier] = "needs weights"
+
+    def measure(self, clip: Clip, modules: Embedder) -> float:
+        """Mean over all frames but the first."""
+        return consistency(modules.frames(clip))
 
 
 def load_embedder(kind: Kind, weights: str, placement: Placement) -> Embedder:

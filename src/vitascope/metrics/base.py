@@ -46,8 +46,8 @@ class Metric(Item):
         """Measure `clip`. Raises: RequestError if it is too short, or a reference is needed and missing."""
 
     def modules_key(self) -> Hashable:
-        """Equal for two records that can share loaded modules."""
-        return self.model_dump_json()
+        """Equal for two records that can share loaded modules; None where there are none to keep."""
+        return None if type(self).load is Metric.load else self.model_dump_json()
 
     def load(self, placement: Placement) -> Any:  # noqa: ARG002
         """The modules that `score` needs; None if it needs none. Raises: WeightsMissing."""

@@ -37,8 +37,8 @@ class Step(Item):
         return clip
 
     def modules_key(self) -> Hashable:
-        """Equal for two records that can share loaded modules."""
-        return self.model_dump_json()
+        """Equal for two records that can share loaded modules; None where there are none to keep."""
+        return None if type(self).load is Step.load else self.model_dump_json()
 
     def load(self, placement: Placement) -> Any:  # noqa: ARG002
         """The modules that `apply` needs; None if it needs none."""

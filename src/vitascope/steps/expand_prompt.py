@@ -19,6 +19,8 @@ from vitascope.language.toyworld import completed
 from vitascope.shelf import Item
 from vitascope.steps.base import Note, Step
 from vitascope.task import Task
+from vitascope.toyworld.captions import parse
+from vitascope.toyworld.scenes import COLOURS
 
 INSTRUCTIONS = (
     "You rewrite prompts for a video generator. Keep every person, thing, colour, number and direction of the "
@@ -29,6 +31,7 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+COLOUR_WORDS = {*COLOURS, "brown", "grey", "gray", "golden", "violet", "silver"}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
@@ -104,6 +107,7 @@ class ExpandPrompt(Step):
                     endpoint, messages, context, timeout_s=self.timeout_s, max_tokens=4 * style.words
                 )
                 usable = _usable(answer, language, style)
+                _check_kept(prompt, usable, self.style or "plain")
                 break
             except NoAnswer:
                 if attempt == self.attempts:
@@ -133,6 +137,35 @@ def _usable(answer: str, language: str, style: PromptStyle) -> str:
     if language_of(text) != language:
         raise NoAnswer(f"the answer is not in {LANGUAGES[language]}")
     return text
+
+
+def _check_kept(prompt: str, answer: str, style_name: str) -> None:
+    """Whether an answer still speaks of the prompt, as far as words can tell. Raises: NoAnswer."""
+    if style_name == "toy-world":
+        kept = parse(answer)._asdict()
+        lost = [
+            f"{name} ({said})"
+            for name, said in parse(prompt)._asdict().items()
+            if said not in (None, kept[name])
+        ]
+    elif language_of(prompt) == language_of(answer) == "en":
+        lost = sorted(_colour_words(prompt) - _colour_words(answer))
+        words = _stems(prompt)
+        if words and not words & _stems(answer):
+            lost.append("every word")
+    else:
+        lost = []
+    if lost:
+        raise NoAnswer(f"the answer lost of the prompt: {', '.join(lost)}; it says {answer[:80]!r}")
+
+
+def _colour_words(text: str) -> set[str]:
+    return COLOUR_WORDS & set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _stems(text: str) -> set[str]:
+    """The beginnings of the longer words, so that `rides` and `riding` count as one."""
+    return {word[:4] for word in re.findall(r"[a-z]{4,}", text.lower())}
 
 
 def _by_lexicon(task: Task, name: str, style: PromptStyle) -> tuple[str, str, str]:

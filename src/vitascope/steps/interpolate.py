@@ -46,8 +46,8 @@ class Interpolate(Step):
         return self
 
     def modules_key(self) -> Hashable:
-        """The rate and what is done at cuts need no other weights."""
-        return self.method, self.weights
+        """The rate and what is done at cuts need no other weights; DIS needs none at all."""
+        return None if self.method == "dis" else (self.method, self.weights)
 
     def load(self, placement: Placement) -> Any:
         """What finds the frames in between.

@@ -22,20 +22,23 @@ class Said(NamedTuple):
     background: str | None
 
 
-def caption(scene: Scene, language: Language, rng: random.Random, complete: bool = False) -> str:
+def caption(
+    scene: Scene, language: Language, rng: random.Random, complete: bool = False, name: str = ""
+) -> str:
     """A sentence about a scene.
 
     With `complete` it names colour, kind, motion and background of a scene's actors; without, one of
-    them is now and then left out, as people do.
+    them is now and then left out, as people do. A person who has a `name` is called by it and not described.
     """
-    writer = _English(rng, complete) if language == "en" else _Chinese(rng, complete)
+    writer = _English(rng, complete, name) if language == "en" else _Chinese(rng, complete, name)
     return writer.sentence(scene)
 
 
 class _Writer:
-    def __init__(self, rng: random.Random, complete: bool) -> None:
+    def __init__(self, rng: random.Random, complete: bool, name: str = "") -> None:
         self.rng = rng
         self.complete = complete
+        self.name = name
 
     def pick(self, words: tuple[str, ...]) -> str:
         return words[int(self.rng.random() * len(words))]
@@ -107,6 +110,8 @@ class _English(_Writer):
         return self._noun_phrase(size, colour, self.pick(w.KINDS_EN[actor.kind]))
 
     def _person(self, actor: Actor) -> str:
+        if self.name:
+            return self.name
         build = "" if self.chance(0.25) else self.pick(w.BUILDS_EN[actor.build])
         noun = self._noun_phrase(build, self.pick(w.WHO_EN[actor.who])).replace("a someone", "someone")
         if self.omits(0.06):
@@ -201,6 +206,8 @@ class _Chinese(_Writer):
         return self.pick(w.COLOURS_ZH[name]) + self.pick(("色的", "色的", "色", ""))
 
     def _person(self, actor: Actor) -> str:
+        if self.name:
+            return self.name
         build = "" if self.chance(0.25) else self.pick(w.BUILDS_ZH[actor.build])
         noun = build + self.pick(w.WHO_ZH[actor.who])
         one = self._one(self.pick(("个", "个", "位", "名")))

@@ -140,7 +140,7 @@ class Reader:
             return None
         names = list(COLOURS)
         votes = torch.bincount(
-            (_hue_space(pixels)[:, None] - _named()[None]).square().sum(-1).argmin(1), minlength=len(names)
+            (hue_space(pixels)[:, None] - named_hues()[None]).square().sum(-1).argmin(1), minlength=len(names)
         )
         allowed = torch.tensor([n in colours_on(background) for n in names])
         return names[int((votes * allowed).argmax())]
@@ -166,18 +166,18 @@ class Reader:
         frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
         background = self.background(frames)
         mask = largest_part(self.foreground(frames, background))
-        centres, areas = _track(mask)
+        centres, areas = track(mask)
         return Reading(
             background,
             self.kind(mask),
             self.colour(frames, mask, background),
-            _direction(centres),
+            travelled(centres),
             centres,
             areas,
         )
 
 
-def _hue_space(rgb: Tensor) -> Tensor:
+def hue_space(rgb: Tensor) -> Tensor:
     """Colours so that shading matters less than hue. Shape: (N, 3) -> (N, 4)."""
     light = rgb.amax(1, keepdim=True)
     chroma = rgb - rgb.mean(1, keepdim=True)
@@ -188,8 +188,8 @@ def _hue_space(rgb: Tensor) -> Tensor:
 
 
 @cache
-def _named() -> Tensor:
-    return _hue_space(torch.tensor(list(COLOURS.values())))
+def named_hues() -> Tensor:
+    return hue_space(torch.tensor(list(COLOURS.values())))
 
 
 def _cut(mask: Tensor) -> bool:
@@ -224,7 +224,8 @@ def largest_part(mask: Tensor) -> Tensor:
     return kept
 
 
-def _track(mask: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def track(mask: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centre (x, y in -1..1) and area of what is seen in every frame. Shape: (T, H, W) -> (T, 2), (T,)."""
     size = mask.shape[-1]
     line = (torch.arange(size) + 0.5) / size * 2 - 1
     areas = mask.sum(dim=(1, 2))
@@ -235,7 +236,7 @@ def _track(mask: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return centres.numpy().astype(np.float32), (areas / (size * size)).numpy().astype(np.float32)
 
 
-def _direction(centres: NDArray[np.float32]) -> str | None:
+def travelled(centres: NDArray[np.float32]) -> str | None:
     """The nearest of the eight directions, if the centre travels straight for at least a quarter of the frame."""
     seen = np.flatnonzero(~np.isnan(centres[:, 0]))
     if len(seen) < 5:

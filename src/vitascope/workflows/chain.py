@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
@@ -14,10 +14,18 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError
 from vitascope.generators.base import Generator
-from vitascope.recipe import Recipe
 from vitascope.steps.base import Note, Step
 from vitascope.task import Task
 from vitascope.workflows.store import ClipStore, clip_key, key_of
+
+
+@dataclass(frozen=True)
+class _Treatment:
+    """A step that treats the clip: its note, and the task it had prepared where it went around the generator."""
+
+    step: Step
+    note: Note = field(default_factory=dict)
+    asked: dict[str, Any] | None = None
 
 
 class Chain(BaseModel):
@@ -60,7 +68,7 @@ class Chain(BaseModel):
         """
         self.check(task)
         generator = self._generator()
-        prepared, notes = self._prepare(task, context)
+        prepared, around = self._prepare(task, context)
         completed = generator.complete(prepared)
         key = key_of(generator.name, generator.model_dump(mode="json"), completed.described())
 
@@ -68,14 +76,12 @@ class Chain(BaseModel):
             clip: Clip = engine.generate(generator, [completed], context)[0]
             return clip
 
-        return _treated(key, generate, self._work(notes), engine, context, store)
+        return _treated(key, generate, self._work(around), engine, context, store)
 
     def run_after(self, clip: Clip, engine: Engine, context: Context, store: ClipStore | None = None) -> Clip:
         """Treat a given clip with the steps `after`; with a store, as `run`."""
         key = clip_key(clip) if store else ""
-        return _treated(
-            key, partial(_itself, clip), [(step, {}) for step in self.after], engine, context, store
-        )
+        return _treated(key, partial(_itself, clip), self._work([]), engine, context, store)
 
     def run_batch(self, tasks: Sequence[Task], engine: Engine, context: Context) -> list[Clip]:
         """One clip a task, all denoised together, in order.
@@ -89,8 +95,8 @@ class Chain(BaseModel):
         completed = [generator.complete(task) for task, _ in prepared]
         clips = engine.generate(generator, completed, context)
         return [
-            _treated("", partial(_itself, clip), self._work(notes), engine, context, None)
-            for clip, (_, notes) in zip(clips, prepared, strict=True)
+            _treated("", partial(_itself, clip), self._work(around), engine, context, None)
+            for clip, (_, around) in zip(clips, prepared, strict=True)
         ]
 
     def _generator(self) -> Generator:
@@ -105,17 +111,17 @@ class Chain(BaseModel):
             return ()
         return tuple(step.fitted_to(self.generator) for step in self.around)
 
-    def _prepare(self, task: Task, context: Context) -> tuple[Task, list[Note]]:
-        notes = []
+    def _prepare(self, task: Task, context: Context) -> tuple[Task, list[_Treatment]]:
+        around = []
         for step in self._skins:
+            asked = task.described()
             task, note = step.prepare(task, context)
-            notes.append(note)
-        return task, notes
+            around.append(_Treatment(step, note, asked))
+        return task, around
 
-    def _work(self, notes: Sequence[Note]) -> list[tuple[Step, Note]]:
-        """The steps that treat the clip, in order, each with its note."""
-        around = zip(reversed(self._skins), reversed(notes), strict=True)
-        return [*around, *((step, {}) for step in self.after)]
+    def _work(self, around: Sequence[_Treatment]) -> list[_Treatment]:
+        """The steps that treat the clip, in order."""
+        return [*reversed(around), *(_Treatment(step) for step in self.after)]
 
 
 def _itself(clip: Clip) -> Clip:
@@ -125,15 +131,16 @@ def _itself(clip: Clip) -> Clip:
 def _treated(
     key: str,
     source: Callable[[], Clip],
-    work: Sequence[tuple[Step, Note]],
+    work: Sequence[_Treatment],
     engine: Engine,
     context: Context,
     store: ClipStore | None,
 ) -> Clip:
     """The clip of `source`, treated by the steps of `work`; what `store` already has is not made again."""
     keys = [key]
-    for step, note in work:
-        keys.append(key_of(keys[-1], step.name, step.model_dump(mode="json"), note))
+    for treatment in work:
+        step = treatment.step
+        keys.append(key_of(keys[-1], step.name, step.model_dump(mode="json"), treatment.note))
     clip, done = None, len(keys)
     while store and clip is None and done > 0:
         done -= 1
@@ -142,18 +149,22 @@ def _treated(
         clip, done = source(), 0
         if store:
             clip = store.put(keys[0], clip)
-    for (step, note), stage_key in zip(work[done:], keys[done + 1 :], strict=True):
-        clip = _apply(step, clip, note, engine, context)
+    for treatment, stage_key in zip(work[done:], keys[done + 1 :], strict=True):
+        clip = _apply(treatment, clip, engine, context)
         if store:
             clip = store.put(stage_key, clip)
     return clip
 
 
-def _apply(step: Step, clip: Clip, note: Note, engine: Engine, context: Context) -> Clip:
+def _apply(treatment: _Treatment, clip: Clip, engine: Engine, context: Context) -> Clip:
     context.check_cancelled()
-    before: Recipe = clip.recipe
+    step, note, before = treatment.step, treatment.note, clip.recipe
     treated = step.apply(clip, note, engine.modules(step), context)
-    if treated is clip and note:  # the step did its work before the generation
-        return replace(clip, recipe=before.then(step.stage(**note)))
-    assert treated is clip or treated.recipe != before, f"{step.name} forgot the recipe"
-    return treated
+    if treated is clip:
+        if not note:
+            return clip
+        treated = replace(clip, recipe=before.then(step.stage(**note)))  # its work was before the generation
+    assert treated.recipe != before, f"{step.name} forgot the recipe"
+    if treatment.asked is None:
+        return treated
+    return replace(treated, recipe=treated.recipe.asked(treatment.asked))

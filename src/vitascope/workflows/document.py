@@ -13,7 +13,10 @@ from vitascope.errors import NotFound, RequestError
 
 @dataclass(frozen=True)
 class Located:
-    """A YAML value and where it stands: a scalar, a tuple of Located, or a dict of Located by key."""
+    """A YAML value and where it stands: a scalar, a tuple of Located, or a dict of Located by key.
+
+    Line 0: not from a text, but from the recipe in a file.
+    """
 
     value: Any
     file: str
@@ -21,7 +24,8 @@ class Located:
 
     def complain(self, message: str) -> RequestError:
         """An error that names the file and the line."""
-        return RequestError(f"{self.file}, line {self.line}: {message}")
+        where = f"{self.file}, line {self.line}" if self.line else self.file
+        return RequestError(f"{where}: {message}")
 
     def plain(self) -> Any:
         """The value without its places."""
@@ -34,7 +38,7 @@ class Located:
     def mapping(self, what: str, allowed: set[str] | None = None) -> dict[str, Located]:
         """The value as a mapping. Raises: RequestError if it is none, or has a key that is not allowed."""
         if not isinstance(self.value, dict):
-            raise self.complain(f"{what} must be a mapping, not {type(self.value).__name__}")
+            raise self.complain(f"{what} must be a mapping, not {self._kind()}")
         for key, item in self.value.items():
             if allowed is not None and key not in allowed:
                 raise item.complain(f"unknown key {key!r} in {what}; allowed: {', '.join(sorted(allowed))}")
@@ -43,21 +47,30 @@ class Located:
     def sequence(self, what: str) -> tuple[Located, ...]:
         """The value as a list. Raises: RequestError if it is none."""
         if not isinstance(self.value, tuple):
-            raise self.complain(f"{what} must be a list, not {type(self.value).__name__}")
+            raise self.complain(f"{what} must be a list, not {self._kind()}")
         return self.value
 
     def text(self, what: str) -> str:
         """The value as a word or sentence. Raises: RequestError if it is none."""
         if not isinstance(self.value, str):
-            raise self.complain(f"{what} must be text, not {type(self.value).__name__}")
+            raise self.complain(f"{what} must be text, not {self._kind()}")
         return self.value
 
+    def _kind(self) -> str:
+        """The value's type in YAML's words."""
+        words = {dict: "a mapping", tuple: "a list", str: "text", type(None): "nothing"}
+        return words.get(type(self.value), f"{self.value!r}")
 
-def read_yaml(path: Path) -> Located:
+
+def read_yaml(path: Path, what: str = "workflow") -> Located:
     """Read one YAML document. Raises: NotFound, RequestError naming the line of what is wrong."""
     if not path.is_file():
-        raise NotFound(f"no workflow file at {str(path)!r}")
-    loader = yaml.SafeLoader(path.read_text(encoding="utf-8", errors="replace"))
+        raise NotFound(f"no {what} file at {str(path)!r}")
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8", errors="replace"))
+    except yaml.reader.ReaderError as error:
+        line = error.position and path.read_bytes()[: error.position].count(b"\n")
+        raise RequestError(f"{path}, line {line + 1}: not a text file: {error.reason}") from error
     try:
         node = loader.get_single_node()
         if node is None:
@@ -83,6 +96,9 @@ def _located(loader: yaml.SafeLoader, node: yaml.Node, file: str, above: set[int
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise RequestError(f"{file}, line {key_node.start_mark.line + 1}: a key must be a word")
+            if str(key_node.value) in value:
+                place = key_node.start_mark.line + 1
+                raise RequestError(f"{file}, line {place}: {key_node.value!r} stands here a second time")
             value[str(key_node.value)] = _located(loader, value_node, file, inside)
     elif isinstance(node, yaml.SequenceNode):
         value = tuple(_located(loader, item, file, inside) for item in node.value)

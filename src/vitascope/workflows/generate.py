@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, UnknownName, invalid_value
 from vitascope.generators import Generator, for_model
 from vitascope.media import read, read_image
+from vitascope.recipe import Stage
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows.chain import Chain
 
@@ -30,6 +32,16 @@ class Order(BaseModel):
     task: Task
     generator: Generator
     placement: Placement
+
+
+def clip_from(path: str | Path) -> Clip:
+    """The clip of a file, its recipe saying from where it was read. Raises: NotFound, InvalidMedia."""
+    clip = read(path)
+    stages = clip.recipe.stages
+    if stages and stages[-1].kind == "file":  # said by `read` already, with what it noticed
+        return replace(clip, recipe=clip.recipe.with_note("path", str(path)))
+    stage = Stage(kind="file", name=Path(path).name, notes={"path": str(path)})
+    return replace(clip, recipe=clip.recipe.then(stage))
 
 
 def task_from(
@@ -48,7 +60,7 @@ def task_from(
         picture = image if isinstance(image, Image) else read_image(image)
         return ImageToVideo.of(prompt=prompt, image=picture, **fields)
     if video is not None:
-        clip = video if isinstance(video, Clip) else read(video)
+        clip = video if isinstance(video, Clip) else clip_from(video)
         return VideoToVideo.of(prompt=prompt, video=clip, **fields)
     return TextToVideo.of(prompt=prompt, **fields)
 

@@ -1,10 +1,12 @@
-"""From a recipe back to the command that makes the clip again."""
+"""From a recipe back to the command, or the chain and the task, that make the clip again."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
+from vitascope.errors import RequestError
 from vitascope.recipe import Recipe, Stage
 
 # task field -> flag of `vitascope generate`
@@ -23,28 +25,91 @@ _KNOB_FLAGS = {
 }
 
 
-def command(recipe: Recipe, output: str = "again.mp4") -> str | None:
-    """The `vitascope generate` command that makes the recipe's clip again, as a shell would take it.
+# A step whose work stands in the generator's prompt: doing it again would do it twice.
+_WRITES_THE_PROMPT = "expand-prompt"
 
-    None where no command can: a recipe without a generator, with further steps, with a batch, or whose
-    picture or clip came from memory and not from a file.
+
+@dataclass(frozen=True)
+class Replay:
+    """What a recipe says: the lines of a workflow as (name, knobs), the task's fields, and what it starts from.
+
+    `image` and `video` are paths as they were given.
     """
-    if len(recipe.stages) != 1 or recipe.stages[0].kind != "generator" or recipe.stages[0].notes.get("batch"):
+
+    lines: tuple[tuple[str, dict[str, Any]], ...]
+    task: dict[str, Any]
+    image: str | None = None
+    video: str | None = None
+
+
+def replay(recipe: Recipe) -> Replay:
+    """What made a recipe's clip, from its generator or from the file that was last read.
+
+    The prompt is the one that the generator saw: what an LLM wrote once is not asked for again.
+    Raises: RequestError where the recipe cannot be followed, which says why.
+    """
+    stages = recipe.stages
+    starts = [at for at, stage in enumerate(stages) if stage.kind in ("generator", "file")]
+    if not starts:
+        raise RequestError("this file has no recipe that says what it started from")
+    start, *rest = stages[starts[-1] :]
+    after = [(stage.name, stage.knobs) for stage in rest if stage.task is None]
+    if start.kind == "file":
+        if not after:
+            raise RequestError("Vitascope did not make this file: nothing was done to it")
+        return Replay(tuple(after), {}, video=_path(start.notes, "clip"))
+    if start.notes.get("batch"):
+        raise RequestError("this clip was made in a batch, whose last bits one clip alone does not have")
+    around = [stage for stage in rest if stage.task is not None]
+    seen, asked = start.task or {}, (around[-1] if around else start).task or {}
+    lines = [
+        *((stage.name, stage.knobs) for stage in reversed(around) if stage.name != _WRITES_THE_PROMPT),
+        ("generate", {"model": start.name, **start.knobs}),
+        *after,
+    ]
+    fields = {name: value for name, value in asked.items() if name not in ("kind", "image", "video")}
+    fields["prompt"] = seen.get("prompt", "")
+    return Replay(tuple(lines), fields, **_sources(asked))
+
+
+def _sources(task: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    if "image" in task:
+        found["image"] = _path(task["image"], "picture")
+    if "video" in task:
+        stages = task["video"].get("recipe", {}).get("stages") or [{}]
+        found["video"] = _path(stages[-1].get("notes", {}), "clip")
+    return found
+
+
+def _path(source: dict[str, Any], what: str) -> str:
+    if not source.get("path"):
+        raise RequestError(f"the {what} that this clip started from came from memory, not from a file")
+    return str(source["path"])
+
+
+def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> str | None:
+    """The command that makes the recipe's clip again, as a shell would take it; None where none can.
+
+    A generation alone is spelt out with `vitascope generate`; a chain is read back from `file`, which holds
+    its recipe, by `vitascope run`.
+    """
+    try:
+        made = replay(recipe)
+    except RequestError:
         return None
+    if len(recipe.stages) > 1:
+        video = ["--video", made.video] if made.video else []
+        return shlex.join(["vitascope", "run", file, *video, "-o", output])
     stage = recipe.stages[0]
-    task = stage.task or {}
-    words = ["vitascope", "generate", str(task.get("prompt", ""))]
-    for field, flag in (("image", "--image"), ("video", "--video")):
-        if field in task:
-            path = task[field].get("path")
-            if not path:
-                return None
-            words += [flag, path]
-    if "width" in task and "height" in task:
-        words += ["--size", f"{task['width']}x{task['height']}"]
-    words += _flags(task, _TASK_FLAGS)
+    words = ["vitascope", "generate", str(made.task["prompt"])]
+    for flag, path in (("--image", made.image), ("--video", made.video)):
+        words += [flag, path] if path else []
+    if "width" in made.task and "height" in made.task:
+        words += ["--size", f"{made.task['width']}x{made.task['height']}"]
+    words += _flags(made.task, _TASK_FLAGS)
     words += _generator_words(stage)
-    for name in ("device", "dtype", "speed", "offload"):
+    for name in ("device", "dtype", "offload"):
         if recipe.placement.get(name) not in (None, "auto", "none"):
             words += [f"--{name}", str(recipe.placement[name])]
     words += ["-o", output]

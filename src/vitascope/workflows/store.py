@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import shutil
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,8 @@ from vitascope import __version__
 from vitascope.clip import Clip
 from vitascope.errors import RequestError
 from vitascope.media import read_lossless, write_lossless
+
+HALF_WRITTEN_S = 24 * 3600.0  # a folder still hidden after a day was left by a killed run
 
 
 def key_of(*parts: Any) -> str:
@@ -36,11 +43,13 @@ def clip_key(clip: Clip) -> str:
 class ClipStore:
     """Lossless clips in a folder, one a key; `fresh` stores find nothing, so that all is made again.
 
-    `used` lists the folders of the clips that were found or put, in order.
+    `used` lists the folders of the clips that were found or put, in order. With `limit_gib` the clips used
+    longest ago go when there is no more room; a clip larger than that is not kept.
     """
 
     folder: Path
     fresh: bool = False
+    limit_gib: float | None = None
     used: list[Path] = field(default_factory=list)
 
     def get(self, key: str) -> Clip | None:
@@ -52,12 +61,42 @@ class ClipStore:
             clip = read_lossless(path)
         except RequestError:
             return None
+        with suppress(OSError):
+            os.utime(path)
         self.used.append(path)
         return clip
 
     def put(self, key: str, clip: Clip) -> Clip:
         """Keep `clip` under `key`. Raises: DiskFull."""
+        size = math.prod(clip.frames.shape)
+        if self.limit_gib is not None and size > self.limit_gib * 2**30:
+            return clip
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.limit_gib is not None:
+            self.prune(self.limit_gib * 2**30 - size)
         self.used.append(self.folder / key)
         write_lossless(clip, self.folder / key)
         return clip
+
+    def prune(self, room: float) -> int:
+        """Remove the clips used longest ago until the rest fits into `room`, and what killed runs left.
+
+        Never those used by this run. Gives the bytes that were freed. Units: room in bytes.
+        """
+        kept = []
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            with suppress(OSError):  # another run may remove it meanwhile
+                kept.append((path.stat().st_mtime, _size(path), path))
+        total, freed = sum(size for _, size, _ in kept), 0
+        for used_at, size, path in sorted(kept):
+            is_half = path.name.startswith(".")
+            if path in self.used or (is_half and time.time() - used_at < HALF_WRITTEN_S):
+                continue
+            if is_half or total > room:
+                shutil.rmtree(path, ignore_errors=True)
+                total, freed = total - size, freed + size
+        return freed
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,18 @@ def load(name: str, settings: Mapping[str, Any] | None = None) -> Workflow:
     return Workflow(path.stem, summary, _chain(changed, path), path, tuple(entry.id for entry in changed))
 
 
+def of_recipe(
+    lines: Sequence[tuple[str, Mapping[str, Any]]], path: Path, settings: Mapping[str, Any] | None = None
+) -> Workflow:
+    """The workflow that a recipe's lines spell, with `settings` put in as `load` does. Raises: as `load`."""
+    entries = _numbered(
+        [Entry(name, name, dict(knobs), Located(None, str(path), 0)) for name, knobs in lines]
+    )
+    changed = _with_settings(entries, settings or {}, path)
+    ids = tuple(entry.id for entry in changed)
+    return Workflow(path.stem, f"what made {path.name}", _chain(changed, path), path, ids)
+
+
 def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:
     found: list[Entry] = []
     for item in document.mapping("a workflow", {"summary", "steps"})["steps"].sequence("`steps`"):
@@ -95,7 +107,7 @@ def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:
             found.append(Entry(name, name, plain, item))
         else:
             known = [GENERATE, INCLUDE, *STEPS.names()]
-            raise item.complain(str(UnknownName("step", name, known)))
+            raise _complaint(item, UnknownName("step", name, known))
     return found
 
 
@@ -114,7 +126,7 @@ def _included(name: str, item: Located, above: tuple[Path, ...]) -> list[Entry]:
     try:
         path = beside if beside.is_file() else find(name)
     except RequestError as error:
-        raise item.complain(str(error)) from error
+        raise _complaint(item, error) from error
     if path.resolve() in above:
         raise item.complain(
             f"workflow {name!r} contains itself: {' -> '.join(p.stem for p in above)} -> {path.stem}"
@@ -167,7 +179,7 @@ def _step(entry: Entry) -> Step:
     try:
         return STEPS[entry.name].with_knobs(**entry.knobs)
     except RequestError as error:
-        raise entry.place.complain(str(error)) from error
+        raise _complaint(entry.place, error) from error
 
 
 def _generator(entry: Entry) -> Generator:
@@ -175,4 +187,12 @@ def _generator(entry: Entry) -> Generator:
     try:
         return for_model(str(knobs.pop("model", "sprout")), **knobs)
     except RequestError as error:
-        raise entry.place.complain(str(error)) from error
+        raise _complaint(entry.place, error) from error
+
+
+def _complaint(place: Located, error: RequestError) -> RequestError:
+    """An error with its file and line, and all that may stand there where a name was wrong."""
+    said = str(error)
+    if isinstance(error, UnknownName) and "known:" not in said:
+        said += f" allowed: {', '.join(error.known)}"
+    return place.complain(said)

@@ -18,7 +18,9 @@ def on_ranks(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]
     pipes = [context.Pipe() for _ in range(world)]
     with tempfile.TemporaryDirectory() as folder:
         processes = [
-            context.Process(target=_rank, args=(rank, world, folder, pipes[rank][1], work, arguments), daemon=True)
+            context.Process(
+                target=_rank, args=(rank, world, folder, pipes[rank][1], work, arguments), daemon=True
+            )
             for rank in range(world)
         ]
         for process in processes:

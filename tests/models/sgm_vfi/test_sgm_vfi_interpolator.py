@@ -4,6 +4,7 @@ import torch
 
 from tests.flow.pictures import texture
 from tests.models.sgm_vfi.tiny import TINY
+from vitascope.models.sgm_vfi.graphed import GRAPHS_KEPT, GraphedNetwork
 from vitascope.models.sgm_vfi.interpolator import SGMVFIInterpolator, _halvings
 from vitascope.models.sgm_vfi.network import SGMVFI
 
@@ -83,3 +84,31 @@ def test_a_pair_in_a_batch_gives_what_it_gives_alone(network):
         together = network(first, second)
         alone = torch.cat([network(first[i : i + 1], second[i : i + 1]) for i in (0, 1)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+def test_a_recorded_network_gives_what_the_network_gives(network):
+    network = network.cuda()
+    graphed = GraphedNetwork(network)
+    for batch, height in ((1, 64), (2, 64), (1, 288), (1, 64)):
+        first, second = torch.rand(2, batch, 3, height, 64, device="cuda")
+        for scale in (1.0, 0.5):
+            with torch.inference_mode():
+                expected = network(first, second, flow_scale=scale)
+            torch.testing.assert_close(
+                graphed(first, second, flow_scale=scale), expected, atol=1e-5, rtol=1e-4
+            )
+            again = graphed(first.flip(-1), second.flip(-1), flow_scale=scale)
+            assert not torch.equal(again, expected)
+    network.cpu()
+
+
+@pytest.mark.gpu
+def test_recorded_sizes_beyond_the_last_few_are_recorded_anew(network):
+    graphed = GraphedNetwork(network.cuda())
+    sizes = [32 * n for n in range(1, GRAPHS_KEPT + 3)]
+    made = [graphed(torch.ones(1, 3, n, n).cuda(), torch.zeros(1, 3, n, n).cuda()) for n in sizes]
+    assert len(graphed._kept) == GRAPHS_KEPT
+    again = graphed(torch.ones(1, 3, 32, 32).cuda(), torch.zeros(1, 3, 32, 32).cuda())
+    torch.testing.assert_close(again, made[0], atol=1e-5, rtol=1e-4)
+    network.cpu()

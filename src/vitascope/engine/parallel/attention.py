@@ -105,8 +105,12 @@ class RingAttend:
                 passed = coming()
         assert out is not None, "a ring has at least one rank"
         num_video = video.query.shape[1]
-        video_out = torch.empty_like(video.query, memory_format=torch.contiguous_format).copy_(out[:, :num_video])
-        text_out = torch.empty_like(text.query, memory_format=torch.contiguous_format).copy_(out[:, num_video:])
+        video_out = torch.empty_like(video.query, memory_format=torch.contiguous_format).copy_(
+            out[:, :num_video]
+        )
+        text_out = torch.empty_like(text.query, memory_format=torch.contiguous_format).copy_(
+            out[:, num_video:]
+        )
         for sample, length in enumerate([] if text_lengths is None else text_lengths.tolist()):
             text_out[sample, length:] = 0
         return video_out, text_out
@@ -160,7 +164,9 @@ class Compilable:
 
     def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Shape: as `attend`."""
-        result: tuple[Tensor, Tensor] = torch.ops.vitascope.split_attend(*video, *text, text_lengths, self.name)
+        result: tuple[Tensor, Tensor] = torch.ops.vitascope.split_attend(
+            *video, *text, text_lengths, self.name
+        )
         return result
 
 

@@ -81,13 +81,15 @@ class Layout(BaseModel):
             cfg = 2 if guided and num_devices % (2 * fixed) == 0 and not all_said else 1
         if cfg == 2 and not guided:
             raise RequestError(
-                "cfg_degree=2 needs guidance, by a model that runs both prompts in one batch", param="cfg_degree"
+                "cfg_degree=2 needs guidance, by a model that runs both prompts in one batch",
+                param="cfg_degree",
             )
         sequence = num_devices // cfg
         if sequence > 1 and num_heads is None:
             most = "2 GPUs" if guided else "1 GPU"
             raise RequestError(
-                f"{wanted}: the tokens of this model cannot be split, so that {most} can share a clip", param="gpus"
+                f"{wanted}: the tokens of this model cannot be split, so that {most} can share a clip",
+                param="gpus",
             )
         if ulysses is None:
             candidates = divisors(max(1, sequence // (ring or 1)))
@@ -101,7 +103,8 @@ class Layout(BaseModel):
             )
         if ulysses > heads:
             raise RequestError(
-                f"ulysses_degree={ulysses} is more than the {heads} heads; use ring_degree", param="ulysses_degree"
+                f"ulysses_degree={ulysses} is more than the {heads} heads; use ring_degree",
+                param="ulysses_degree",
             )
         return cls(cfg=cfg, ulysses=ulysses, ring=ring)
 

@@ -45,7 +45,9 @@ class Mesh:
         """Make the groups; a collective call."""
         rank, backend = dist.get_rank(), "nccl" if device.type == "cuda" else "gloo"
         assert layout.world == dist.get_world_size(), "the layout is for another number of ranks"
-        mine = {kind: _join(layout.groups(kind), rank, backend) for kind in ("cfg", "sequence", "ulysses", "ring")}
+        mine = {
+            kind: _join(layout.groups(kind), rank, backend) for kind in ("cfg", "sequence", "ulysses", "ring")
+        }
         return cls(layout, rank, device, **mine)
 
 

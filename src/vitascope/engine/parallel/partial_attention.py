@@ -29,9 +29,7 @@ def partial_attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, T
     return out.transpose(1, 2), lse.reshape(query.shape[0], query.shape[2], -1)
 
 
-def merged(
-    out: Tensor | None, lse: Tensor | None, part: Tensor, part_lse: Tensor
-) -> tuple[Tensor, Tensor]:
+def merged(out: Tensor | None, lse: Tensor | None, part: Tensor, part_lse: Tensor) -> tuple[Tensor, Tensor]:
     """What attention over both sets of keys would have given, in float32.
 
     Source: Milakov and Gimelshein, https://arxiv.org/abs/1805.02867 (online softmax).

@@ -131,7 +131,9 @@ def _split_tokens(
         tokens.total = plan.num_tokens(denoiser.config, latents)
         if tokens.total < layout.sequence:
             tokens_here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
-            raise RequestError(f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus")
+            raise RequestError(
+                f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus"
+            )
 
     hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
     hooks += plan.install(denoiser, token_split)

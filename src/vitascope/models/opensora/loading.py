@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
+from vitascope.models.checkpoints import load_exactly, read_config, read_tensors, resolve
 from vitascope.models.families import OPENSORA_VAE, STDIT3, family_of
 from vitascope.models.opensora.autoencoder import AutoencoderKLOpenSora
 from vitascope.models.opensora.convert import (
@@ -27,7 +28,6 @@ from vitascope.models.opensora.convert import (
 from vitascope.models.opensora.pipeline import OpenSoraPipeline
 from vitascope.models.opensora.scheduler import OpenSoraScheduler
 from vitascope.models.opensora.stdit3 import STDiT3
-from vitascope.models.wf_vae.checkpoint import load_exactly, read_config, read_tensors, resolve
 
 TRANSFORMER = "hpcai-tech/OpenSora-STDiT-v3"
 VAE = "hpcai-tech/OpenSora-VAE-v1.2"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import InvalidMedia
+from vitascope.models.checkpoints import Tensors
 from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
-from vitascope.models.wf_vae.checkpoint import Tensors
 
 TEXT_TO_VIDEO = ("OpenSoraT2V", "OpenSoraT2V_v1_3")
 INPAINTING = ("OpenSoraInpaint", "OpenSoraInpaint_v1_3")

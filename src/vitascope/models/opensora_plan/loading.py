@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vitascope.errors import InvalidMedia
+from vitascope.models.checkpoints import Tensors, load_exactly, read_config, read_tensors, resolve
 from vitascope.models.families import family_of
 from vitascope.models.opensora_plan.causal_autoencoder import AutoencoderKLCausalVideo
 from vitascope.models.opensora_plan.convert import (
@@ -26,7 +27,6 @@ from vitascope.models.opensora_plan.pipeline import OpenSoraPlanPipeline
 from vitascope.models.opensora_plan.releases import RELEASES
 from vitascope.models.opensora_plan.transformer import OpenSoraPlanTransformer3DModel
 from vitascope.models.wf_vae.causal_autoencoder import CausalVideoAutoencoder
-from vitascope.models.wf_vae.checkpoint import Tensors, load_exactly, read_config, read_tensors, resolve
 from vitascope.models.wf_vae.convert import UPSTREAM_CLASS as WF_VAE_CLASS
 from vitascope.models.wf_vae.convert import load_wf_vae
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitascope.models.sgm_vfi.graphed import GraphedNetwork
 from vitascope.models.sgm_vfi.network import SGMVFI
 
 Pixels = NDArray[np.uint8]
@@ -38,6 +39,7 @@ class SGMVFIInterpolator:
         self.network = network.eval()
         self.full_flow_pixels = full_flow_pixels
         self.device = next(network.parameters()).device
+        self.run = GraphedNetwork(self.network) if self.device.type == "cuda" else self.network
 
     @torch.inference_mode()
     def between(self, first: Pixels, second: Pixels, times: Sequence[float]) -> list[Pixels]:
@@ -64,7 +66,7 @@ class SGMVFIInterpolator:
         top, left = pad_height // 2, pad_width // 2
         padding = (left, pad_width - left, top, pad_height - top)
         padded = (F.pad(frame, padding, mode="replicate") for frame in (first, second))
-        return self.network(*padded, flow_scale=scale)[..., top : top + height, left : left + width]
+        return self.run(*padded, flow_scale=scale)[..., top : top + height, left : left + width]
 
     def flow_scale(self, height: int, width: int) -> float:
         """1, 1/2, 1/4 ...: how much the frames are scaled down to find their motion."""

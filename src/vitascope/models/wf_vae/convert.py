@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from vitascope.errors import InvalidMedia
+from vitascope.models.checkpoints import Tensors, load_exactly, read_config, read_tensors, resolve
 from vitascope.models.wf_vae.autoencoder import AutoencoderKLWFVAE
-from vitascope.models.wf_vae.checkpoint import Tensors, load_exactly, read_config, read_tensors, resolve
 
 WF_VAE_L = "chestnutlzj/WF-VAE-L-16Chn"
 UPSTREAM_CLASS = "WFVAEModel"

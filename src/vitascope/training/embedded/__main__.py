@@ -150,7 +150,7 @@ def _denoiser(arguments: argparse.Namespace) -> None:
     if ranks.rank == 0:
         save_file(averaged(work), arguments.out / "denoiser.safetensors")
         pipe = _pipeline(arguments.out, recipe).to(ranks.device)
-        shown = SHOWN[:4] if arguments.smoke else SHOWN
+        shown: tuple[str, ...] = SHOWN[:4] if arguments.smoke else SHOWN
         pictures = None
         if recipe.from_picture:
             held_out = held_out_prompts()[:: 240 // len(shown)][: len(shown)]

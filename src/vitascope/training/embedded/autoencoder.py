@@ -19,6 +19,8 @@ from vitascope.training.embedded.fast_vae import speed_up
 from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 from vitascope.training.muon import Muon, split_parameters
 
+LEAST_LOG_VARIANCE = -30.0  # what diffusers clamps to
+
 
 @dataclass(frozen=True)
 class AutoencoderRecipe:
@@ -147,13 +149,13 @@ def train_autoencoder(
             level = 0.1 * torch.rand(len(mean), 1, 1, 1, 1, generator=generator, device=ranks.device)
             noise = torch.randn(mean.shape, generator=generator, device=ranks.device)
             made = vae.decode(mean + level * spread * noise).sample.float()
-        kl = 0.5 * (mean.square() + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        small = 0.5 * mean.square().mean()
         centre = mean.mean(dim=(0, 2, 3, 4)).square().mean()
         pixels = reconstruction_loss(made, truth)
         with torch.no_grad():
             psnr = 10 * torch.log10(4 / F.mse_loss(made, truth))
         return {
-            "loss": pixels + 1e-5 * kl + 0.05 * centre,
+            "loss": pixels + 1e-5 * small + 0.05 * centre,
             "pixels": pixels,
             "psnr": psnr,
             "spread": spread.mean(),
@@ -163,6 +165,7 @@ def train_autoencoder(
     training.swap_average()
     if not recipe.decoder_only:
         unit_spread(vae, as_input(pool.clips[:64]))
+    certain(vae)
     return vae
 
 
@@ -179,6 +182,20 @@ def unit_spread(vae: AutoencoderKLCogVideoX, clips: Tensor) -> None:
     modulations = [m.conv for n, m in vae.decoder.named_modules() if n.endswith(("conv_y", "conv_b"))]
     for conv in (vae.decoder.conv_in.conv, *modulations):
         conv.weight *= std.view(1, -1, 1, 1, 1)
+
+
+@torch.no_grad()
+def certain(vae: AutoencoderKLCogVideoX) -> None:
+    """Let the encoder give every latent without spread, inside the weights.
+
+    diffusers' pipelines draw the latents of a given picture or clip from the posterior. Training decodes means
+    with noise of its own choice, so the spread that the encoder would state has learnt nothing: left as it is,
+    it would bury the picture under noise.
+    """
+    last = vae.encoder.conv_out.conv
+    half = last.out_channels // 2
+    last.weight[half:] = 0
+    last.bias[half:] = LEAST_LOG_VARIANCE
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from vitascope.errors import InvalidMedia, NotFound
 
 TEXTURE_SIDE = 512
 HOMING_STEPS = 5  # each shrinks the error to about a quarter
+GAIN, DRIFT = 0.03, 0.01
 NUM_LAYERS = 5  # the background and up to four things in front of it
 # Pictures of scikit-image that are in the public domain or CC0, as its documentation says.
 SCIKIT_IMAGE_PHOTOS = (
@@ -43,14 +44,15 @@ class Triplets:
     """Three frames in steady motion and the truth about it.
 
     `flow` points from the middle to the first frame and to the second, in pixels; `displacement` from the
-    first frames to the second ones and (second half of its batch) back.
+    first frames to the second ones and (second half of its batch) back. Both know the batch's first samples
+    only if filmed ones, whose motion nobody knows, follow.
     """
 
     first: Float[Tensor, "B 3 H W"]
     middle: Float[Tensor, "B 3 H W"]
     second: Float[Tensor, "B 3 H W"]
-    flow: Float[Tensor, "B 4 H W"]
-    displacement: Float[Tensor, "B2 2 H W"]
+    flow: Float[Tensor, "K 4 H W"]
+    displacement: Float[Tensor, "K2 2 H W"]
 
 
 def packaged_photos() -> list[Path]:
@@ -127,15 +129,21 @@ class SyntheticMotion:
     """Batches of triplets: layers of `textures`, each with its own steady motion.
 
     A layer's velocity is a slide of up to `largest_motion` pixels between the outer frames (most are
-    smaller: the logarithm is uniform), a turn, a change of size and a gentle bend. It is given in the middle
-    frame, so that what is at p there was at p - u(p) and will be at p + u(p).
+    smaller: the logarithm is uniform), a turn, a change of size and two bends, a wide and a finer one. It is
+    given in the middle frame, so that what is at p there was at p - u(p) and will be at p + u(p).
     """
 
     def __init__(
-        self, textures: UInt8[Tensor, "n 3 S S"], size: int, batch_size: int, largest_motion: float
+        self,
+        textures: UInt8[Tensor, "n 3 S S"],
+        size: int,
+        batch_size: int,
+        largest_motion: float,
+        drift: float = DRIFT,
     ) -> None:
+        """`drift`: by how much, as a share, the light usually changes from one frame to the next."""
         self.textures, self.size, self.batch_size = textures, size, batch_size
-        self.largest_motion = largest_motion
+        self.largest_motion, self.drift = largest_motion, drift
         self.device = textures.device
         place = torch.arange(size, dtype=torch.float32, device=self.device)
         self.grid = torch.stack((place.expand(size, size), place[:, None].expand(size, size)))
@@ -145,8 +153,14 @@ class SyntheticMotion:
         generator = torch.Generator(self.device).manual_seed(seed)
         layers = [self._layer(generator, background=index == 0) for index in range(NUM_LAYERS)]
         frames, motions = zip(*(self._render(layers, moment) for moment in (-1, 0, 1)), strict=True)
-        gain = 1 + 0.03 * torch.randn(self.batch_size, 1, 1, 1, device=self.device, generator=generator)
-        first, middle, second = ((frame * gain).clamp(0, 1) for frame in frames)
+        gain, drift = (
+            spread * torch.randn(self.batch_size, 1, 1, 1, device=self.device, generator=generator)
+            for spread in (GAIN, self.drift)
+        )
+        first, middle, second = (
+            (frame * (1 + gain + moment * drift)).clamp(0, 1)
+            for frame, moment in zip(frames, (-1, 0, 1), strict=True)
+        )
         flow = torch.cat((-motions[1], motions[1]), dim=1)
         displacement = torch.cat((2 * motions[0], -2 * motions[2]))
         return Triplets(first, middle, second, flow, displacement)
@@ -160,13 +174,14 @@ class SyntheticMotion:
         batch, size = self.batch_size, self.size
         chosen = torch.randint(len(self.textures), (batch,), device=self.device, generator=generator)
         reach = math.log(self.largest_motion / 2) - (0.7 if background else 0.0)
-        length = self._uniform(generator, math.log(0.2), reach).exp()
+        length = self._uniform(generator, math.log(0.1), reach).exp()
         direction = self._uniform(generator, 0, 2 * math.pi)
         slide = torch.stack((direction.cos(), direction.sin()), dim=1) * length[:, None]
-        turn, growth = self._uniform(generator, -0.12, 0.12), self._uniform(generator, -0.08, 0.08)
+        strength = self._uniform(generator, math.log(0.02), 0).exp()
+        turn = self._uniform(generator, -0.12, 0.12) * strength
+        growth = self._uniform(generator, -0.08, 0.08) * strength
         linear = torch.stack((growth, -turn, turn, growth), dim=1).view(batch, 2, 2)
-        cells = torch.randn(batch, 2, 4, 4, device=self.device, generator=generator)
-        bend = F.interpolate(cells, (size, size), mode="bicubic") * self._uniform(generator, 0, 3, 1, 1, 1)
+        bend = self._bend(generator, 4, 3.0) + self._bend(generator, 10, 1.0)
         where = self._uniform(generator, 0.1, 0.9, 2) * size
         centre = torch.full_like(where, size / 2) if background else where
         angle, zoom = self._uniform(generator, 0, 2 * math.pi), self._uniform(generator, 0.7, 1.6)
@@ -183,6 +198,12 @@ class SyntheticMotion:
             outline=None if background else self._outline(generator),
             radius=self._uniform(generator, 0.06, 0.35, 1, 1) * size,
         )
+
+    def _bend(self, generator: torch.Generator, cells: int, most: float) -> Tensor:
+        """A smooth random field of so many cells a side; its strength is different for every sample."""
+        field = torch.randn(self.batch_size, 2, cells, cells, device=self.device, generator=generator)
+        strength = most * self._uniform(generator, 0, 1, 1, 1, 1) ** 2
+        return F.interpolate(field, (self.size, self.size), mode="bicubic") * strength
 
     def _outline(self, generator: torch.Generator) -> Tensor:
         """How far a thing's edge lies out in 64 directions, as a share of its radius."""
@@ -248,8 +269,9 @@ class _Layer:
         """The texture at `place`, mirrored at its borders."""
         at = torch.einsum("bij,bjhw->bihw", self.placing, self._from_centre(place))
         at = (at + self.offset[..., None, None]) / (TEXTURE_SIDE / 2) - 1
+        # Bilinear would blur each frame according to where between pixels it falls.
         return F.grid_sample(
-            self.texture, at.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=False
+            self.texture, at.permute(0, 2, 3, 1), "bicubic", padding_mode="reflection", align_corners=False
         )
 
     def cover(self, place: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B 1 H W"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vitascope.errors import InvalidMedia, NoNetwork, WeightsMissing
+
+logger = logging.getLogger(__name__)
 
 Tensors = dict[str, Tensor]
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
@@ -49,6 +52,7 @@ def _download(repository: str, subfolder: str) -> Path:
     )
 
     prefix = f"{subfolder}/" if subfolder else ""
+    logger.warning("fetching %s/%s from the hub, unless it is in the cache", repository, subfolder)
     try:
         snapshot = snapshot_download(
             repository, allow_patterns=[prefix + pattern for pattern in ("*.json", *WEIGHT_PATTERNS)]

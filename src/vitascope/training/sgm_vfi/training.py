@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,9 +19,13 @@ from torch import nn
 from vitascope.atomic import replacing
 from vitascope.errors import InvalidMedia, RunError
 from vitascope.models.sgm_vfi.config import COMPACT, SGMVFIConfig
-from vitascope.models.sgm_vfi.losses import training_loss
 from vitascope.models.sgm_vfi.network import SGMVFI
-from vitascope.models.sgm_vfi.synthetic_motion import SyntheticMotion, texture_bank
+from vitascope.training.loop import Ranks
+from vitascope.training.sgm_vfi.filmed_motion import FilmedMotion, clips_in, textures_from
+from vitascope.training.sgm_vfi.losses import training_loss
+from vitascope.training.sgm_vfi.mixture import Mixture
+from vitascope.training.sgm_vfi.synthetic_motion import TEXTURE_SIDE, SyntheticMotion, Triplets, texture_bank
+from vitascope.training.sgm_vfi.widening import load_narrower
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "model.safetensors", "log.jsonl"
 HELD_OUT_SEEDS = range(2**40, 2**40 + 4)  # training counts its seeds up from 0
@@ -34,13 +38,15 @@ OUTPUTS = (
     "stages.1.tail.0",
 )
 LOG_EVERY = 50
+SQUARES_A_CLIP = 12
 
 
 class Recipe(BaseModel):
     """How a network of ours is trained.
 
     Units: `largest_motion` in pixels between the outer frames; `minutes` of this run. With `finish` the
-    learning rate falls to zero over the last `decay_share` of the run.
+    learning rate falls to zero over the last `decay_share` of the run. `batch_size` synthetic triplets and
+    `filmed_batch_size` filmed ones (if clips are given) go to each of the GPUs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +55,7 @@ class Recipe(BaseModel):
     minutes: float = Field(9, gt=0)
     max_steps: int | None = Field(None, ge=1)
     batch_size: int = Field(24, ge=1)
+    filmed_batch_size: int = Field(12, ge=1)
     size: int = Field(256, ge=32, multiple_of=32)
     largest_motion: float = Field(128, gt=1)
     learning_rate: float = Field(6e-4, gt=0)
@@ -58,6 +65,13 @@ class Recipe(BaseModel):
     ema_decay: float = Field(0.998, ge=0, lt=1)
     num_fractals: int = Field(96, ge=8)
     seed: int = Field(0, ge=0)
+
+
+class Lessons(Protocol):
+    """Where batches come from."""
+
+    def batch(self, seed: int) -> Triplets:
+        """The batch of a number."""
 
 
 @dataclass
@@ -104,6 +118,7 @@ def initialise(network: SGMVFI) -> None:
 def start(recipe: Recipe, out: Path, device: torch.device) -> Trained:
     """A fresh network, or the one that `out` holds: its checkpoint, else its finished weights.
 
+    Finished weights may be those of a narrower network.
     Raises: InvalidMedia if what is there is of another size than the recipe's network.
     """
     torch.manual_seed(recipe.seed)
@@ -119,7 +134,7 @@ def start(recipe: Recipe, out: Path, device: torch.device) -> Trained:
         elif (out / WEIGHTS).is_file():
             tensors = load_file(out / WEIGHTS, device=str(device))
             for one in (network, average):
-                one.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+                load_narrower(one, tensors)
     except RuntimeError as error:
         raise InvalidMedia(
             f"what {str(out)!r} holds does not fit the network to be trained; choose another folder"
@@ -135,50 +150,83 @@ def learning_rate(recipe: Recipe, step: int, share_done: float) -> float:
     return rate
 
 
+def lessons(recipe: Recipe, photos: list[Path], clips: Path | None, device: torch.device) -> Mixture:
+    """What a run learns from: layers of photographs, fractals and clips' frames, and the clips themselves.
+
+    Raises: NotFound, InvalidMedia.
+    """
+    textures = texture_bank(photos, recipe.seed, device, num_fractals=recipe.num_fractals)
+    filmed = None
+    if clips is not None:
+        read = clips_in(clips, device)
+        filmed = FilmedMotion(read, recipe.size, recipe.filmed_batch_size)
+        textures = torch.cat((textures, textures_from(read, TEXTURE_SIDE, SQUARES_A_CLIP, recipe.seed)))
+    synthetic = SyntheticMotion(textures, recipe.size, recipe.batch_size, recipe.largest_motion)
+    return Mixture(synthetic, filmed)
+
+
 def train(
-    recipe: Recipe, photos: list[Path], out: Path, device: torch.device, tell: Callable[[str], None]
+    recipe: Recipe,
+    photos: list[Path],
+    out: Path,
+    ranks: Ranks,
+    tell: Callable[[str], None],
+    clips: Path | None = None,
 ) -> Trained:
     """Train until the time is over; `out` gets a checkpoint every minute, a log, and the averaged weights.
 
     Batches are numbered, and each is made from its number, so a run that was interrupted and goes on sees
-    the same data as one that was not.
+    the same data as one that was not. Under `torchrun` every process trains on its own GPU and batches, and
+    they average their gradients.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
-    trained = start(recipe, out, device)
-    textures = texture_bank(photos, recipe.seed, device, num_fractals=recipe.num_fractals)
-    data = SyntheticMotion(textures, recipe.size, recipe.batch_size, recipe.largest_motion)
-    tell(f"{len(textures)} textures, {sum(p.numel() for p in trained.network.parameters()):,} parameters")
+    trained = start(recipe, out, ranks.device)
+    data = lessons(recipe, photos, clips, ranks.device)
+    if ranks.rank == 0:
+        num_parameters = sum(p.numel() for p in trained.network.parameters())
+        tell(
+            f"{len(data.synthetic.textures)} textures, {num_parameters:,} parameters, {ranks.world} processes"
+        )
     first_step, seconds_before, saved = trained.step, trained.seconds, began
     while True:
         spent = time.monotonic() - began
         share_done = spent / (recipe.minutes * 60)
         if recipe.max_steps is not None:
             share_done = max(share_done, (trained.step - first_step) / recipe.max_steps)
+        share_done = ranks.first_of(share_done)
         if share_done >= 1:
             break
-        told = training_step(trained, data, learning_rate(recipe, trained.step, share_done), recipe.ema_decay)
+        rate = learning_rate(recipe, trained.step, share_done)
+        told = training_step(trained, data, rate, recipe.ema_decay, ranks)
         trained.seconds = seconds_before + time.monotonic() - began
+        if ranks.rank != 0:
+            continue
         if trained.step % LOG_EVERY == 0 or trained.step == first_step + 1:
             _log(out, trained, told, tell)
         if time.monotonic() - saved > SAVE_EVERY_S:
             save(trained, out)
             saved = time.monotonic()
-    save(trained, out)
-    _log(out, trained, {"held_out_psnr": held_out_psnr(trained.average, data)}, tell)
+    if ranks.rank == 0:
+        save(trained, out)
+        _log(out, trained, {"held_out_psnr": held_out_psnr(trained.average, data)}, tell)
     return trained
 
 
-def training_step(trained: Trained, data: SyntheticMotion, rate: float, ema_decay: float) -> dict[str, Any]:
+def training_step(
+    trained: Trained, data: Lessons, rate: float, ema_decay: float, ranks: Ranks
+) -> dict[str, Any]:
     """Learn from the next batch; gives what to write in the log."""
     for group in trained.optimizer.param_groups:
         group["lr"] = rate
     trained.network.train()
-    loss, told = training_loss(trained.network, data.batch(trained.step))
+    number = trained.step * ranks.world + ranks.rank
+    loss, told = training_loss(trained.network, data.batch(number))
     trained.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    ranks.average_gradients(list(trained.network.parameters()))
     nn.utils.clip_grad_norm_(trained.network.parameters(), 1.0)
     trained.optimizer.step()
     trained.step += 1
@@ -191,7 +239,7 @@ def training_step(trained: Trained, data: SyntheticMotion, rate: float, ema_deca
 
 
 @torch.inference_mode()
-def held_out_psnr(network: SGMVFI, data: SyntheticMotion) -> float:
+def held_out_psnr(network: SGMVFI, data: Lessons) -> float:
     """Mean PSNR on triplets that training never makes. Units: dB."""
     network.eval()
     scores = []

@@ -1,0 +1,489 @@
+"""Measure every family at its published size: `python benchmarks/families.py --out FILE.json [MODEL ...]`.
+
+The nets have the published configurations and random weights: time and memory do not depend on the values. Text
+encoders are one layer at the published width with a byte tokenizer, so that what they cost is not in the figures.
+Each model makes one clip through its generator, at the family's default size and length and a few steps; the
+step time is the median of all steps but the first. Needs the repository's root on PYTHONPATH for the
+configurations, which the tests hold. `--quick` cuts depth and size to try the script itself on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import inspect
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.generators import test_published_cogvideox as cogvideox
+from tests.generators import test_published_configs as published
+from tests.generators import tiny_hunyuan, tiny_hunyuan15, tiny_svd, tiny_text
+from vitascope.clip import Image
+from vitascope.context import Context, Progress
+from vitascope.engine.pipelines import LoadedPipeline, import_class, place
+from vitascope.engine.placement import Placement
+from vitascope.generators import GENERATORS
+from vitascope.task import ImageToVideo
+
+GIB = 2**30
+PROMPT = "a red ball rolls over the grass towards a blue house while a dog runs after it"
+WIDTH = 4096  # of T5-XXL, mT5-XXL, UMT5-XXL and LLaMA 3 8B
+QUICK: dict[str, Any] = {}
+QUICK_DEPTHS = {"num_layers": 1, "num_single_layers": 1, "num_refiner_layers": 1, "layers_per_block": 1}
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Any:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def net(name: str, config: Mapping[str, Any] | None = None, *, exact: bool = False) -> Any:
+    """A net of diffusers, or "module:Class", with random weights and the dtypes that loading would give it."""
+    import diffusers
+
+    cls = import_class(name) if ":" in name else getattr(diffusers, name)
+    known = {key: value for key, value in (config or {}).items() if not key.startswith("_")}
+    if QUICK and "Autoencoder" not in name:
+        taken = inspect.signature(cls.__init__).parameters
+        known |= {key: value for key, value in QUICK_DEPTHS.items() if key in taken}
+    with _default_dtype(torch.float32 if exact else torch.get_default_dtype()):
+        model = cls(**known).eval()
+    kept = getattr(cls, "_keep_in_fp32_modules", None) or ()
+    for key, parameter in model.named_parameters():
+        if any(part in key.split(".") for part in kept):
+            parameter.data = parameter.data.float()
+    return model
+
+
+def t5(kind: str = "T5", width: int = WIDTH) -> dict[str, Any]:
+    """One layer of a T5 and a tokenizer."""
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=320, d_model=width, d_kv=64, d_ff=1024, num_layers=1, num_heads=4
+    )
+    encoder = getattr(transformers, f"{kind}EncoderModel")(config).eval()
+    return {"text_encoder": encoder, "tokenizer": tiny_text.t5_tokenizer(512)}
+
+
+def clip_large() -> Any:
+    """The text half of CLIP ViT-L, with a small vocabulary."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=320, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    return CLIPTextModel(config).eval()
+
+
+def clip_huge(projection: int = 1024, *, projected: bool = True) -> Any:
+    """The image half of CLIP ViT-H."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=1280, intermediate_size=5120, num_hidden_layers=2 if QUICK else 32, num_attention_heads=16,
+        patch_size=14, image_size=224, projection_dim=projection, hidden_act="gelu",
+    )  # fmt: skip
+    return (CLIPVisionModelWithProjection if projected else CLIPVisionModel)(config).eval()
+
+
+def svd(unet: Any, vae: Any) -> dict[str, Any]:
+    """Parts of Stable Video Diffusion."""
+    return {
+        "vae": vae,
+        "image_encoder": clip_huge(),
+        "unet": unet,
+        "scheduler": tiny_svd.scheduler(),
+        "feature_extractor": tiny_text.clip_image_processor(224),
+    }
+
+
+def build_svd() -> dict[str, Any]:
+    """SVD-XT."""
+    unet = net("UNetSpatioTemporalConditionModel", {**published._SVD_UNET, "num_frames": 25})
+    return svd(unet, net("AutoencoderKLTemporalDecoder", published._SVD_VAE))
+
+
+def build_exvideo() -> dict[str, Any]:
+    """SVD-XT with ExVideo's extension of 128 frames."""
+    unet = net("vitascope.models.exvideo:ExVideoUNet", {**published._SVD_UNET, "num_frames": 128})
+    return svd(unet, net("AutoencoderKLTemporalDecoder", published._SVD_VAE))
+
+
+def build_animatediff() -> dict[str, Any]:
+    """Stable Diffusion 1.5 with the motion adapter of version 3."""
+    vae = {"block_out_channels": (128, 256, 512, 512), "down_block_types": ("DownEncoderBlock2D",) * 4,
+           "up_block_types": ("UpDecoderBlock2D",) * 4, "layers_per_block": 2, "sample_size": 512}  # fmt: skip
+    adapter = published._MOTION_V3 | ({"motion_layers_per_block": 1} if QUICK else {})
+    return {
+        "vae": net("AutoencoderKL", vae),
+        "text_encoder": clip_large(),
+        "tokenizer": tiny_text.clip_tokenizer(),
+        "unet": net(
+            "UNet2DConditionModel", {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
+        ),
+        "motion_adapter": net("MotionAdapter", adapter),
+        "scheduler": scheduler("DDIMScheduler", beta_schedule="linear", clip_sample=False, steps_offset=1),
+    }
+
+
+def scheduler(name: str, **config: Any) -> Any:
+    """A scheduler of diffusers."""
+    import diffusers
+
+    return getattr(diffusers, name)(**config)
+
+
+def build_cogvideox(name: str) -> dict[str, Any]:
+    """One of the CogVideoX models."""
+    config = {key: value for key, value in cogvideox.SCHEDULER.items() if not key.startswith("_")}
+    return {
+        **t5(),
+        "vae": net("AutoencoderKLCogVideoX", cogvideox.VAE),
+        "transformer": net("CogVideoXTransformer3DModel", cogvideox.NETS[name]),
+        "scheduler": scheduler("CogVideoXDDIMScheduler", **config),
+    }
+
+
+def build_mochi() -> dict[str, Any]:
+    """Mochi 1."""
+    return {
+        **t5(),
+        "vae": net("AutoencoderKLMochi"),
+        "transformer": net("MochiTransformer3DModel", published._MOCHI),
+        "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", invert_sigmas=True),
+        "force_zeros_for_empty_prompt": False,
+    }
+
+
+def build_hunyuan() -> dict[str, Any]:
+    """HunyuanVideo 1.0, text to video."""
+    from transformers import LlamaConfig, LlamaModel
+
+    llama = LlamaConfig(
+        vocab_size=512, hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=3, num_attention_heads=32,
+        pad_token_id=2,
+    )  # fmt: skip
+    return {
+        "text_encoder": LlamaModel(llama).eval(),
+        "tokenizer": tiny_hunyuan.llama_tokenizer(),
+        "text_encoder_2": clip_large(),
+        "tokenizer_2": tiny_text.clip_tokenizer(),
+        "transformer": net("HunyuanVideoTransformer3DModel", published._HUNYUAN),
+        "vae": net("AutoencoderKLHunyuanVideo"),
+        "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shift=7.0),
+    }
+
+
+def build_hunyuan15(target_size: int) -> dict[str, Any]:
+    """HunyuanVideo 1.5, text to video."""
+    return {
+        "text_encoder": tiny_hunyuan15.qwen_encoder(3584, num_heads=28),
+        "tokenizer": tiny_hunyuan15.qwen_tokenizer(),
+        "text_encoder_2": t5(width=1472)["text_encoder"],
+        "tokenizer_2": tiny_text.t5_tokenizer(),
+        "transformer": net(
+            "HunyuanVideo15Transformer3DModel", {"target_size": target_size, "task_type": "t2v"}
+        ),
+        "vae": net("AutoencoderKLHunyuanVideo15"),
+        "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shift=5.0),
+        "guider": scheduler("ClassifierFreeGuidance", guidance_scale=6.0),
+    }
+
+
+def build_wan(config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """One of the Wan models with the VAE of Wan 2.1."""
+    return {
+        **t5("UMT5"),
+        "vae": net("AutoencoderKLWan", exact=True),
+        "transformer": net("WanTransformer3DModel", config),
+        "scheduler": wan_scheduler(3.0),
+        **more,
+    }
+
+
+def wan_scheduler(shift: float) -> Any:
+    """As in Wan's published folders."""
+    return scheduler(
+        "UniPCMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+    )
+
+
+def build_wan_image() -> dict[str, Any]:
+    """Wan 2.1 14B, picture to video."""
+    vision = clip_huge(projected=False)
+    processor = tiny_text.clip_image_processor(224)
+    return build_wan(published._WAN_I2V, image_encoder=vision, image_processor=processor)
+
+
+def build_wan_5b() -> dict[str, Any]:
+    """Wan 2.2 5B with its own VAE."""
+    channels = published._WAN_5B["in_channels"]
+    vae = {"base_dim": 160, "decoder_base_dim": 256, "z_dim": channels, "in_channels": 12, "out_channels": 12,
+           "patch_size": 2, "is_residual": True, "scale_factor_spatial": 16, "latents_mean": [0.0] * channels,
+           "latents_std": [1.0] * channels}  # fmt: skip
+    return {
+        **build_wan(published._WAN_5B),
+        "vae": net("AutoencoderKLWan", vae, exact=True),
+        "expand_timesteps": True,
+    }
+
+
+def build_ltx() -> dict[str, Any]:
+    """LTX-Video 0.9."""
+    config = {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024,
+              "max_image_seq_len": 4096, "shift_terminal": 0.1}  # fmt: skip
+    return {
+        **t5(),
+        "vae": net("AutoencoderKLLTXVideo", published._LTX_VAE),
+        "transformer": net("LTXVideoTransformer3DModel", published._LTX),
+        "scheduler": scheduler("FlowMatchEulerDiscreteScheduler", **config),
+    }
+
+
+def build_allegro() -> dict[str, Any]:
+    """Allegro."""
+    return {
+        **t5(),
+        "vae": net("AutoencoderKLAllegro", exact=True),
+        "transformer": net("AllegroTransformer3DModel", published._ALLEGRO),
+        "scheduler": scheduler("EulerAncestralDiscreteScheduler", beta_schedule="linear"),
+    }
+
+
+def build_opensora() -> dict[str, Any]:
+    """Open-Sora 1.2, our port."""
+    room = "vitascope.models.opensora"
+    return {
+        **t5(),
+        "vae": net(f"{room}.autoencoder:AutoencoderKLOpenSora"),
+        "transformer": net(f"{room}.stdit3:STDiT3"),
+        "scheduler": import_class(f"{room}.scheduler:OpenSoraScheduler")(),
+    }
+
+
+def build_opensora_plan(release: str, **config: Any) -> dict[str, Any]:
+    """Open-Sora-Plan 1.2 or 1.3, our port."""
+    from vitascope.models.opensora_plan.releases import RELEASES
+
+    room = "vitascope.models"
+    vaes = {
+        "1.2": f"{room}.opensora_plan.causal_autoencoder:AutoencoderKLCausalVideo",
+        "1.3": f"{room}.wf_vae.autoencoder:AutoencoderKLWFVAE",
+    }
+    return {
+        **t5("MT5"),
+        "vae": net(vaes[release]),
+        "transformer": net(f"{room}.opensora_plan.transformer:OpenSoraPlanTransformer3DModel", config),
+        "scheduler": RELEASES[release].new_scheduler(),
+        "release": release,
+    }
+
+
+# Open-Sora-Plan 1.2, 93 frames of 1280x720: latents of 24 x 90 x 160 in 4 channels, added-up rotary positions.
+OPEN_SORA_PLAN_1_2 = {
+    "in_channels": 4, "out_channels": 4, "sample_height": 90, "sample_width": 160, "sample_frames": 24,
+    "sparse_stride": 1, "interpolation_scale_h": 3.0, "interpolation_scale_w": 4.0, "interpolation_scale_t": 1.5,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model at one size. Units: `expected_s` is about what it takes on an H100, loading included."""
+
+    generator: str
+    model: str
+    build: Callable[[], dict[str, Any]]
+    quick: tuple[int, int, int]
+    expected_s: float = 30
+    steps: int = 4
+    vae_tiling: bool = False
+    task: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the command line and the results call it."""
+        return self.label or self.model
+
+
+CASES = [
+    Case("animatediff", "animatediff", build_animatediff, (64, 64, 4)),
+    Case("svd", "svd-xt", build_svd, (64, 64, 4)),
+    Case("svd", "exvideo", build_exvideo, (128, 128, 4), task={"num_frames": 64}, label="exvideo-64"),
+    Case("svd", "exvideo", build_exvideo, (128, 128, 4), label="exvideo-128"),
+    Case(
+        "svd", "exvideo", build_exvideo, (128, 128, 4), label="exvideo-64-1024x576",
+        task={"num_frames": 64, "width": 1024, "height": 576},
+    ),
+    Case("ltx", "ltx-video", build_ltx, (64, 64, 9)),
+    Case("opensora", "open-sora-1.2", build_opensora, (64, 64, 17)),
+    Case(
+        "opensora", "open-sora-1.2", build_opensora, (64, 64, 17), label="open-sora-1.2-720p",
+        task={"width": 1280, "height": 720},
+    ),
+    Case("opensora-plan", "open-sora-plan-1.3", lambda: build_opensora_plan("1.3"), (64, 64, 5)),
+    Case("cogvideox", "cogvideox-2b", lambda: build_cogvideox("cogvideox-2b"), (64, 64, 9)),
+    Case("cogvideox", "cogvideox-5b", lambda: build_cogvideox("cogvideox-5b"), (64, 64, 9)),
+    Case("wan", "wan2.1-t2v-1.3b", lambda: build_wan(published._WAN_1_3B), (32, 32, 5)),
+    Case("wan", "wan2.2-ti2v-5b", build_wan_5b, (64, 64, 5), 60),
+    Case("mochi", "mochi-1", build_mochi, (32, 32, 7), 70, 3, vae_tiling=True),
+    Case(
+        "opensora-plan", "open-sora-plan-1.2-93x720p", lambda: build_opensora_plan("1.2", **OPEN_SORA_PLAN_1_2),
+        (64, 64, 5), 90, 3, vae_tiling=True,
+    ),
+    Case(
+        "cogvideox", "cogvideox-1.5-5b", lambda: build_cogvideox("cogvideox-1.5-5b"), (64, 64, 17), 100, 3,
+        vae_tiling=True,
+    ),
+    Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 90, 3),
+    Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 160, 3),
+    Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 200, 3, vae_tiling=True),
+    Case(
+        "hunyuan15", "hunyuan-video-1.5-480p-t2v", lambda: build_hunyuan15(640), (32, 32, 5), 80, 3,
+        vae_tiling=True,
+    ),
+    Case("allegro", "allegro", build_allegro, (320, 320, 24), 200, 3, vae_tiling=True),
+]  # fmt: skip
+
+
+@dataclass
+class Stopwatch:
+    """When each step ended and what memory stood at most in each stage."""
+
+    cuda: bool
+    steps: list[float] = field(default_factory=list)
+    peaks: dict[str, float] = field(default_factory=dict)
+    decode_s: float = 0.0
+    _last: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, progress: Progress) -> None:
+        """Called by the generator after every step, before decoding and after it."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if progress.stage == "denoise":
+            self.steps.append(now - self._last)
+        elif progress.stage == "decode" and progress.step == 0:
+            self._note("denoise")
+        elif progress.stage == "decode":
+            self.decode_s = now - self._last
+            self._note("decode")
+        self._last = now
+
+    def _note(self, stage: str) -> None:
+        if self.cuda:
+            self.peaks[stage] = round(torch.cuda.max_memory_allocated() / GIB, 2)
+            torch.cuda.reset_peak_memory_stats()
+
+
+def measure(case: Case, placement: Placement) -> dict[str, Any]:
+    """Build the model, make one clip, say what it took."""
+    cuda = placement.device.startswith("cuda")
+    generator = GENERATORS[case.generator].with_knobs(model=case.model, num_inference_steps=case.steps)
+    started = time.perf_counter()
+    with _default_dtype(getattr(torch, placement.dtype)), torch.device(placement.device):
+        parts = case.build()
+    profile = generator.profile()
+    pipeline = import_class(generator.pipeline_for[profile.kinds[0]])(**parts)
+    placed = placement.model_copy(
+        update={"vae_tiling": case.vae_tiling, "vae_slicing": case.generator == "allegro"}
+    )
+    modules = LoadedPipeline(place(pipeline, placed), placed, "random")
+    loaded_s = time.perf_counter() - started
+    said = dict(case.task)
+    if QUICK:
+        said = dict(zip(("width", "height", "num_frames"), case.quick, strict=True))
+    said |= {"seed": 0}
+    kind = next(kind for kind in generator.accepts if kind.kind == profile.kinds[0])
+    if kind is ImageToVideo:
+        size = (said.get("height") or profile.height, said.get("width") or profile.width, 3)
+        said["image"] = Image(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    if case.generator != "svd":
+        said["prompt"] = PROMPT
+    task = generator.complete(kind.of(**said))
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    resident = torch.cuda.memory_allocated() / GIB if cuda else 0.0
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    watch = Stopwatch(cuda)
+    (clip,) = generator.generate([task], modules, Context(on_progress=watch))
+    denoiser = getattr(pipeline, generator.denoiser)
+    frames = clip.array()
+    return {
+        "model": case.name,
+        "size": [clip.width, clip.height, len(frames)],
+        "denoiser_parameters_b": round(sum(p.numel() for p in denoiser.parameters()) / 1e9, 3),
+        "dtype": placement.dtype,
+        "vae_tiling": placed.vae_tiling,
+        "num_inference_steps": case.steps,
+        "denoiser_calls_a_step": clip.recipe.stages[-1].notes["num_denoiser_calls"] / case.steps,
+        "step_s": round(statistics.median(watch.steps[1:]), 3),
+        "all_steps_s": [round(step, 3) for step in watch.steps],
+        "decode_s": round(watch.decode_s, 2),
+        "weights_gib": round(resident, 2),
+        "peak_gib": watch.peaks,
+        "build_s": round(loaded_s, 1),
+        "pixels_differ": bool(frames.std() > 0),
+    }
+
+
+def main() -> None:
+    """Measure the models asked for, writing the results after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="all if none")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    QUICK.update({"on": True} if arguments.quick else {})
+    placement = Placement(device=arguments.device).resolve()
+    deadline = float(os.environ.get("DEADLINE", "inf"))
+    cases = [case for case in CASES if not arguments.models or case.name in arguments.models]
+    if arguments.models:
+        cases.sort(key=lambda case: arguments.models.index(case.name))
+    result: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "device": torch.cuda.get_device_name() if placement.device.startswith("cuda") else "cpu",
+        "torch": torch.__version__,
+        "rows": [],
+    }
+    for case in cases:
+        if time.time() + case.expected_s + 10 > deadline:
+            row: dict[str, Any] = {"model": case.name, "left_out": "no time left"}
+        else:
+            try:
+                row = measure(case, placement)
+            except Exception as error:  # one model that fails must not hide the others
+                row = {"model": case.name, "failed": f"{type(error).__name__}: {error}"[:600]}
+                if QUICK:
+                    raise
+        result["rows"].append(row)
+        print(json.dumps(row), flush=True)
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        gc.collect()
+        if placement.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Text encoders that are loaded when a prompt has to be read, once for all models that use the same one.
+
+An encoder can be larger than the model that it serves. It may live on another device than the rest, with its
+weights in 8 bits, and is never loaded where all prompts were read before (`engine.prompt_cache`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+from weakref import WeakValueDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitascope.engine import weights
+from vitascope.engine.failures import first_line
+from vitascope.engine.placement import Placement
+from vitascope.errors import InvalidMedia
+
+# Of encoders that are loaded now: what else uses the same files on the same device finds them here.
+_LOADED: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+class LazyTextEncoder(nn.Module):
+    """Stands for a text encoder in a pipeline and loads it at the first call.
+
+    Takes part in `to` like any module, and answers for dtype, device and config without loading. The encoder
+    itself runs on `placement.text_encoder_device` and hands its outputs over to where the pipeline is.
+    """
+
+    def __init__(self, folder: Path, cls: Any, placement: Placement, prefix: str = "") -> None:
+        super().__init__()
+        dtype = getattr(torch, placement.dtype)
+        self.folder, self.prefix = folder, prefix
+        self._class, self._placement = cls, placement
+        self._encoder: list[nn.Module] = []  # in a list, so that it is no submodule that `to` would move
+        self.config = cls.config_class.from_pretrained(folder, local_files_only=True)
+        self.register_buffer("_place", torch.empty(0, dtype=dtype), persistent=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its outputs."""
+        return cast(torch.dtype, getattr(torch, self._placement.dtype))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline is: inputs come from there and outputs go there."""
+        return cast(Tensor, self._place).device
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this encoder's weights are in memory for this pipeline."""
+        return bool(self._encoder)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_"):
+                raise
+            return getattr(self.encoder(), name)
+
+    def encoder(self) -> nn.Module:
+        """The real one. Raises: WeightsMissing, InvalidMedia."""
+        if not self._encoder:
+            self._encoder.append(self._shared())
+        return self._encoder[0]
+
+    def _shared(self) -> nn.Module:
+        run_on = self._placement.text_encoder_device or self._home()
+        placed = (run_on, self._placement.dtype, self._placement.text_encoder_precision)
+        key = (weights.fingerprint(self.folder), self._class.__name__, *placed)
+        with _LOCK:
+            encoder = _LOADED.get(key)
+            if encoder is None:
+                encoder = self._load().to(run_on)
+                _LOADED[key] = encoder
+            return encoder
+
+    def _home(self) -> str:
+        """Where the encoder stays between calls: in main memory if the pipeline's parts take turns on the GPU."""
+        return "cpu" if self._placement.offload != "none" else self._placement.device
+
+    def _load(self) -> nn.Module:
+        try:
+            encoder = self._class.from_pretrained(
+                self.folder, dtype=getattr(torch, self._placement.dtype), local_files_only=True
+            )
+        except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+            raise InvalidMedia(
+                f"{str(self.folder)!r} cannot be loaded as {self._class.__name__}: {first_line(error)}"
+            ) from error
+        if self._placement.text_encoder_precision == "int8":
+            quantize_to_int8(encoder)
+        return cast(nn.Module, encoder.eval())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the encoder gives, on the pipeline's device."""
+        encoder, home = self.encoder(), self._home()
+        fixed = self._placement.text_encoder_device
+        run_on = torch.device(fixed or (self._placement.device if home == "cpu" else home))
+        if not fixed and home == "cpu":
+            encoder.to(run_on)
+        try:
+            made = encoder(*_moved(args, run_on), **_moved(kwargs, run_on))
+        finally:
+            if not fixed and home == "cpu":
+                encoder.to(home)
+        return _moved(made, self.device)
+
+
+def lazily(folder: Path, placement: Placement, taken: Callable[[str], bool]) -> dict[str, LazyTextEncoder]:
+    """The text encoders of a folder in diffusers layout, none of them loaded; `taken` ones are left out."""
+    import transformers
+
+    found = {}
+    for name, kind in weights.read_json(folder / "model_index.json").items():
+        if not name.startswith("text_encoder") or not isinstance(kind, list) or kind[0] != "transformers":
+            continue
+        if not taken(name):
+            found[name] = LazyTextEncoder(folder / name, getattr(transformers, kind[1]), placement)
+    return found
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Tensors in a nest of the usual containers on `device`; the containers keep their kind."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):  # the outputs of transformers are dictionaries of a kind
+        for name in list(value):
+            value[name] = _moved(value[name], device)
+        return value
+    if isinstance(value, tuple | list):
+        return type(value)(_moved(item, device) for item in value)
+    return value
+
+
+class Int8Linear(nn.Module):
+    """A linear layer whose weights are 8-bit integers with a scale for each output.
+
+    Halves the memory of bfloat16. The largest error of a weight is 1/254 of the largest weight of its row.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        scale = linear.weight.detach().float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
+        rounded = (linear.weight.detach().float() / scale).round().to(torch.int8)
+        self.register_buffer("weight", rounded)
+        self.register_buffer("scale", scale.to(linear.weight.dtype))
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """As of the layer that it stands for, in the inputs' dtype."""
+        weight, scale = cast(Tensor, self.weight), cast(Tensor, self.scale)
+        bias = cast(Tensor | None, self.bias)
+        return F.linear(inputs, weight.to(inputs.dtype) * scale.to(inputs.dtype), bias)
+
+
+def quantize_to_int8(net: nn.Module) -> None:
+    """Put 8-bit layers in the place of all linear layers of `net`; embeddings and norms stay."""
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear:
+                setattr(parent, name, Int8Linear(child))

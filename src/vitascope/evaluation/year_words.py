@@ -1,0 +1,107 @@
+"""The words of the year's report, in both languages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WORDS: dict[str, dict[str, Any]] = {
+    "en": {
+        "title": "The year in video generation",
+        "counts": "1. Algorithms tracked",
+        "report_says": "the founding report says",
+        "counts_note": (
+            "The founding report gives the lengths of its lists and not their members; which algorithms fill them "
+            "is this catalogue's choice. Every figure has a source; what nobody published stays empty. Scores are "
+            "quoted and not comparable within about a point."
+        ),
+        "lists": {
+            "t2v": "Text to video",
+            "i2v": "Picture to video",
+            "motion": "Motion-driven",
+            "trajectory-i2v": "Trajectory, from a picture",
+            "trajectory-t2v": "Trajectory, from text",
+        },
+        "card_head": (
+            "Algorithm",
+            "Released",
+            "Era",
+            "Architecture",
+            "Licence",
+            "Memory, GB",
+            "VBench, published",
+            "Votes here",
+            "Sources",
+        ),
+        "eras": "2. Three eras, and what came since",
+        "era_head": ("Era", "Rule", "Cards", "Algorithms, by release"),
+        "undetermined": "undetermined",
+        "architectures": "Architectures compared",
+        "statements": "What the founding report says, and what upstream says",
+        "statement_head": ("The report", "Verdict", "Upstream", "Sources"),
+        "verdicts": {"holds": "holds", "in part": "in part", "contradicted": "contradicted"},
+        "measured": "Measured here",
+        "run_summary": "{items} items, {algorithms} algorithms, {clips} clips, {votes} votes",
+        "failures": "Clips that could not be made",
+        "correlation": "Do metrics go with votes?",
+        "link_head": ("Metric", "Spearman, 95 %", "Kendall, 95 %", "Algorithms"),
+        "no_links": "Metrics and votes are not compared: that needs votes on four algorithms or more.",
+        "side_by_side": "Side by side",
+        "sync": "Clips of one prompt play together; the first items of the suite, none picked out.",
+        "speed": "Speed and memory",
+        "speed_report": "Mochi, in the founding report",
+        "speed_head": ("System", "GPUs", "GB on each", "Seconds"),
+        "speed_note": (
+            "The report states neither frames, steps, GPU nor versions, so its rows cannot be set against ours."
+        ),
+        "method": "How to read this page",
+        "unknown": "",
+    },
+    "zh": {
+        "title": "视频生成年度报告",
+        "counts": "1. 前沿算法跟踪",
+        "report_says": "原报告所述：",
+        "counts_note": (
+            "原报告只给出各列表的数量，未列出成员；此处由本目录选定。所有数值均注明来源，无人公布者留空。"
+            "得分为引用，约一分之内不可比较。"
+        ),
+        "lists": {
+            "t2v": "文生视频",
+            "i2v": "图生视频",
+            "motion": "动作驱动",
+            "trajectory-i2v": "轨迹控制（图生视频）",
+            "trajectory-t2v": "轨迹控制（文生视频）",
+        },
+        "card_head": (
+            "算法",
+            "发布",
+            "时期",
+            "架构",
+            "许可",
+            "显存（GB）",
+            "VBench（公布）",
+            "本地投票",
+            "来源",
+        ),
+        "eras": "2. 三个时期与此后的发展",
+        "era_head": ("时期", "判据", "数量", "算法（按发布先后）"),
+        "undetermined": "未能判定",
+        "architectures": "架构对比",
+        "statements": "原报告的论述与上游资料",
+        "statement_head": ("原报告", "结论", "上游资料", "来源"),
+        "verdicts": {"holds": "成立", "in part": "部分成立", "contradicted": "与上游不符"},
+        "measured": "本地测量",
+        "run_summary": "{items} 个条目，{algorithms} 个算法，{clips} 个视频，{votes} 票",
+        "failures": "未能生成的视频",
+        "correlation": "指标与投票是否一致",
+        "link_head": ("指标", "Spearman（95%）", "Kendall（95%）", "算法数"),
+        "no_links": "指标与投票未作比较：至少需要四个算法的投票。",
+        "side_by_side": "并排对比",
+        "sync": "同一提示词的视频同步播放；取测试集最前的条目，未经挑选。",
+        "speed": "速度与显存",
+        "speed_report": "原报告中的 Mochi",
+        "speed_head": ("系统", "GPU 数", "每卡显存（GB）", "耗时（秒）"),
+        "speed_note": "原报告未说明帧数、步数、GPU 与版本，因此不能与本处数值直接对比。",
+        "method": "阅读说明",
+        "unknown": "",
+    },
+}

@@ -1,0 +1,1 @@
+"""The arena: blind votes in the browser."""

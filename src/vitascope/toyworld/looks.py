@@ -1,0 +1,138 @@
+"""Looks that the toy world is never drawn in, for style fine-tuning; and telling them apart again.
+
+A look is a fixed change of the drawn pixels. The model in the box saw the look "plain" alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitascope.toyworld.backgrounds import PAINTERS
+from vitascope.toyworld.checkers import Reader, largest_part
+from vitascope.toyworld.renderer import NUM_FRAMES, SIZE, draw, plan
+from vitascope.toyworld.scenes import Scene
+
+_LUMA = (0.299, 0.587, 0.114)
+_WHITE = 0.72
+"""All channels of a line on blueprint are above this, the paper's red is below."""
+_NAVY, _PAPER = (0.04, 0.13, 0.42), (0.42, 0.62, 0.90)
+
+
+def _luma(frames: Tensor) -> Tensor:
+    return frames @ frames.new_tensor(_LUMA)
+
+
+def _outlines(picture: Tensor, radius: int) -> Tensor:
+    """Where a picture changes within `radius` pixels, and by how much. Shape: (B, T, H, W)."""
+    flat, size = picture.flatten(0, 1)[:, None], 2 * radius + 1
+    high = F.max_pool2d(flat, size, 1, radius)
+    low = -F.max_pool2d(-flat, size, 1, radius)
+    return (high - low)[:, 0].view_as(picture)
+
+
+def _plain(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    return frames
+
+
+def _blueprint(frames: Tensor, cover: Tensor) -> Tensor:
+    """White lines on blue paper: actors by their outline, all else by its brightness."""
+    light = _luma(frames)[..., None]
+    paper = torch.lerp(frames.new_tensor(_NAVY), frames.new_tensor(_PAPER), light)
+    lines = torch.maximum(_outlines(cover.amax(1), 1), (1.2 * _outlines(_luma(frames), 1) - 0.25).clamp(0, 1))
+    return torch.lerp(paper, torch.ones_like(paper), lines.clamp(0, 1)[..., None])
+
+
+def _sepia(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    return torch.lerp(
+        frames.new_tensor((0.20, 0.11, 0.05)), frames.new_tensor((1.0, 0.92, 0.76)), _luma(frames)[..., None]
+    )
+
+
+def _negative(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    return 1 - frames
+
+
+def _poster(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    return frames[..., [1, 2, 0]].mul(3).round() / 3
+
+
+LOOKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "plain": _plain,
+    "blueprint": _blueprint,
+    "sepia": _sepia,
+    "negative": _negative,
+    "poster": _poster,
+}
+"""Frames (B, T, H, W, 3) in 0..1 and the actors' cover (B, S, T, H, W) -> frames in that look."""
+
+
+@torch.no_grad()
+def render_in(look: str, scenes: Sequence[Scene], num_frames: int = NUM_FRAMES, size: int = SIZE) -> Tensor:
+    """Draw scenes as clips in a look. Shape: (B, T, H, W, 3), values in 0..1."""
+    drawn = draw(plan(scenes, num_frames), size)
+    return LOOKS[look](drawn.frames, drawn.cover)
+
+
+class LookReader:
+    """Tells in which look a clip is, and which way its actor goes whatever the look. No learned weights."""
+
+    def __init__(self, size: int = SIZE, seed: int = 7331, cells: int = 16) -> None:
+        self.size, self.seed, self.cells = size, seed, cells
+
+    @cached_property
+    def _templates(self) -> Tensor:
+        """Coarse empty pictures of every place in every look. Shape: (looks, pictures, 3, cells, cells)."""
+        lots = np.random.default_rng(self.seed).random((8, 6))
+        empty = [Scene(place, (), variety=tuple(lot)) for place in PAINTERS for lot in lots]
+        drawn = draw(plan(empty, 1), self.size)
+        looks = [look(drawn.frames, drawn.cover)[:, 0] for look in LOOKS.values()]
+        return torch.stack([self._coarse(pictures) for pictures in looks])
+
+    def _coarse(self, pictures: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(pictures.permute(0, 3, 1, 2), self.cells)
+
+    def look(self, clip: Tensor | NDArray[np.uint8]) -> str:
+        """The look whose drawing of some place is nearest, judged where nothing moves."""
+        still = _as_float(clip).median(dim=0).values
+        far = (self._templates - self._coarse(still[None])).abs().mean(2).flatten(2)
+        nearest = far.quantile(0.4, dim=2) + 0.3 * far.mean(2)
+        return tuple(LOOKS)[int(nearest.amin(1).argmin())]
+
+
+class BlueprintReader(Reader):
+    """Reads clips in the look "blueprint": what white lines enclose is the actor."""
+
+    @cached_property
+    def _places(self) -> Tensor:
+        empty = super()._places
+        none = empty.new_zeros(*empty.shape[:2], 1, *empty.shape[2:4])
+        return torch.stack(
+            [_blueprint(p[:, None], c[:, None])[:, 0] for p, c in zip(empty, none, strict=True)]
+        )
+
+    def foreground(self, clip: Tensor, background: str) -> Tensor:  # noqa: ARG002
+        """What lies within white lines. Shape: (T, H, W, 3) -> (T, H, W) of 0 or 1."""
+        lines = (clip.amin(-1) > _WHITE)[:, None].float()
+        closed = -F.max_pool2d(-F.max_pool2d(lines, 3, 1, 1), 3, 1, 1)
+        return torch.stack([_filled(mask) for mask in largest_part(closed[:, 0])])
+
+
+def _filled(mask: Tensor) -> Tensor:
+    import cv2
+
+    outlines, _ = cv2.findContours(mask.to(torch.uint8).numpy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    canvas = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(canvas, outlines, -1, 1, cv2.FILLED)
+    return torch.from_numpy(canvas).to(mask)
+
+
+def _as_float(clip: Tensor | NDArray[np.uint8]) -> Tensor:
+    frames = torch.as_tensor(clip)
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()

@@ -1,0 +1,337 @@
+"""A fine-tuning from recipe to LoRA file: encode, estimate, train, write. Jobs and the command line join here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import yaml
+from torch import Tensor
+
+from vitascope.atomic import write_bytes
+from vitascope.context import Context, Progress
+from vitascope.engine import memory, weights
+from vitascope.engine.placement import Placement
+from vitascope.errors import JobCancelled, RequestError
+from vitascope.training import adapter as adapters
+from vitascope.training.base_model import BaseModel
+from vitascope.training.blocks import blocks_of, fast_attention, recompute, shard
+from vitascope.training.cache import EncodedData, encode_all
+from vitascope.training.card import write_card
+from vitascope.training.dataset import Bucket, Collection, collect
+from vitascope.training.deck import Deck
+from vitascope.training.estimate import Estimate, estimate, sizes_of
+from vitascope.training.frozen import freeze_in_8_bits
+from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
+from vitascope.training.objective import NoiseSchedule, weighted_error
+from vitascope.training.optimisers import new_optimiser
+from vitascope.training.recipe import Recipe
+from vitascope.training.trackers import Tracker, open_trackers
+from vitascope.training.validation import make_samples, running_plainly
+
+logger = logging.getLogger(__name__)
+COMPILE_FROM = 200
+"""Steps from which compiling pays for itself on a GPU."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out. Units: seconds of this run, `step_s` a step's median over it."""
+
+    lora: Path
+    comfyui: Path
+    card: Path
+    steps: int
+    num_clips: int
+    num_left_out: int
+    seconds: float
+    step_s: float
+    samples: tuple[Path, ...] = ()
+
+
+@dataclass
+class _Work:
+    """One run's moving parts."""
+
+    recipe: Recipe
+    base: BaseModel
+    context: Context
+    ranks: Ranks
+    placement: Placement
+    data: EncodedData
+    buckets: tuple[Bucket, ...]
+    pipeline: Any = None
+    trackers: list[Tracker] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    samples: dict[int, list[Path]] = field(default_factory=dict)
+
+    @property
+    def states(self) -> Path:
+        return self.recipe.folder / "checkpoints"
+
+
+def run(
+    recipe: Recipe, context: Context, *, fresh: bool = False, say: Callable[[str], None] = logger.info
+) -> Result:
+    """Fine-tune as the recipe says; goes on from the run's newest checkpoint unless `fresh`.
+
+    Asked to stop through the context, it saves and raises JobCancelled; the same call goes on later.
+    Raises: RequestError (recipe, data, another run in the folder), OutOfMemory, DiskFull, WeightsMissing,
+    DependencyMissing, RunError (no finite gradients), JobCancelled.
+    """
+    begun = time.monotonic()
+    base = BaseModel.find(recipe, context.settings)
+    buckets = base.buckets(recipe)
+    found = collect(recipe.data)
+    ranks = Ranks.join(None if recipe.placement.device == "auto" else recipe.placement.device)
+    placement = _placement(recipe, ranks)
+    saved = [] if fresh else _checkpoints(recipe.folder / "checkpoints")
+    guess = _estimate(base, recipe, buckets, ranks, placement)
+    say(f"{len(found.samples)} clips; {guess.line(memory.free_gib(placement))}")
+    data = _encode(base, recipe, buckets, found, ranks, placement, context)
+    work = _Work(recipe, base, context, ranks, placement, data, buckets)
+    try:
+        training = _prepare(work, guess)
+        if saved:
+            training.load(saved[-1])
+            say(f"goes on from step {training.step} ({saved[-1]})")
+        elif fresh:
+            for old in _checkpoints(work.states):
+                old.unlink()
+        _train(work, training)
+        return _finish(work, training, begun)
+    finally:
+        for tracker in work.trackers:
+            tracker.close()
+
+
+def _placement(recipe: Recipe, ranks: Ranks) -> Placement:
+    asked = recipe.placement
+    device = str(ranks.device) if asked.device == "auto" or ranks.world > 1 else asked.device
+    return Placement(device=device, dtype=asked.dtype, memory_gib=asked.memory_gib).resolve()
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("state-*.pt"))
+
+
+def _estimate(
+    base: BaseModel, recipe: Recipe, buckets: tuple[Bucket, ...], ranks: Ranks, placement: Placement
+) -> Estimate:
+    pixels, time_step = 8, base.config.get("temporal_compression_ratio", 4)
+    latents = [((f - 1) // time_step + 1, h // pixels, w // pixels) for w, h, f in buckets]
+    largest = max(latents, key=lambda shape: shape[0] * shape[1] * shape[2])
+    sizes = sizes_of(base.config, base.parameters, recipe, largest)
+    element = memory.BYTES[placement.dtype]
+    return estimate(sizes, recipe, memory.free_gib(placement), ranks.device, element, ranks.world)
+
+
+def _encode(
+    base: BaseModel,
+    recipe: Recipe,
+    buckets: tuple[Bucket, ...],
+    found: Collection,
+    ranks: Ranks,
+    placement: Placement,
+    context: Context,
+) -> EncodedData:
+    """Each process encodes its share, then all read everything."""
+    folder, prompts = context.settings.home / "training-cache", recipe.validation.prompts
+    encoders = base.encoders(placement)
+    if ranks.world > 1:
+        share = Collection(found.samples[ranks.rank :: ranks.world])
+        encode_all(
+            share, buckets, recipe.video, encoders, prompts, folder, Context(settings=context.settings)
+        )
+        dist.barrier()
+    return encode_all(found, buckets, recipe.video, encoders, prompts, folder, context)
+
+
+def _prepare(work: _Work, guess: Estimate) -> Training:
+    recipe, ranks = work.recipe, work.ranks
+    torch.manual_seed(recipe.seed)
+    work.pipeline = work.base.pipeline(work.placement, "transformer")
+    net = work.pipeline.transformer
+    trained = adapters.insert(net, recipe.adapter, work.base.family)
+    blocks = blocks_of(net)
+    if recipe.placement.base != "full":
+        freeze_in_8_bits(blocks, recipe.placement.base)
+    compiled = recipe.placement.compile
+    if compiled == "auto":
+        compiled = ranks.device.type == "cuda" and recipe.steps >= COMPILE_FROM
+    recompute(blocks, guess.recompute, compiled=compiled)
+    if recipe.placement.sharding == "fsdp2":
+        if ranks.world == 1:
+            raise RequestError(
+                "sharding: fsdp2 needs several processes; start with torchrun", param="sharding"
+            )
+        shard(blocks, trained)
+    if ranks.rank == 0:
+        recipe.folder.mkdir(parents=True, exist_ok=True)
+        settings = recipe.model_dump(mode="json")
+        write_bytes(recipe.folder / "recipe.yaml", yaml.safe_dump(settings, allow_unicode=True).encode())
+        work.trackers = open_trackers(
+            recipe.saving.trackers, recipe.folder, recipe.name, settings, work.context.warn
+        )
+    return Training(
+        {"transformer": net.train()},
+        {"adapter": new_optimiser(recipe.optimiser, trained)},
+        ranks,
+        ema_decay=recipe.saving.ema,
+        trained_only=True,
+        identity=f"{recipe.fingerprint()}/{work.data.content_hash()[:16]}",
+    )
+
+
+def _train(work: _Work, training: Training) -> None:
+    recipe, context, ranks = work.recipe, work.context, work.ranks
+    shares = [source.share for source in recipe.data]
+    deck = Deck(work.data.items, shares, recipe.batch_size, recipe.seed, ranks.rank, ranks.world)
+    levels = NoiseSchedule(work.pipeline.scheduler, work.base.family, recipe.objective, ranks.device)
+    fall = {"constant": 1.0}.get(recipe.optimiser.schedule, 0.0)
+    schedule = Schedule(recipe.optimiser.warmup, fall, cosine=recipe.optimiser.schedule == "cosine")
+    budget = Budget(
+        until=recipe.steps,
+        log_every=0.0,
+        accumulate=recipe.accumulate,
+        max_grad_norm=recipe.optimiser.max_grad_norm,
+    )
+    last = time.monotonic()
+
+    def loss_of(number: int, _elapsed: float) -> dict[str, Tensor]:
+        return {"loss": _loss(work, deck, levels, number)}
+
+    def after_step(entry: dict[str, float] | None) -> bool:
+        nonlocal last
+        now = time.monotonic()
+        work.times.append(now - last)
+        context.on_progress(Progress("train", training.step, recipe.steps))
+        for tracker in work.trackers if entry else ():
+            tracker.numbers(training.step, {k: v for k, v in (entry or {}).items() if k != "step"})
+        if context.cancel.is_set():
+            return True
+        if recipe.saving.every and training.step % recipe.saving.every == 0:
+            _save(work, training)
+        if (
+            recipe.validation.every
+            and training.step % recipe.validation.every == 0 < recipe.steps - training.step
+        ):
+            _validate(work, training)
+        last = time.monotonic()
+        return False
+
+    with memory.exhaustion_explained(work.placement, "training"), fast_attention():
+        train(training, loss_of, schedule, budget, None, after_step)
+    training.log.clear()
+    _save(work, training)
+    if training.step < recipe.steps:
+        raise JobCancelled(
+            f"stopped and saved at step {training.step} of {recipe.steps}; run it again to go on"
+        )
+
+
+def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor:
+    """The loss of one batch, a function of the recipe, the weights and the batch's number alone."""
+    recipe, device, family = work.recipe, work.ranks.device, work.base.family
+    generator = work.ranks.generator(recipe.seed, number)
+    items = deck.batch(number)
+    latents = _stacked([work.data.read(item.latents) for item in items], device)
+    mean = latents["mean"]
+    clean = mean + latents["std"] * torch.randn(mean.shape, generator=generator, device=device)
+    captions = _stacked([work.data.read(item.caption) for item in items], device)
+    lots = torch.rand(2, len(items), generator=generator, device=device)
+    condition = {}
+    for name, nothing in work.data.read(work.data.empty).items():
+        dropped = (lots[0] < recipe.objective.caption_dropout).view(-1, *(1,) * nothing.ndim)
+        condition[name] = torch.where(dropped, nothing.to(device), captions[name])
+    if family.from_image:
+        picture = latents["picture_mean"]
+        noise = torch.randn(picture.shape, generator=generator, device=device)
+        kept = (lots[1] >= recipe.objective.image_dropout).view(-1, *(1,) * (picture.ndim - 1))
+        condition["picture"] = (picture + latents["picture_std"] * noise) * kept
+    noised = levels.noised(clean, generator)
+    with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
+        noisy = noised.noisy.to(getattr(torch, work.placement.dtype))
+        made = family.predict(work.pipeline, noisy, noised.level, condition)
+    return weighted_error(made, noised)
+
+
+def _stacked(parts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.stack([part[name] for part in parts]).to(device) for name in parts[0]}
+
+
+def _save(work: _Work, training: Training) -> None:
+    if work.ranks.rank:
+        return
+    training.log.clear()  # log.jsonl has it
+    training.save(work.states / f"state-{training.step:07d}.pt")
+    for old in _checkpoints(work.states)[: -work.recipe.saving.keep]:
+        old.unlink()
+
+
+def _validate(work: _Work, training: Training) -> None:
+    if not work.recipe.validation.prompts or (work.ranks.rank and work.recipe.placement.sharding == "none"):
+        return
+    net = work.pipeline.transformer
+    training.swap_average()
+    try:
+        with running_plainly(blocks_of(net.eval())):
+            made = make_samples(
+                work.base,
+                work.pipeline,
+                work.data,
+                work.recipe,
+                work.placement,
+                work.buckets[0],
+                training.step,
+            )
+    finally:
+        training.swap_average()
+        net.train()
+    work.samples[training.step] = [path for path, _ in made]
+    for tracker in work.trackers:
+        for path, clip in made:
+            tracker.clip(training.step, path.stem.rpartition("-")[2], clip.array(), float(clip.fps))
+
+
+def _finish(work: _Work, training: Training, begun: float) -> Result:
+    recipe = work.recipe
+    _validate(work, training)
+    times = sorted(work.times) or [0.0]
+    step_s = times[len(times) // 2]
+    seconds = time.monotonic() - begun
+    mark = weights.fingerprint(work.base.folder)
+    triggers = [source.trigger for source in recipe.data if source.trigger]
+    notes = {"base_model": recipe.model, "base_fingerprint": mark, "trigger_words": ", ".join(triggers)}
+    samples = work.samples.get(training.step, [])
+    training.swap_average()
+    files = adapters.export(work.pipeline.transformer, recipe.folder, recipe.name, notes)
+    training.swap_average()
+    data = (len(work.data.items), work.data.content_hash(), mark)
+    said = {
+        "steps": f"{training.step} of {recipe.batch_size * recipe.accumulate * work.ranks.world} clips",
+        "device": f"{work.ranks.world} x {_device_name(work.ranks.device)}, {work.placement.dtype}",
+        "time": f"{seconds:.0f} s in the last run, {step_s:.3g} s a step",
+    }
+    card = write_card(recipe.folder, recipe, training.step, data, samples, said)
+    return Result(
+        files.lora,
+        files.comfyui,
+        card,
+        training.step,
+        len({item.sample.path for item in work.data.items}),
+        len(work.data.left_out),
+        round(seconds, 1),
+        round(step_s, 4),
+        tuple(samples),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,0 +1,71 @@
+"""What made a clip can be read from its recipe and made again."""
+
+import numpy as np
+import pytest
+
+from vitascope.clip import Clip, Image
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError
+from vitascope.generators.colour_bars import ColourBars
+from vitascope.recipe import Recipe, Stage
+from vitascope.steps.expand_prompt import ExpandPrompt
+from vitascope.steps.letterbox import Letterbox
+from vitascope.steps.reverse import Reverse
+from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.workflows import Chain
+from vitascope.workflows.replay import command, replay
+
+
+class FromPicture(ColourBars):
+    """Repeats its picture."""
+
+    accepts = (ImageToVideo,)
+
+    def _bars(self, task):
+        frames = np.repeat(task.image.pixels[None], task.num_frames, axis=0)
+        return Clip(frames, task.fps, recipe=Recipe().then(self.stage(task)))
+
+
+def run(chain, task):
+    return chain.run(task, Engine(Placement(device="cpu")), Context())
+
+
+def test_a_chain_is_read_back_without_asking_for_the_prompt_again():
+    expand = ExpandPrompt(style="plain", offline=True)
+    chain = Chain(around=(expand,), generator=ColourBars(), after=(Reverse(and_forth=True),))
+    clip = run(chain, TextToVideo(prompt="a knight", seed=3, num_frames=9))
+    made = replay(clip.recipe)
+    assert [name for name, _ in made.lines] == ["generate", "reverse"]
+    assert made.task["seed"] == 3
+    assert made.task["prompt"] == clip.recipe.stages[0].task["prompt"] != "a knight"
+    assert command(clip.recipe, "my clip.mp4") == "vitascope run 'my clip.mp4' -o again.mp4"
+
+
+def test_what_goes_around_starts_from_the_task_that_was_asked():
+    picture = Image(np.full((43, 100, 3), 90, np.uint8))
+    chain = Chain(around=(Letterbox(width=128, height=128),), generator=FromPicture(), after=(Reverse(),))
+    recipe = run(chain, ImageToVideo(prompt="sail", image=picture)).recipe
+    with pytest.raises(RequestError, match="from memory"):
+        replay(recipe)
+    assert command(recipe) is None
+    named = Image(picture.pixels, path="boat.png")
+    made = replay(run(chain, ImageToVideo(prompt="sail", image=named)).recipe)
+    assert [name for name, _ in made.lines] == ["letterbox", "generate", "reverse"]
+    assert made.image == "boat.png"
+    assert "width" not in made.task
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ((), "no recipe"),
+        ((Stage(kind="file", name="holiday.mp4", notes={"path": "holiday.mp4"}),), "did not make"),
+        ((Stage(kind="generator", name="colour-bars", notes={"batch": {"size": 2}}),), "batch"),
+    ],
+)
+def test_recipes_that_cannot_be_followed_say_why(stages, words):
+    with pytest.raises(RequestError, match=words):
+        replay(Recipe(stages=stages))
+    assert command(Recipe(stages=stages)) is None
