@@ -20,6 +20,8 @@ class Settings(BaseModel):
     `MODELSCOPE_DOMAIN`   where ModelScope answers (default www.modelscope.cn); `HF_ENDPOINT` is the hub's
     `VITASCOPE_LLM_URL`, `VITASCOPE_LLM_MODEL`, `VITASCOPE_LLM_KEY`
                           an OpenAI-compatible endpoint for prompt expansion and captioning
+    `VITASCOPE_DATABASE`, `VITASCOPE_ARTIFACTS`
+                          the database and the file store of a service on several machines
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,8 @@ class Settings(BaseModel):
     llm_url: str | None = None
     llm_model: str | None = None
     llm_key: str | None = None
+    database: str = ""
+    artifacts: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -46,8 +50,14 @@ class Settings(BaseModel):
             llm_url=env.get("VITASCOPE_LLM_URL") or None,
             llm_model=env.get("VITASCOPE_LLM_MODEL") or None,
             llm_key=env.get("VITASCOPE_LLM_KEY") or None,
+            database=env.get("VITASCOPE_DATABASE", ""),
+            artifacts=env.get("VITASCOPE_ARTIFACTS", ""),
         )
 
+    @staticmethod
+    def service_environment(database: str, artifacts: str) -> dict[str, str]:
+        """The variables that tell a process which database and store to use."""
+        return {"VITASCOPE_DATABASE": database, "VITASCOPE_ARTIFACTS": artifacts}
 
 def _number(text: str) -> float:
     try:

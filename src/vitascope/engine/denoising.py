@@ -125,8 +125,8 @@ class Denoising:
 
     def _save_if_due(self, output: Any) -> None:
         store, every = self.context.checkpoints, self.context.checkpoint_every
-        last = self.num_steps_done >= self.num_steps
-        if store is None or every <= 0 or self.num_steps_done % every or last:
+        last = self.num_steps_done >= self.num_steps  # kept too: a decoding that fails costs no denoising
+        if store is None or every <= 0 or (self.num_steps_done % every and not last):
             return
         try:
             state = denoising_state.capture(

@@ -232,6 +232,8 @@ class DiffusersGenerator(Generator):
         }
         if levers := modules.levers.described():
             notes["levers"] = levers
+        if run.resumed_from:
+            notes["resumed_from_step"] = run.resumed_from
         if report:
             notes["loras"] = report
         return [
@@ -313,7 +315,8 @@ class DiffusersGenerator(Generator):
             "loras": [(file.sha256, file.weight) for file in files],
             "tasks": [_content(task) for task in tasks],
             "weights": modules.fingerprint,
-            "placement": modules.placement.model_dump(mode="json"),
+            # tiles change the decoding alone, for which latents may be kept after memory ran out
+            "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
             "environment": pipelines.environment(modules.placement),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
