@@ -79,7 +79,7 @@ class KeyRing:
             id=key_id,
             name=name,
             tenant=owner,
-            scopes=tuple(dict.fromkeys(scopes)),  # type: ignore[arg-type]
+            scopes=tuple(dict.fromkeys(scopes)),
             best_priority=best_priority,
             max_running=max_running,
             max_open=max_open,
@@ -128,5 +128,5 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(row: sa.Row) -> ApiKey:  # type: ignore[type-arg]
+def _key(row: sa.Row) -> ApiKey:
     return ApiKey(**{name: value for name, value in row._mapping.items() if name != "secret_hash"})

@@ -164,7 +164,7 @@ class Ledger:
         return [job for name in tenants for job in self._release_of(name, held)]
 
     def _release_of(self, tenant: str, held: Any) -> list[Job]:
-        let_go = []
+        let_go: list[Job] = []
         first = sa.select(_jobs.c.id).where(held, _jobs.c.tenant == tenant)
         first = first.order_by(_jobs.c.priority, _jobs.c.number).limit(1)
         out = _jobs.alias()

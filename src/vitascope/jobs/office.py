@@ -14,7 +14,7 @@ from vitascope.jobs.house import House
 from vitascope.jobs.keys import KeyRing
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.loras import file_names, offered_path
-from vitascope.jobs.order import Order, prepare
+from vitascope.jobs.order import Order, default_model, prepare
 from vitascope.jobs.queue import Queue, open_queue
 from vitascope.jobs.record import DEFAULT_PRIORITY, Job, new_id
 from vitascope.jobs.uploads import Uploads
@@ -115,13 +115,15 @@ class Office:
             self.queue.put(job)
 
     def _checked(self, asked: Submission, job_id: str, folder: Path) -> Job:
-        order = asked.order
+        order, kind = asked.order, ""
         if asked.save_reference is not None:
             asked.save_reference(folder / "reference")
             kind = self.examiner.kind(folder / "reference")
             if kind == "lora":
                 raise InvalidMedia("the reference is a LoRA, not a picture or clip", param="input_reference")
             order = order.model_copy(update={"reference": "reference"})
+        if not order.model:
+            order = order.model_copy(update={"model": default_model(kind)})
         self._take_loras(order, asked.tenant, folder)
         prepared = prepare(order, folder)
         seconds, size = prepared.measures()

@@ -26,7 +26,7 @@ from vitascope.steps import STEPS
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows import workflow as workflows
-from vitascope.workflows.generate import DEFAULT_MODEL, task_from
+from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from
 
 MAX_SECONDS = 600
 
@@ -34,9 +34,10 @@ MAX_SECONDS = 600
 class Order(BaseModel):
     """One request as data. `options`: fields of the task and plain knobs of the generator, by their names.
 
-    `reference`: the name of an uploaded picture or clip in the job's folder. `step`: treat that clip with this
-    step, whose knobs the options are. `extends`: go on from the last frame of that clip, and join both.
-    `loras`: those that the job puts on; their files are in its folder.
+    `model`: empty for the embedded one that makes videos from what was sent. `reference`: the name of an
+    uploaded picture or clip in the job's folder. `step`: treat that clip with this step, whose knobs the options
+    are. `extends`: go on from the last frame of that clip, and join both. `loras`: those that the job puts on;
+    their files are in its folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +89,11 @@ def written_measures(
     """Seconds and size as text: ("2.125", "128x128"); empty where a part is not known."""
     seconds = f"{round(float(num_frames / fps), 3):g}" if num_frames and fps else ""
     return seconds, f"{width}x{height}" if width and height else ""
+
+
+def default_model(reference_kind: str) -> str:
+    """The embedded model for a request without a reference (""), or with a "picture" or a "clip"."""
+    return DEFAULT_FROM_PICTURE if reference_kind == "picture" else DEFAULT_MODEL
 
 
 def public_models() -> list[str]:

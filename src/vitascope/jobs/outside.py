@@ -91,7 +91,7 @@ class Outside:
 def _pinned(httpcore: Any, address: str) -> Any:
     """A network that connects to one address, whatever name is asked for."""
 
-    class Pinned(httpcore.SyncBackend):  # type: ignore[misc]
+    class Pinned(httpcore.SyncBackend):
         def connect_tcp(self, host: str, port: int, *rest: Any, **options: Any) -> Any:  # noqa: ARG002
             return super().connect_tcp(address, port, *rest, **options)
 

@@ -34,7 +34,7 @@ class Post:
 class Supervisor:
     """Keeps `slots` filled; `arguments` go to each worker process as they are.
 
-    `gpus`: for each slot the GPUs that its process may see, such as "0" or "2,3"; without, all of them.
+    `cards`: for each slot the GPUs that its process may see, such as "0" or "2,3"; without, all of them.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Supervisor:
         slots: list[str],
         arguments: tuple[str, ...] = (),
         dead_after_s: float = DEAD_AFTER_S,
-        gpus: Sequence[str] = (),
+        cards: Sequence[str] = (),
     ) -> None:
         self._house, self._slots, self._arguments = house, slots, arguments
-        self._gpus = dict(zip(slots, gpus, strict=False))
+        self._cards = dict(zip(slots, cards, strict=False))
         self._ledger = Ledger(house.ledger_url)
         self._pulse = Pulse(dead_after_s)
 
@@ -86,6 +86,6 @@ class Supervisor:
         command = [sys.executable, "-m", "vitascope.jobs.worker", "--house", str(self._house.root)]
         # A database's URL holds a password: other users may read a command line, not an environment.
         environment = {**os.environ, **Settings.service_environment(self._house.database, self._house.store)}
-        if slot in self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
+        if slot in self._cards:
+            environment["CUDA_VISIBLE_DEVICES"] = self._cards[slot]
         return subprocess.Popen([*command, "--slot", slot, *self._arguments], env=environment)

@@ -113,5 +113,5 @@ def sweep(house: House, engine: sa.Engine) -> None:
         connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_([upload.id for upload in old])))
 
 
-def _upload(row: sa.Row) -> Upload:  # type: ignore[type-arg]
+def _upload(row: sa.Row) -> Upload:
     return Upload(**{name: value for name, value in row._mapping.items() if name != "number"})
