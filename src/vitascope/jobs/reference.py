@@ -10,6 +10,7 @@ from vitascope.clip import Clip, Image
 from vitascope.errors import InvalidMedia, NotFound, OutOfMemory
 from vitascope.media import read, read_image
 from vitascope.media._pictures import picture_format
+from vitascope.media._tails import check_end
 from vitascope.recipe import Recipe, Stage
 
 PARAM = "input_reference"
@@ -35,10 +36,13 @@ class Reference:
 def read_reference(path: Path, *, whole: bool = True) -> Reference:
     """The picture or clip in a file, whatever it is called; its place on our disk stays out of it.
 
-    `whole`: decode every frame, a few at a time, so that a damaged clip is refused before it is queued.
+    `whole`: decode every frame, a few at a time, and see that nothing is hidden behind the file's end, so that
+    a damaged or doubtful one is refused before it is queued.
     Raises: InvalidMedia.
     """
     try:
+        if whole and (complaint := check_end(path)):
+            raise InvalidMedia(f"{str(path)!r} is not a plain picture or clip: {complaint}")
         if picture_format(path) not in (None, "GIF"):
             return Reference(replace(_small_enough(read_image(path)), path=None))
         return Reference(_short_enough(read(path), whole=whole))

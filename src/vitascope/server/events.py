@@ -65,7 +65,7 @@ class Broadcast:
                 self._sent.pop(job.id, None)
 
     async def _event(self, job: Job) -> str:
-        data: dict[str, Any] = video_object(job) | {"done": job.step, "total": job.total, "eta_s": eta_s(job)}
+        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total, "eta_s": eta_s(job)}
         if job.status == "queued":
             data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
         name = "progress" if job.is_open else job.status

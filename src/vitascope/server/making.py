@@ -19,7 +19,15 @@ from vitascope.jobs.outside import Outside
 from vitascope.jobs.record import Job
 from vitascope.server.body import Body
 from vitascope.server.envelope import Refusal
-from vitascope.server.wish import MAX_UPLOAD_BYTES, Wish, data_of, request_hash, save_upload, wish_from
+from vitascope.server.wish import (
+    MAX_UPLOAD_BYTES,
+    Wish,
+    data_of,
+    refuse_label,
+    request_hash,
+    save_upload,
+    wish_from,
+)
 from vitascope.task import ImageToVideo, VideoToVideo
 from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL
 
@@ -77,6 +85,7 @@ class Asking:
                 raise RequestError(
                     "send the reference as a file or by name, not both", param="input_reference"
                 )
+            refuse_label(self.body.file.content_type, "input_reference")
             stream = self.body.file.file
             return lambda path: save_upload(stream, path)
         if wish.file_id is not None:
@@ -169,6 +178,7 @@ def _after_a_clip(asking: Asking, *, extends: bool) -> Submission:
 def _clip_of(asking: Asking, video: Any) -> tuple[Job | None, Save]:
     """The clip that `video` names or that was sent. Raises: RequestError, NotFound."""
     if asking.body.file is not None and video is None:
+        refuse_label(asking.body.file.content_type, "video")
         stream = asking.body.file.file
         return None, lambda path: save_upload(stream, path, param="video")
     if isinstance(video, dict) and set(video) == {"id"}:

@@ -27,7 +27,7 @@ def video_object(job: Job) -> dict[str, Any]:
         "stage": job.stage or None,
         "params": job.order.options,
         "workflow": job.order.workflow,
-        "step": job.order.step,
+        "applied_step": job.order.step,
         "loras": [lora.model_dump() for lora in job.order.loras],
         "priority": job.priority,
         "estimate": job.estimate,

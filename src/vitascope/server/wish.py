@@ -166,6 +166,16 @@ def request_hash(fields: Mapping[str, Any], file: BinaryIO | None) -> str:
     return digest.hexdigest()
 
 
+def refuse_label(content_type: str | None, param: str) -> None:
+    """A file is judged by its content; but one that is said to be a page or a program is not even read.
+
+    Raises: RequestError.
+    """
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind and kind != "application/octet-stream" and not kind.startswith(("image/", "video/")):
+        raise RequestError(f"a file of type {kind[:60]!r} is neither a picture nor a clip", param=param)
+
+
 def save_upload(file: BinaryIO, path: Path, param: str = "input_reference") -> None:
     """Write an upload to our own path. Raises: Refusal (413) if too large, InvalidMedia if empty."""
     size = 0
