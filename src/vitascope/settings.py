@@ -59,6 +59,7 @@ class Settings(BaseModel):
         """The variables that tell a process which database and store to use."""
         return {"VITASCOPE_DATABASE": database, "VITASCOPE_ARTIFACTS": artifacts}
 
+
 def _number(text: str) -> float:
     try:
         number = float(text)

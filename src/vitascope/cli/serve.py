@@ -89,7 +89,8 @@ def worker(
     device: Device = "auto",
     gpus: Gpus = 1,
     cards: Annotated[
-        list[str] | None, typer.Option(help="GPUs of one worker, such as 0 or 2,3; repeated, one worker each.")
+        list[str] | None,
+        typer.Option(help="GPUs of one worker, such as 0 or 2,3; repeated, one worker each."),
     ] = None,
     keep_days: Days = 7,
     max_attempts: Attempts = 3,
