@@ -52,17 +52,22 @@ def serve(
     max_open: Annotated[int, typer.Option(min=1, help="Waiting and running jobs of one tenant.")] = 1000,
     keep_days: Days = 7,
     max_attempts: Attempts = 3,
+    label: Annotated[
+        str | None, typer.Option(help="cn, c2pa, cn,c2pa: on every clip, whatever a request says.")
+    ] = None,
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
     need_extra()
     import uvicorn
 
     from vitascope.jobs.office import Office
+    from vitascope.jobs.rules import Rules
     from vitascope.jobs.supervisor import Supervisor
     from vitascope.server.app import create_app
 
     place = house_of(house, database, artifacts)
-    office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S)
+    rules = Rules.of_deployment(label)
+    office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
     manners = _manners(host, public_name, fetch_from, webhook_host)
     if not manners.open_without_keys and not office.keys.any():
         typer.echo("no API key exists yet; make one with: vitascope keys create NAME", err=True)

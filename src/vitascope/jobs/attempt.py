@@ -22,6 +22,7 @@ from vitascope.jobs.order import Prepared, prepare, written_measures
 from vitascope.jobs.progress import Watch
 from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
+from vitascope.jobs.rules import finished
 from vitascope.media import contact_sheet, thumbnail, write, write_image
 from vitascope.recipe import Recipe
 from vitascope.workflows import ClipStore
@@ -109,7 +110,7 @@ class Bench:
             if watch.stage != "decode":
                 raise
             clip = self._decode_in_tiles(prepared, context, clips)
-        clip = replace(clip, recipe=_without_places(clip.recipe, folder))
+        clip = finished(replace(clip, recipe=_without_places(clip.recipe, folder)), job.order)
         _publish(clip, folder, context)
         self.house.artifacts.put(*(named(job.id, name) for name in (THUMBNAIL, SPRITESHEET, VIDEO)))
         seconds, size = written_measures(clip.num_frames, clip.fps, clip.width, clip.height)
@@ -121,7 +122,7 @@ class Bench:
         }
         measured = {"seconds": seconds, "size": size, "result": result}
         if self.ledger.complete(job.id, owner, self.lifetime_s, **measured):
-            self.house.forget_work(job.id)
+            self.house.forget_work(job.id, keep_clips=job.order.workflow is not None)
             if self.house.store:
                 self.house.artifacts.leave(named(job.id))
 
@@ -152,8 +153,9 @@ class Bench:
 
 def _publish(clip: Clip, folder: Path, context: Context) -> None:
     """Write the files of a finished job, each in one move, the video last."""
-    write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL)
-    write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET)
+    label = clip.recipe.labels.aigc
+    write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL, label=label)
+    write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET, label=label)
     write(clip, folder / VIDEO, context=context)
 
 

@@ -77,9 +77,12 @@ class House:
         """The file that a worker holds locked while it lives."""
         return self.root / "slots" / f"{slot}.lock"
 
-    def forget_work(self, job_id: str) -> None:
-        """Remove what only an unfinished job needs: denoising states, intermediate clips, the preview."""
-        for name in ("states", "clips", PREVIEW):
+    def forget_work(self, job_id: str, *, keep_clips: bool = False) -> None:
+        """Remove what only an unfinished job needs: denoising states, intermediate clips, the preview.
+
+        A workflow's clips may be kept for as long as its files, so that it can be run again from a step.
+        """
+        for name in ("states", PREVIEW, *(() if keep_clips else ("clips",))):
             self.artifacts.remove(self.named(job_id, name))
 
     def forget(self, job_id: str) -> None:

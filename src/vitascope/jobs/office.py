@@ -17,6 +17,7 @@ from vitascope.jobs.loras import file_names, offered_path
 from vitascope.jobs.order import Order, default_model, prepare
 from vitascope.jobs.queue import Queue, open_queue
 from vitascope.jobs.record import DEFAULT_PRIORITY, Job, new_id
+from vitascope.jobs.rules import Rules
 from vitascope.jobs.uploads import Uploads
 from vitascope.jobs.webhooks import Webhooks
 
@@ -46,7 +47,8 @@ class Submission:
     """One request as it came in. `save_reference` writes an upload to the given path and may refuse it.
 
     `max_open`: waiting and running jobs that the tenant may have. `max_running`: how many of them may stand in
-    the queue or run at once; the others wait for their turn.
+    the queue or run at once; the others wait for their turn. `kept_clips`: what another job kept between its
+    stages; those that are the same are not made again.
     """
 
     order: Order
@@ -58,14 +60,23 @@ class Submission:
     request_hash: str = ""
     remixed_from: str | None = None
     save_reference: Callable[[Path], None] | None = None
+    kept_clips: Path | None = None
 
 
 class Office:
     """Takes requests and gives answers about them; any number of processes may have one."""
 
-    def __init__(self, house: House, *, max_open: int = 1000, lifetime_s: float = 7 * DAY_S) -> None:
+    def __init__(
+        self,
+        house: House,
+        *,
+        max_open: int = 1000,
+        lifetime_s: float = 7 * DAY_S,
+        rules: Rules | None = None,
+    ) -> None:
         open_queue(house)
         self.house, self.max_open, self.lifetime_s = house, max_open, lifetime_s
+        self.rules = rules or Rules()
         self.ledger, self.queue = Ledger(house.ledger_url), Queue(house)
         self.examiner, self.estimator = Examiner(), Estimator(self.ledger)
         self.keys = KeyRing(self.ledger.engine)
@@ -115,7 +126,7 @@ class Office:
             self.queue.put(job)
 
     def _checked(self, asked: Submission, job_id: str, folder: Path) -> Job:
-        order, kind = asked.order, ""
+        order, kind = self.rules.on_order(asked.order), ""
         if asked.save_reference is not None:
             asked.save_reference(folder / "reference")
             kind = self.examiner.kind(folder / "reference")
@@ -125,7 +136,10 @@ class Office:
         if not order.model:
             order = order.model_copy(update={"model": default_model(kind)})
         self._take_loras(order, asked.tenant, folder)
+        if asked.kept_clips is not None:
+            shutil.copytree(asked.kept_clips, folder / "clips")
         prepared = prepare(order, folder)
+        self.rules.on_start(prepared.start)
         seconds, size = prepared.measures()
         return Job(
             id=job_id,

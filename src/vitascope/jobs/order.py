@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from vitascope.clip import Clip, Image
 from vitascope.context import Context
@@ -22,6 +23,7 @@ from vitascope.generators import known_models as known
 from vitascope.jobs.continuation import joined, last_frame
 from vitascope.jobs.loras import LoraChoice, file_names
 from vitascope.jobs.reference import read_reference
+from vitascope.shelf import Item
 from vitascope.steps import STEPS
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows import Chain, ClipStore, load
@@ -50,6 +52,8 @@ class Order(BaseModel):
     loras: tuple[LoraChoice, ...] = ()
     seconds: float | None = Field(None, gt=0, le=MAX_SECONDS)
     reference: str | None = None
+    label: str = "none"  # this and the next are the deployment's, never the client's
+    is_moderated: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -168,20 +172,41 @@ def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chai
     task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
     fields = {name: value for name, value in order.options.items() if name in task_fields}
     generator = for_model(order.model)
-    knobs = _plain_knobs(type(generator), order.options, task_fields)
+    of_steps = {name: value for name, value in order.options.items() if order.workflow and "." in name}
+    options = {name: value for name, value in order.options.items() if name not in of_steps}
+    knobs = _plain_knobs(type(generator), options, task_fields)
     if order.loras:
         knobs["loras"] = _lora_files(order, type(generator), folder)
     if order.workflow is None:
         return Chain(generator=generator.with_knobs(**{**_named(generator), **knobs})), fields
     if order.workflow not in workflows.names():
         raise UnknownName("workflow", order.workflow, workflows.names(), param="workflow")
-    chain = load(order.workflow).chain
-    if chain.generator is not None:
-        settings = {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
-        chain = load(order.workflow, settings).chain
-    elif order.options:
-        raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(order.options)}")
-    return chain, fields
+    workflow = load(order.workflow)
+    settings = _step_settings(workflow, of_steps)
+    if workflow.chain.generator is not None:
+        settings |= {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
+    elif options:
+        raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(options)}")
+    return load(order.workflow, settings).chain, fields
+
+
+def _step_settings(workflow: workflows.Workflow, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings such as `interpolate.factor`, if each is plain: a request may name no file and no address.
+
+    Raises: UnknownName.
+    """
+    chain = workflow.chain
+    items = [*chain.around, *([chain.generator] if chain.generator else []), *chain.after]
+    allowed = {
+        f"{step_id}.{name}"
+        for step_id, item in zip(workflow.ids, items, strict=True)
+        if step_id != workflows.GENERATE
+        for name in plain_fields(type(item))
+    }
+    for name in settings:
+        if name not in allowed:
+            raise UnknownName(f"setting of {workflow.name}", name, allowed, param=name)
+    return dict(settings)
 
 
 def _named(generator: Generator) -> dict[str, Any]:
@@ -211,6 +236,22 @@ def _plain_knobs(
         if name not in allowed:
             raise UnknownName(f"parameter of {generator.name}", name, {*allowed, *task_fields}, param=name)
     return knobs
+
+
+def plain_fields(item: type[Item]) -> dict[str, tuple[Any, FieldInfo]]:
+    """The fields of an item that a request may set, each with its kind: a type, or a tuple of words."""
+    return {
+        name: (_kind(field.annotation), field)
+        for name, field in item.model_fields.items()
+        if _is_plain(field.annotation)
+    }
+
+
+def _kind(annotation: Any) -> Any:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    kinds = [part for part in get_args(annotation) or (annotation,) if part is not type(None)]
+    return _kind(kinds[0]) if get_args(annotation) else kinds[0]
 
 
 def _is_plain(annotation: Any) -> bool:

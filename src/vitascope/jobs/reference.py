@@ -8,6 +8,7 @@ from typing import Literal
 
 from vitascope.clip import Clip, Image
 from vitascope.errors import InvalidMedia, NotFound, OutOfMemory
+from vitascope.labels.policy import keep_labels
 from vitascope.media import read, read_image
 from vitascope.media._pictures import picture_format
 from vitascope.media._tails import check_end
@@ -70,7 +71,7 @@ def _short_enough(clip: Clip, *, whole: bool) -> Clip:
     if whole:
         for _ in clip.windows(NUM_FRAMES_AT_ONCE):
             pass
-    return replace(clip, recipe=Recipe().then(Stage(kind="file", name="upload")))
+    return keep_labels(replace(clip, recipe=Recipe().then(Stage(kind="file", name="upload"))), clip)
 
 
 def _check_side(width: int, height: int) -> None:

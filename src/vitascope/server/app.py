@@ -23,6 +23,7 @@ from vitascope.server.access import Gate, MetricsReader
 from vitascope.server.events import Broadcast
 from vitascope.server.guard import Guard
 from vitascope.server.metrics import Metrics
+from vitascope.server.ui.mount import mount
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -82,6 +83,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.get("/health", summary="Whether the process lives", tags=["service"])(_health)
     app.get("/ready", summary="Whether jobs can be taken", tags=["service"])(_ready)
     app.get("/metrics", summary="Numbers for Prometheus", tags=["service"], response_class=Response)(_metrics)
+    mount(app, office)
     return app
 
 
