@@ -83,7 +83,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.get("/health", summary="Whether the process lives", tags=["service"])(_health)
     app.get("/ready", summary="Whether jobs can be taken", tags=["service"])(_ready)
     app.get("/metrics", summary="Numbers for Prometheus", tags=["service"], response_class=Response)(_metrics)
-    mount(app, office)
+    mount(app, office, manners.open_without_keys)
     return app
 
 

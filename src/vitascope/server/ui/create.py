@@ -29,7 +29,7 @@ class CreatePage:
             with gr.Column(scale=5, min_width=300, elem_classes="vs-form"):
                 self._form()
             with gr.Column(scale=8, min_width=300, elem_classes="vs-right"):
-                self.stage = StageView(room, "create")
+                self.stage = StageView(room, "create", offers_seed=True)
                 gr.HTML(f'<h2 class="vs-h">{room.words["recent"]}</h2>', apply_default_css=False)
                 self.recent = gr.HTML("", elem_id="create-recent", js_on_load=PICK, apply_default_css=False)
         self._wire()
@@ -183,12 +183,12 @@ class CreatePage:
             params["strength"] = strength
         params = {name: value for name, value in params.items() if value not in (None, "")}
         upload = picture if mode == ImageToVideo.kind else clip if mode == VideoToVideo.kind else None
-        tenant = self.room.tenant(request)
+        caller = self.room.caller(request)
         try:
-            job = self.room.desk.submit(tenant, {"prompt": prompt, "model": model, "params": params}, upload)
+            job = self.room.desk.submit(caller, {"prompt": prompt, "model": model, "params": params}, upload)
         except VitascopeError as error:
             raise complaint(error) from error
-        return [*self.stage.show(job), used, self.recent_cards(tenant)]
+        return [*self.stage.show(job), used, self.recent_cards(caller.tenant)]
 
     def _reuse_seed(self, watched: Watched, request: gr.Request) -> list[Any]:
         job = self.room.desk.find(watched.job_id, self.room.tenant(request))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from typing import Any
 from vitascope.errors import VitascopeError
 from vitascope.generators import GENERATORS, Generator, KnownModel, for_model, is_here, known_models
 from vitascope.jobs.house import PREVIEW
+from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import plain_fields
-from vitascope.jobs.record import Job
-from vitascope.server.wish import order_from, save_upload
+from vitascope.jobs.record import DEFAULT_PRIORITY, Job
+from vitascope.server.wish import save_upload, wish_from
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 from vitascope.workflows import Workflow, load
 from vitascope.workflows.workflow import GENERATE, names
 
 PAGE = 24
+LIVELY_S = 30.0  # since a worker was heard of
 MODES = (TextToVideo.kind, ImageToVideo.kind, VideoToVideo.kind)  # what an order can carry
 PRESETS = {"draft": 0.5, "standard": 1.0, "fine": 1.75}  # times the model's own number of steps
 
@@ -71,7 +74,9 @@ class Desk:
 
     def counts(self) -> dict[str, int]:
         """How many jobs of all tenants wait and run, and how many workers there are."""
-        return {**self.office.ledger.counts(), "workers": len(self.office.ledger.slots())}
+        seen_after = time.time() - LIVELY_S
+        workers = sum(slot.seen_at > seen_after for slot in self.office.ledger.slots().values())
+        return {**self.office.ledger.counts(), "workers": workers}
 
     def preview(self, job: Job) -> bytes | None:
         """The small picture of a running job, if its worker has made one."""
@@ -80,36 +85,32 @@ class Desk:
 
     # --- asking
 
-    def submit(self, tenant: str, fields: Mapping[str, Any], upload: str | None = None) -> Job:
+    def submit(self, caller: ApiKey, fields: Mapping[str, Any], upload: str | None = None) -> Job:
         """Queue a job from the fields of the API. Raises: RequestError."""
-        asked = Submission(
-            order=order_from({name: value for name, value in fields.items() if value not in (None, "")}),
-            tenant=tenant,
-            save_reference=None if not upload else lambda path: _save(Path(upload), path),
-        )
-        return self.office.submit(asked)
+        order = wish_from({name: value for name, value in fields.items() if value not in (None, "")}).order
+        save = None if not upload else lambda path: _save(Path(upload), path)
+        return self.office.submit(_within(caller, Submission(order, save_reference=save)))
 
-    def again(self, job: Job, changes: Mapping[str, Any]) -> Job:
+    def again(self, job: Job, caller: ApiKey, changes: Mapping[str, Any]) -> Job:
         """Queue a job once more with some options changed; what it kept of its stages is taken over.
 
         Raises: RequestError.
         """
         house, source = self.office.house, job.order.reference
-        order = job.order.model_copy(update={"options": {**job.order.options, **changes}, "reference": None})
+        options = {**job.order.options, **changes}
+        order = job.order.model_copy(update={"options": options, "reference": None})
+        save: Callable[[Path], Any] | None = None
+        if source is not None:
+            file = house.artifacts.fetch(house.named(job.id, source))
+            save = lambda path: shutil.copyfile(file, path)  # noqa: E731
         kept = house.job(job.id) / "clips"
-
-        def fill(path: Path) -> None:
-            if source is not None:
-                shutil.copyfile(house.job(job.id) / source, path)
-
         asked = Submission(
-            order=order,
-            tenant=job.tenant,
+            order,
             remixed_from=job.id,
-            save_reference=fill if source is not None else None,
+            save_reference=save,
             kept_clips=kept if kept.is_dir() else None,
         )
-        return self.office.submit(asked)
+        return self.office.submit(_within(caller, asked))
 
     def cancel(self, job_id: str, tenant: str) -> Job:
         """Stop a job. Raises: NotFound."""
@@ -118,6 +119,17 @@ class Desk:
     def delete(self, job_id: str, tenant: str) -> None:
         """Remove an ended job. Raises: NotFound, StillOpen."""
         self.office.delete(job_id, tenant)
+
+
+def _within(caller: ApiKey, asked: Submission) -> Submission:
+    """What is asked, as the caller's, within the limits of its key."""
+    return replace(
+        asked,
+        tenant=caller.tenant,
+        priority=max(DEFAULT_PRIORITY, caller.best_priority),
+        max_open=caller.max_open,
+        max_running=caller.max_running,
+    )
 
 
 def _save(source: Path, target: Path) -> None:

@@ -212,7 +212,8 @@ def _model(choice: Choice, words: Words) -> str:
     tasks = "".join(f"<span>{words.named(task)}</span>" for task in choice.tasks)
     where = words["here"]
     if not choice.here and known is not None:
-        where = words("download_gib", n=f"{known.download_gib or 0:g}")
+        gib = known.download_gib
+        where = words("download_gib", n=f"{gib:g}") if gib else words["to_download"]
     note = escape(known.note) if known else ""
     licence = escape(known.licence) if known else "Apache-2.0"
     repo = f"<small>{escape(known.repo)}</small>" if known and known.repo else ""

@@ -159,17 +159,18 @@ class JobsPage:
             raise complaint(error) from error
 
     def _made_again(self, watched: Watched, changes: Mapping[str, Any], request: gr.Request) -> list[Any]:
-        job = self.room.desk.find(watched.job_id, self.room.tenant(request))
+        caller = self.room.caller(request)
+        job = self.room.desk.find(watched.job_id, caller.tenant)
         if job is None:
             return self._shown(None)
         try:
-            return self._shown(self.room.desk.again(job, changes))
+            return self._shown(self.room.desk.again(job, caller, changes))
         except VitascopeError as error:
             raise complaint(error) from error
 
     def _delete(self, wanted: str, after: str | None, watched: Watched, request: gr.Request) -> list[Any]:
         try:
-            self.room.desk.delete(watched.job_id, self.room.tenant(request))
+            self.room.desk.delete(watched.job_id, self.room.caller(request).tenant)
         except VitascopeError as error:
             raise complaint(error) from error
         gr.Info(self.room.words["deleted"], duration=4)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vitascope.jobs.office import Office
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk
-from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, anybody, key_in
+from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, identify_with, key_in
 from vitascope.server.ui.words import LANGUAGES, Words
 
 STATIC = Path(str(files("vitascope.server.ui") / "static"))
@@ -43,8 +43,9 @@ POLICY = "; ".join(
 )
 
 
-def mount(app: FastAPI, office: Office, identify: Identify = anybody) -> None:
-    """Add the pages to the service. `identify` tells whose jobs a key opens."""
+def mount(app: FastAPI, office: Office, open_without_keys: bool) -> None:
+    """Add the pages to the service; they ask for a key where its API does."""
+    identify = identify_with(office.keys, open_without_keys)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(office.house.root / "ui"))
     import gradio as gr

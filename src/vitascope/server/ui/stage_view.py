@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from vitascope.errors import VitascopeError
+from vitascope.jobs.keys import ApiKey, Scope
 from vitascope.jobs.record import Job
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk
@@ -27,12 +28,16 @@ class Room:
     words: Words
     identify: Identify
 
+    def caller(self, request: gr.Request, scope: Scope = "write") -> ApiKey:
+        """Who is at the page. Raises: gr.Error for a key that is not valid any more, or may not do this."""
+        key = self.identify(key_in(request.headers))
+        if key is None or scope not in key.scopes:
+            raise gr.Error(self.words["key_wrong" if key is None else "key_may_not"], print_exception=False)
+        return key
+
     def tenant(self, request: gr.Request) -> str:
-        """Whose jobs are shown. Raises: gr.Error for a key that is not valid any more."""
-        tenant = self.identify(key_in(request.headers))
-        if tenant is None:
-            raise gr.Error(self.words["key_wrong"], print_exception=False)
-        return tenant
+        """Whose jobs are shown. Raises: as `caller`."""
+        return self.caller(request, "read").tenant
 
 
 def complaint(error: VitascopeError) -> gr.Error:
@@ -65,8 +70,8 @@ class Watched:
 class StageView:
     """Builds the stage where it is called, and follows a job on it."""
 
-    def __init__(self, room: Room, name: str) -> None:
-        self.room, words = room, room.words
+    def __init__(self, room: Room, name: str, *, offers_seed: bool = False) -> None:
+        self.room, words, self.offers_seed = room, room.words, offers_seed
         self.watched = gr.State(Watched())
         self.screen = gr.HTML(
             fragments.empty_stage(words),
@@ -104,7 +109,7 @@ class StageView:
 
     def _cancel(self, watched: Watched, request: gr.Request) -> list[Any]:
         try:
-            job = self.room.desk.cancel(watched.job_id, self.room.tenant(request))
+            job = self.room.desk.cancel(watched.job_id, self.room.caller(request).tenant)
         except VitascopeError as error:
             raise complaint(error) from error
         return self._drawn(watched, job)
@@ -120,7 +125,7 @@ class StageView:
         )
         changed = html != watched.shown  # a video that is drawn again would start again
         after = Watched(job.id, job.progress, watched.since, html)
-        has_seed = fragments.seed_of(job) is not None and job.status == "completed"
+        has_seed = self.offers_seed and fragments.seed_of(job) is not None and job.status == "completed"
         return [
             after,
             html if changed else gr.skip(),

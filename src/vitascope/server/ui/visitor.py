@@ -9,15 +9,22 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vitascope.jobs.keys import LOCAL, ApiKey, KeyRing
+
 COOKIE = "vitascope_key"
-LOCAL = "local"
-# Whose jobs a key opens; None for no valid key.
-Identify = Callable[[str | None], str | None]
+# The key that a text is; None for no valid one.
+Identify = Callable[[str | None], ApiKey | None]
 
 
-def anybody(_: str | None) -> str | None:
-    """The rule of a service without keys: everybody at this machine is the same tenant."""
-    return LOCAL
+def identify_with(keys: KeyRing, open_without_keys: bool) -> Identify:
+    """How visitors are told apart: as the API does it, by keys once there are some."""
+
+    def identify(text: str | None) -> ApiKey | None:
+        if open_without_keys and not keys.any():
+            return LOCAL
+        return keys.check(text) if text else None
+
+    return identify
 
 
 def key_in(headers: Any) -> str | None:

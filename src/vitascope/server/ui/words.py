@@ -110,7 +110,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     # models
     "search": ("Search", "搜索"),
     "search_hint": ("name, task, licence", "名称、任务、许可"),
-    "can_run": ("Models that run here", "可运行的模型"),
+    "can_run": ("Models", "模型"),
+    "to_download": ("to download", "需下载"),
     "tracked": ("Tracked algorithms", "跟踪的算法"),
     "here": ("on this machine", "已在本机"),
     "download_gib": ("{n} GiB to download", "需下载 {n} GiB"),
@@ -124,6 +125,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "key_label": ("API key", "API 密钥"),
     "key_go": ("Enter", "进入"),
     "key_wrong": ("This key is not known here, or was revoked.", "密钥不存在或已被吊销。"),
+    "key_may_not": ("This key may look, not make.", "此密钥只能查看，不能生成。"),
     # errors
     "need_picture": ("Give a picture to start from.", "请先提供一张图片。"),
     "need_clip": ("Give a clip to start from.", "请先提供一段视频。"),

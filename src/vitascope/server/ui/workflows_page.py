@@ -35,15 +35,21 @@ class WorkflowsPage:
                     placeholder=words["prompt_hint"],
                     lines=2,
                     elem_id="workflow-prompt",
+                    interactive=True,
                 )
                 self.model = gr.Dropdown(
                     [choice.name for choice in desks.choices() if TextToVideo.kind in choice.tasks],
                     value="sprout",
                     label=words["model"],
                     elem_id="workflow-model",
+                    interactive=True,
                 )
                 self.input = gr.File(
-                    label=words["input"], file_types=MEDIA, height=120, elem_id="workflow-input"
+                    label=words["input"],
+                    file_types=MEDIA,
+                    height=120,
+                    elem_id="workflow-input",
+                    interactive=True,
                 )
                 self._forms()
             with gr.Column(scale=8, min_width=300, elem_classes="vs-right"):
@@ -110,7 +116,7 @@ class WorkflowsPage:
             fields |= {"prompt": prompt, "model": model}
             changed["seed"] = secrets.randbelow(MAX_SEED)
         try:
-            job = self.room.desk.submit(self.room.tenant(request), fields, file)
+            job = self.room.desk.submit(self.room.caller(request), fields, file)
         except VitascopeError as error:
             raise complaint(error) from error
         return self.stage.show(job)
