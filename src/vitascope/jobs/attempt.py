@@ -22,7 +22,7 @@ from vitascope.jobs.order import Prepared, prepare, written_measures
 from vitascope.jobs.progress import Watch
 from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
-from vitascope.jobs.rules import finished
+from vitascope.jobs.rules import finished, preview_label
 from vitascope.media import contact_sheet, thumbnail, write, write_image
 from vitascope.recipe import Recipe
 from vitascope.workflows import ClipStore
@@ -30,6 +30,7 @@ from vitascope.workflows import ClipStore
 log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 5  # denoising steps
 NUM_SHEET_COLUMNS = 6
+PREVIEW_EVERY_S = 1.5
 
 
 @dataclass
@@ -92,12 +93,14 @@ class Bench:
     def _make(self, job: Job, owner: str) -> None:
         folder, named = self.house.job(job.id), self.house.named
         started = time.monotonic()
-        watch = Watch(self.ledger, job.id, owner, job.progress, folder / PREVIEW)
+        label = preview_label(job.id, job.order)
+        watch = Watch(self.ledger, job.id, owner, job.progress, folder / PREVIEW, label)
         context = Context(
             on_progress=watch,
             cancel=self.stop,
             checkpoints=StoredCheckpoints(self.house.artifacts, named(job.id, "states")),
             checkpoint_every=self.checkpoint_every,
+            preview_every_s=PREVIEW_EVERY_S,
         )
         context.progress("load", 0, 0)
         folder = self.house.artifacts.fetch(named(job.id)) if self._has_files(job) else folder

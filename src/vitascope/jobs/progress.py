@@ -10,6 +10,7 @@ from vitascope.context import Progress
 from vitascope.errors import JobCancelled
 from vitascope.jobs.ledger import Ledger
 from vitascope.media import write_image
+from vitascope.recipe import AigcLabel
 
 REPORT_EVERY_S = 0.2
 # Where on the way from 0 to 100 the known stages begin and end; steps of a chain share what lies between.
@@ -26,6 +27,7 @@ class Watch:
     owner: str
     percent: int = 0
     preview: Path | None = None  # where the newest small picture goes
+    label: AigcLabel | None = None  # what it carries
     stage: str = ""
     _written_at: float = field(default=-1.0)
 
@@ -40,7 +42,7 @@ class Watch:
             values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
             held = self.ledger.report(self.job_id, self.owner, progress=self.percent, **values)
             if progress.preview is not None and self.preview is not None and held:
-                write_image(progress.preview, self.preview)
+                write_image(progress.preview, self.preview, label=self.label)
         if not held:
             raise JobCancelled("the job was cancelled, or another worker has taken it over")
 

@@ -11,6 +11,7 @@ from vitascope.jobs.house import VIDEO
 from vitascope.jobs.moderation import ModerationUnavailable, Moderator
 from vitascope.jobs.order import Order
 from vitascope.labels.policy import Labelling, Policy
+from vitascope.recipe import AigcLabel
 from vitascope.settings import Settings
 from vitascope.task import Task
 
@@ -41,6 +42,14 @@ class Rules:
         """Look at what a request brings. Raises: ModerationBlocked, ModerationUnavailable."""
         if self.moderator is not None:
             self.moderator.check_start(start)
+
+
+def preview_label(job_id: str, order: Order) -> AigcLabel | None:
+    """What the small pictures of a running job carry, where its clip will be labelled."""
+    labelling = Labelling.of(order.label)
+    if not labelling.policy.cn:
+        return None
+    return AigcLabel(content_producer=labelling.settings.label_producer, produce_id=job_id)
 
 
 def finished(clip: Clip, order: Order) -> Clip:

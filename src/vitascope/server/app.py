@@ -75,6 +75,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.state.announcer, app.state.metrics = announcer, Metrics(office.ledger)
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
+    mount(app, office, manners.open_without_keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(manners.hosts))
     app.add_middleware(Guard, metrics=app.state.metrics)
     for room in (videos, files, webhook_endpoints, shelves):
@@ -83,7 +84,6 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.get("/health", summary="Whether the process lives", tags=["service"])(_health)
     app.get("/ready", summary="Whether jobs can be taken", tags=["service"])(_ready)
     app.get("/metrics", summary="Numbers for Prometheus", tags=["service"], response_class=Response)(_metrics)
-    mount(app, office, manners.open_without_keys)
     return app
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import re
 from html import escape
@@ -44,35 +46,40 @@ POLICY = "; ".join(
 
 
 def mount(app: FastAPI, office: Office, open_without_keys: bool) -> None:
-    """Add the pages to the service; they ask for a key where its API does."""
-    identify = identify_with(office.keys, open_without_keys)
+    """Add the pages to the service; they ask for a key where its API does.
+
+    Called before the service's own guards are added, so that those stand around the pages too.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(office.house.root / "ui"))
+    identify = identify_with(office.keys, open_without_keys)
+    app.include_router(_doors(identify))
+    app.mount("/ui/static", StaticFiles(directory=STATIC), name="ui-static")
+    app.add_middleware(CookieAsKey)
+    app.add_middleware(_Gate, identify=identify, office=office)
+
+
+def _built(office: Office, identify: Identify, language: str) -> FastAPI:
+    """The pages of one language as an application; Gradio takes seconds to import."""
     import gradio as gr
 
     from vitascope.server.ui.pages import build, theme
     from vitascope.server.ui.stage_view import Room
 
-    app.include_router(_doors(identify))
-    app.mount("/ui/static", StaticFiles(directory=STATIC), name="ui-static")
-    for language in LANGUAGES:
-        room = Room(Desk(office), Words(language), identify)
-        gr.mount_gradio_app(
-            app,
-            build(room),
-            path=f"/ui/{language}",
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            show_error=False,
-            max_file_size=MAX_UPLOAD,
-            theme=theme(),
-            css_paths=[STATIC / "style.css"],
-            head=_head(language),
-            app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
-        )
-    app.add_middleware(CookieAsKey)
-    app.add_middleware(_Gate, identify=identify)
+    return gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        build(Room(Desk(office), Words(language), identify)),
+        path=f"/ui/{language}",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD,
+        theme=theme(),
+        css_paths=[STATIC / "style.css"],
+        head=_head(language),
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
 
 
 def _head(language: str) -> str:
@@ -140,10 +147,13 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
 
 
 class _Gate:
-    """Lets in who has a valid key, shows others the door, and cleans what Gradio's page says of other hosts."""
+    """Lets in who has a valid key, shows others the door, and builds the pages when they are first asked for."""
 
-    def __init__(self, app: ASGIApp, identify: Identify) -> None:
-        self.app, self.identify = app, identify
+    def __init__(self, app: ASGIApp, identify: Identify, office: Office) -> None:
+        self.app, self.identify, self.office = app, identify, office
+        self._pages: dict[str, FastAPI] = {}
+        self._building = asyncio.Lock()
+        self._lifespans = contextlib.AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -151,11 +161,21 @@ class _Gate:
         if language is None:
             await self.app(scope, receive, send)
             return
-        if self.identify(key_in(Request(scope).headers)) is None:
+        key = key_in(Request(scope).headers)
+        if await asyncio.to_thread(self.identify, key) is None:
             response = RedirectResponse(f"/ui/enter/{language}", status_code=303)
             await response(scope, receive, send)
             return
-        await self.app(scope, receive, _Cleaner(send))
+        pages = await self._pages_in(language)
+        await pages(scope, receive, _Cleaner(send))
+
+    async def _pages_in(self, language: str) -> FastAPI:
+        async with self._building:
+            if language not in self._pages:
+                pages = await asyncio.to_thread(_built, self.office, self.identify, language)
+                await self._lifespans.enter_async_context(pages.router.lifespan_context(pages))
+                self._pages[language] = pages
+        return self._pages[language]
 
 
 def _language_of(scope: Scope) -> str | None:
