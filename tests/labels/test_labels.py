@@ -270,7 +270,7 @@ def test_what_cannot_be_signed_is_said_before_the_run(tmp_path, with_keys, monke
 def test_a_key_that_signs_nothing_is_named(tmp_path, with_keys, keys, monkeypatch):
     (tmp_path / "bad.pem").write_text("no key")
     monkeypatch.setenv("VITASCOPE_C2PA_KEY", str(tmp_path / "bad.pem"))
-    with pytest.raises(ResourceError, match="bad.pem"):
+    with pytest.raises(ResourceError, match=r"bad\.pem"):
         write(noisy(8), tmp_path / "a.mp4", label="c2pa")
     assert not list(tmp_path.glob("*.mp4"))
 

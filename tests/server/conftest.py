@@ -33,11 +33,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory):
-    """The address of a running service."""
-    port, house = free_port(), tmp_path_factory.mktemp("house")
-    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu"]
+@contextlib.contextmanager
+def serving(house, *flags):
+    """`vitascope serve` with one worker, for a block; gives its address."""
+    port = free_port()
+    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu", *flags]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "vitascope", *words], env=environment)
     url = f"http://127.0.0.1:{port}"
@@ -53,6 +53,13 @@ def service(tmp_path_factory):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    """The address of a running service."""
+    with serving(tmp_path_factory.mktemp("house")) as url:
+        yield url
 
 
 @pytest.fixture

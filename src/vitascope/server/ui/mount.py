@@ -8,6 +8,7 @@ import os
 import re
 from html import escape
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,7 +16,9 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vitascope.errors import DependencyMissing
 from vitascope.jobs.office import Office
+from vitascope.server.envelope import enveloped
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk
 from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, identify_with, key_in
@@ -165,6 +168,10 @@ class _Gate:
         if await asyncio.to_thread(self.identify, key) is None:
             response = RedirectResponse(f"/ui/enter/{language}", status_code=303)
             await response(scope, receive, send)
+            return
+        if find_spec("gradio") is None:
+            missing = DependencyMissing("gradio", "serve", "the web pages")
+            await enveloped(503, str(missing), code=missing.code)(scope, receive, send)
             return
         pages = await self._pages_in(language)
         await pages(scope, receive, _Cleaner(send))
