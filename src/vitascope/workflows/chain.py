@@ -14,8 +14,9 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError, ResourceError
 from vitascope.generators.base import Generator
+from vitascope.labels.policy import keep_labels
 from vitascope.steps.base import Note, Step
-from vitascope.task import Task
+from vitascope.task import Task, VideoToVideo
 from vitascope.workflows.store import ClipStore, clip_key, key_of
 
 
@@ -74,7 +75,7 @@ class Chain(BaseModel):
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]
-            return clip
+            return keep_labels(clip, completed.video) if isinstance(completed, VideoToVideo) else clip
 
         return _treated(key, generate, self._work(around), engine, context, store)
 
