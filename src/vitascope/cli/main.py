@@ -16,6 +16,7 @@ from vitascope.cli import (
     evaluate,
     generate,
     info,
+    keys,
     lora,
     measure,
     pull,
@@ -55,6 +56,7 @@ app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

@@ -57,14 +57,6 @@ class LazyTextEncoder(nn.Module):
         """Whether this encoder's weights are in memory for this pipeline."""
         return bool(self._encoder)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name.startswith("_"):
-                raise
-            return getattr(self.encoder(), name)
-
     def encoder(self) -> nn.Module:
         """The real one. Raises: WeightsMissing, InvalidMedia."""
         if not self._encoder:

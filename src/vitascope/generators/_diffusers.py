@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, t
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
+from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
@@ -118,6 +120,11 @@ class DiffusersGenerator(Generator):
         """
         return next(iter(cls.profiles.values()))
 
+    def check_kind(self, task: Task) -> None:
+        """Raises: UnsupportedTask for a kind of task that the family, or this model of it, does not make."""
+        super().check_kind(task)
+        self.profile().check_kind(task, self.model)
+
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
@@ -188,6 +195,16 @@ class DiffusersGenerator(Generator):
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
         return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
 
+    def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
+        """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
+        return None
+
+    def _previews(self, pipeline: Any, placement: Placement, context: Context) -> Previews | None:
+        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
+        if placement.offload != "none" or placement.gpus > 1:
+            return None
+        return Previews(partial(self.decode_preview, pipeline), context)
+
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
         return {}
@@ -215,7 +232,8 @@ class DiffusersGenerator(Generator):
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
-            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
+            previews = self._previews(pipeline, placement, context)
+            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
@@ -232,6 +250,8 @@ class DiffusersGenerator(Generator):
         }
         if levers := modules.levers.described():
             notes["levers"] = levers
+        if run.resumed_from:
+            notes["resumed_from_step"] = run.resumed_from
         if report:
             notes["loras"] = report
         return [
@@ -313,7 +333,8 @@ class DiffusersGenerator(Generator):
             "loras": [(file.sha256, file.weight) for file in files],
             "tasks": [_content(task) for task in tasks],
             "weights": modules.fingerprint,
-            "placement": modules.placement.model_dump(mode="json"),
+            # tiles change the decoding alone, for which latents may be kept after memory ran out
+            "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
             "environment": pipelines.environment(modules.placement),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -13,6 +13,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
+from vitascope.language.styles import STYLES
 from vitascope.recipe import Stage
 from vitascope.shelf import Item
 from vitascope.task import Task
@@ -85,7 +86,7 @@ class Generator(Item):
 
     def prompt_style(self) -> str:
         """The name in `vitascope.language.styles` of the prompts that this model likes."""
-        return "plain"
+        return self.name if self.name in STYLES else "plain"
 
     def complete(self, task: TaskT) -> TaskT:
         """The task with this family's defaults filled in, checked against its limits.

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from vitascope.clip import Pixels
 from vitascope.context import Context
 from vitascope.engine.pipelines import LoadedPipeline
+from vitascope.engine.preview import as_pixels, averaged_down
 from vitascope.engine.tensor_files import tensor_shapes
 from vitascope.engine.weights import Configs
 from vitascope.errors import UnsupportedTask
@@ -234,6 +236,12 @@ class CogVideoX(DiffusersGenerator):
         betas = 1 - kept / kept.new_ones(1).expand(1).new_tensor([1.0, *kept[:-1].tolist()])
         changes = {**GIVEN_BETAS[name], "trained_betas": betas.tolist()}
         return modules.new_scheduler(self.schedulers[name], changes)
+
+    def decode_preview(self, pipeline: Any, latents: Any) -> Pixels:
+        """The frame in the middle, from latents that were averaged down."""
+        middle = latents.shape[1] // 2
+        small = averaged_down(latents[:, middle : middle + 1].to(pipeline.vae.dtype))
+        return as_pixels(pipeline.decode_latents(small))
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, and `use_dynamic_cfg`.

@@ -29,7 +29,6 @@ AUTHORS = (
 )
 KINDS = (ImageToVideo.kind,)
 LICENCE = "of Stability AI; read the model card"
-SMALLEST_EXVIDEO = 128
 
 _SVD = Profile(
     width=1024,
@@ -117,7 +116,11 @@ class StableVideoDiffusion(OneAtATime):
         unet = configs.component("unet")
         num_frames = unet.get("num_frames", _SVD_XT.num_frames)
         longest = num_frames if unet.get("_class_name") == "ExVideoUNet" else None
-        return _SVD_XT.model_copy(update={"num_frames": num_frames, "max_frames": longest})
+        halvings = (part.get("block_out_channels", (0,) * 4) for part in (unet, configs.component("vae")))
+        multiple = 2 ** sum(len(widths) - 1 for widths in halvings)
+        return _SVD_XT.model_copy(
+            update={"num_frames": num_frames, "max_frames": longest, "size_multiple": multiple}
+        )
 
     def profile(self) -> Profile:
         """As of the model; with an `extension`, of its length."""
@@ -140,17 +143,18 @@ class StableVideoDiffusion(OneAtATime):
         if self.loras:
             raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
         completed = super().complete(task)
-        if self.profile().max_frames is not None:
-            self._check_sides(completed)
+        profile = self.profile()
+        if profile.max_frames is not None:
+            self._check_sides(completed, 2 * profile.size_multiple)
         return completed
 
-    def _check_sides(self, task: Task) -> None:
+    def _check_sides(self, task: Task, smallest: int) -> None:
         """ExVideo's convolutions mirror the borders of a latent grid that must have two cells at its coarsest."""
         for side in ("width", "height"):
-            if getattr(task, side) < SMALLEST_EXVIDEO:
+            if getattr(task, side) < smallest:
                 raise UnsupportedTask(
-                    f"{side}={getattr(task, side)}: ExVideo makes no side below {SMALLEST_EXVIDEO}; "
-                    f"nearest: {SMALLEST_EXVIDEO}",
+                    f"{side}={getattr(task, side)}: ExVideo makes no side below {smallest}; "
+                    f"nearest: {smallest}",
                     param=side,
                 )
 
