@@ -79,7 +79,7 @@ def test_one_frame_is_refused():
         ({"factor": 1}, "greater than or equal to 2"),
         ({"fps": 0}, "greater than 0"),
         ({"method": "nearest"}, "'dis', 'rife' or 'sgm-vfi'"),
-        ({"weights": "x.pkl"}, "belong to method 'sgm-vfi'"),
+        ({"method": "dis", "weights": "x.pkl"}, "belong to method 'sgm-vfi'"),
     ],
 )
 def test_bad_knobs_are_told(knobs, words):
