@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
+from vitascope.engine import denoising, lora, memory, pipelines, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
@@ -173,6 +173,8 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
+        from vitascope.engine.text_encoders import lazily
+
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         file = Path(source.name) if source.kind == "file" else None
@@ -186,7 +188,7 @@ class DiffusersGenerator(Generator):
         memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
-            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
+            parts |= lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -216,6 +218,8 @@ class DiffusersGenerator(Generator):
         """
         import torch
 
+        from vitascope.engine.prompt_cache import remembered
+
         first = _one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
@@ -237,7 +241,7 @@ class DiffusersGenerator(Generator):
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(prompt_cache.remembered(pipeline, placement))
+            stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
