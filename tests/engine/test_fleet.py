@@ -125,6 +125,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_starts():
     [
         ({"gpus": 2}, "no GPU"),
         ({"gpus": 2, "device": "cuda:1"}, "device"),
+        ({"gpus": 1, "device": "cpu", "ring_degree": 3}, "ring_degree=3"),
         ({"ulysses_degree": 2, "device": "cpu"}, "needs gpus"),
     ],
 )
@@ -134,4 +135,4 @@ def test_placements_that_cannot_be(fields, words):
     if torch.cuda.is_available():
         pytest.skip("these are about a machine without GPUs")
     with pytest.raises(RequestError, match=words):
-        Placement(**fields).resolve()
+        Placement(**fields).resolve().check_gpus()

@@ -75,8 +75,7 @@ def _placed(device: str, gpus: int) -> tuple[str, ...]:
     """Flags for worker processes, after a look at whether this machine has what they ask for."""
     from vitascope.engine.placement import Placement
 
-    if gpus > 1:
-        Placement(device=device, gpus=gpus).resolve()
+    Placement(device=device, gpus=gpus).resolve().check_gpus()
     return ("--device", device, "--gpus", str(gpus))
 
 

@@ -98,7 +98,8 @@ class RankProcess:
         object.__setattr__(context, "poll", lambda: self._hear_cancel(context.cancel))
         try:
             modules = self.engine.modules(item)
-            spread(modules.pipeline, self._mesh(item, modules.pipeline))
+            levers = getattr(modules, "levers", None)
+            spread(modules.pipeline, self._mesh(item, modules.pipeline), levers.attention if levers else "model")
             clips = item.generate(tasks, modules, context)
         except Exception as error:
             if not isinstance(error, JobCancelled):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from vitascope.engine.attention import JointAttend
-from vitascope.engine.parallel.attention import Compilable, RingAttend, Tokens, UlyssesAttend
+from vitascope.engine.attention import EXACT, JointAttend
+from vitascope.engine.parallel.attention import RingAttend, SplitAttend, Tokens, on_one_device
 from vitascope.engine.parallel.hooks import BatchSplit, TokenSplit
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.partial_attention import partial_attend
@@ -82,13 +82,12 @@ PLANS: dict[str, Plan] = {
 
 @dataclass
 class Installed:
-    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without.
+    """Hooks on a denoiser, and the joint attention that its blocks must use with them.
 
-    None where the blocks attend as the model has it, which splitting the batch leaves alone.
+    None where the tokens stay whole, and the blocks attend as on one device.
     """
 
     joint: JointAttend | None
-    alone: JointAttend | None
     hooks: list[RemovableHandle]
 
     def remove(self) -> None:
@@ -97,49 +96,44 @@ class Installed:
             hook.remove()
 
 
-def split(denoiser: Any, mesh: Mesh, alone: JointAttend | None, pieces: int = 2) -> Installed:
-    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device, which
-    a layout that splits tokens cannot do without.
+def split(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
+    """Install the hooks of `mesh` on a denoiser. `kernel`: the attention kernel of its blocks.
 
-    Raises: RequestError for a family that says nothing of how its tokens are split.
+    Raises: RequestError for a family that says nothing of how its tokens are split, or a kernel that cannot.
     """
-    layout, joint = mesh.layout, alone
-    hooks: list[RemovableHandle] = []
-    if layout.sequence > 1:
-        assert alone is not None
-        joint = _split_tokens(denoiser, mesh, alone, pieces, hooks)
+    layout = mesh.layout
+    installed = _split_tokens(denoiser, mesh, kernel) if layout.sequence > 1 else Installed(None, [])
     if layout.cfg > 1:
-        hooks += BatchSplit(mesh.cfg).install(denoiser)
-    return Installed(joint, alone, hooks)
+        installed.hooks += BatchSplit(mesh.cfg).install(denoiser)
+    return installed
 
 
-def _split_tokens(
-    denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int, hooks: list[RemovableHandle]
-) -> JointAttend:
-    plan = PLANS.get(type(denoiser).__name__)
+def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
+    plan, layout = PLANS.get(type(denoiser).__name__), mesh.layout
     if plan is None:
         raise RequestError(
             f"the tokens of {type(denoiser).__name__} cannot be split over GPUs; those of "
             f"{', '.join(sorted(PLANS))} can",
             param="gpus",
         )
-    tokens, layout = Tokens(), mesh.layout
+    if layout.ring > 1 and kernel not in EXACT:
+        raise RequestError(
+            f"attention={kernel!r} cannot go around a ring of {layout.ring}; use ulysses_degree, or an exact "
+            f"kernel ({', '.join(EXACT)})",
+            param="ring_degree",
+        )
+    tokens = Tokens()
     token_split = TokenSplit(mesh.sequence, tokens)
 
     def count(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         tokens.total = plan.num_tokens(denoiser.config, latents)
         if tokens.total < layout.sequence:
-            tokens_here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
-            raise RequestError(
-                f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus"
-            )
+            here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
+            raise RequestError(f"gpus: {here} cannot be shared by {layout.sequence} ranks", param="gpus")
 
-    hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
+    one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(kernel)
+    hooks = [denoiser.register_forward_pre_hook(count, with_kwargs=True)]
     hooks += plan.install(denoiser, token_split)
     hooks.append(token_split.after_projection(denoiser.proj_out))
-    if layout.ring > 1:
-        attend = RingAttend(partial_attend, mesh.ring, tokens, layout.ulysses)
-    if layout.ulysses > 1:
-        attend = UlyssesAttend(attend, mesh.ulysses, tokens, layout.ring, mesh.ring.index, pieces)
-    return Compilable(attend)
+    return Installed(SplitAttend(mesh, tokens, one), hooks)

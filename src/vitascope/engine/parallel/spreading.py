@@ -51,28 +51,25 @@ def check_splittable(item: Any, gpus: int) -> None:
         raise RequestError(f"{item.name} runs on one GPU, not on gpus={gpus}", param="gpus")
 
 
-def spread(pipeline: Any, mesh: Mesh) -> None:
+def spread(pipeline: Any, mesh: Mesh, attention: str) -> None:
     """Let the pipeline's denoiser share its work with the other ranks; again for another layout.
 
+    `attention`: the kernel that the levers chose; "model" where they left it to the model, whose place a split
+    of tokens then takes with the best exact one.
     Raises: RequestError for a denoiser that cannot be split so.
     """
     denoiser = pipeline.transformer
     now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
     if now is not None and now.layout == mesh.layout:
         return
-    alone = None if now is None else now.installed.alone
     if now is not None:
         now.installed.remove()
-    if alone is None and mesh.layout.sequence > 1:
-        alone = _joint_of(denoiser)
-    installed = split(denoiser, mesh, alone)
+    kernel = attention
+    if kernel == "model" and mesh.layout.sequence > 1:
+        kernel = best_exact(denoiser.device, denoiser.dtype)
+    installed = split(denoiser, mesh, kernel)
     if installed.joint is not None:
         install(denoiser, installed.joint)
+    elif now is not None and now.installed.joint is not None:
+        install(denoiser, joined(best_exact(denoiser.device, denoiser.dtype) if kernel == "model" else kernel))
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
-
-
-def _joint_of(denoiser: Any) -> Any:
-    """The joint attention that the placement chose, or the best exact one."""
-    blocks = getattr(denoiser, "transformer_blocks", None)
-    processor = getattr(getattr(blocks[0] if blocks else None, "attn1", None), "processor", None)
-    return getattr(processor, "joint", None) or joined(best_exact(denoiser.device, denoiser.dtype))
