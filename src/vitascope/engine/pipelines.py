@@ -40,7 +40,10 @@ class LoadedPipeline:
         if type(self.pipeline) is not cls:
             wanted = inspect.signature(cls.__init__).parameters
             given = {**self.pipeline.config, **self.pipeline.components}  # flags such as boundary_ratio too
-            self.pipeline = place(cls(**{k: v for k, v in given.items() if k in wanted}), self.placement)
+            pipeline = cls(**{k: v for k, v in given.items() if k in wanted})
+            pipeline.set_progress_bar_config(disable=True)
+            taking_turns = self.levers.offload != "placement"
+            self.pipeline = pipeline if taking_turns else place(pipeline, self.placement)
         return self.pipeline
 
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
@@ -108,9 +111,15 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+    levers.cap_memory(placement)
     levers.shrink(pipeline, chosen, placement.device)
-    pipeline = place(pipeline, placement)
-    levers.pull(pipeline, chosen)
+    if chosen.offload == "placement":
+        pipeline = place(pipeline, placement)
+    else:
+        pipeline.set_progress_bar_config(disable=True)
+    if chosen.vae_tiling:
+        pipeline.vae.enable_tiling()
+    levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
 
 

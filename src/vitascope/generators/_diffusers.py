@@ -206,8 +206,8 @@ class DiffusersGenerator(Generator):
         pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
         generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
         files = self._lora_files()
-        if files and modules.levers.linears != "model":
-            raise RequestError("LoRA adapters need exact linears; add quantize='none'", param="loras")
+        if files:
+            modules.levers.check_adapters()
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
