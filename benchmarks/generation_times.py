@@ -4,7 +4,7 @@
 
 ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact", "gpus": 2}], other fields:
 width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, whole (all 50 steps, unbroken,
-with the MP4 written), latents (a file for the denoised latents). Each row runs twice, two steps to compile and
+with the MP4 written). Each row runs twice, two steps to compile and
 warm up, then the measured one; models stay loaded between rows that can share them.
 """
 
@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from random_models import FAMILIES, MEASURED, PROMPT
+from measured_generators import FAMILIES, MEASURED, PROMPT
 
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
@@ -45,10 +45,6 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
     )
     steps = 50 if row.get("whole") else row.get("steps", 5)
     knobs = {"guidance_scale": row["guidance"]} if "guidance" in row else {}
-    if row.get("latents"):
-        os.environ["LATENTS"] = row["latents"]
-    else:
-        os.environ.pop("LATENTS", None)
     said: dict[str, Any] = {**row, "width": task.width, "height": task.height, "frames": task.num_frames, "steps": steps}
     for num_steps, name in ((2, "first"), (steps, "measured")):
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
