@@ -3,8 +3,9 @@
     python benchmarks/several_gpus.py -o RESULT.json --layouts 2x1x1 1x2x1 ... [--speeds exact balanced] [--whole FILE]
 
 Starts one process a GPU. Layouts are cfg x ulysses x ring, all of as many GPUs as the first; 1x1x1 is one GPU.
-With --reference, FILE of an earlier run's latents, each row says how far its latents are from them; --keep FILE
-writes the first row's. With --start-after FILE, everything is imported, and work waits until FILE is there.
+With --keep FOLDER the denoised latents of each row are written there, and each row says how far its own are from
+those of one GPU, where they are there already. With --start-after FILE, everything is imported, and work waits until
+FILE is there.
 """
 
 from __future__ import annotations
@@ -54,12 +55,11 @@ class Ride:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         while given.start_after and not given.start_after.exists():
             time.sleep(0.2)
-        reference = torch.load(given.reference) if given.reference and given.reference.exists() else None
         for speed in given.speeds:
             placement = Placement(device=device, speed=speed).resolve()
             self.modules = built("mochi", placement)
             for index, text in enumerate(given.layouts):
-                self._kept(lambda t=text, s=speed, first=index == 0: self._row(t, s, reference, first))
+                self._kept(lambda t=text, s=speed: self._row(t, s))
                 if index == 0 and speed == given.speeds[0] and given.whole:
                     self._kept(lambda t=text, s=speed: self._whole(t, s))
             del self.modules
@@ -92,20 +92,21 @@ class Ride:
             (clip,) = item.generate([self.task], self.modules, Context())
         return clip, meter.said(self.modules), meter.latents
 
-    def _row(self, text: str, speed: str, reference: Any, first: bool) -> dict[str, Any]:
+    def _row(self, text: str, speed: str) -> dict[str, Any]:
         layout = self._spread(text)
         began = time.perf_counter()
         self._generate(1, decoding=False)
         warm_up_s = time.perf_counter() - began
         _, said, latents = self._generate(self.given.steps, decoding=False)
-        if self.given.keep and first and self.rank == 0:
-            torch.save(latents.cpu(), self.given.keep)
         row = {"gpus": layout.world, "layout": layout.described(), "speed": speed, **self._asked(), **said}
         row["seconds_per_step"] = statistics.median(said["steps_s"][1:])
         row["warm_up_s"] = round(warm_up_s, 1)
-        if reference is not None:
-            there = reference.to(latents.device)
-            row["latents_relative_error"] = float((latents - there).norm() / there.norm())
+        if self.given.keep and self.rank == 0:
+            self.given.keep.mkdir(parents=True, exist_ok=True)
+            torch.save(latents.cpu(), self.given.keep / f"{speed}-{text}.pt")
+            alone = self.given.keep / f"{speed}-1x1x1.pt"
+            if alone.exists():
+                row["latents_relative_error"] = distance(latents.cpu(), torch.load(alone))
         return row
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
@@ -120,6 +121,11 @@ class Ride:
 
     def _asked(self) -> dict[str, Any]:
         return {"width": self.task.width, "height": self.task.height, "frames": self.task.num_frames}
+
+
+def distance(latents: torch.Tensor, expected: torch.Tensor) -> float:
+    """Relative, by the norm of the whole."""
+    return float((latents - expected).norm() / expected.norm())
 
 
 def rank_main(rank: int, world: int, given: argparse.Namespace) -> None:
@@ -155,7 +161,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=163)
     parser.add_argument("--whole", type=Path, help="write one whole clip here, end to end")
     parser.add_argument("--whole-steps", type=int, default=50)
-    parser.add_argument("--reference", type=Path)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--start-after", type=Path)
     given = parser.parse_args()
