@@ -20,6 +20,8 @@ COMPILE_FROM_PARAMETERS = 5e8
 HOPPER = (9, 0)
 FP8_FROM = (8, 9)
 GIB = 2**30
+# Where heads are 128 wide; at 64 the exact kernel is as fast.
+INT8_PAYS = {"MochiTransformer3DModel"}
 CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
@@ -160,7 +162,7 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
         return "model"
-    if asked in ("fa3", "cudnn") and gpu is None:
+    if asked in ("fa3", "cudnn", "int8") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
@@ -171,7 +173,10 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     if asked != "auto" or gpu is None:
         return asked
-    if gpu.capability == HOPPER and gpu.fa3 and placement.dtype == "bfloat16":
+    hopper = gpu.capability == HOPPER and placement.dtype == "bfloat16"
+    if placement.speed != "exact" and hopper and subject.transformer in INT8_PAYS:
+        return "int8"
+    if hopper and gpu.fa3:
         return "fa3"
     half = placement.dtype in ("bfloat16", "float16")
     return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
@@ -293,7 +298,10 @@ def pull(pipeline: Any, levers: Levers, device: str) -> None:
     from vitascope.settings import Settings
 
     if levers.attention != "model":
-        attention_processors.install(pipeline.transformer, attention.joined(levers.attention))
+        exact = None
+        if levers.attention == "int8":
+            exact = attention.joined(attention.best_exact(device, pipeline.transformer.dtype))
+        attention_processors.install(pipeline.transformer, attention.joined(levers.attention), exact)
     if levers.compile:
         keep_compiled_in(Settings.from_environment().home / "compiled")
         compile_blocks(pipeline.transformer.transformer_blocks)

@@ -43,16 +43,19 @@ class Packed:
             views.append((tensor, piece.view(tensor.dtype).view(tensor.shape)))
         return views
 
+    @torch.inference_mode(False)  # weights stay ordinary tensors, which compiled blocks were made for
     def move_to(self, storage: Tensor) -> None:
         """Copy everything into `storage`, on the current stream, and let the modules use it there."""
         storage[: self.num_bytes].copy_(self._home, non_blocking=True)
         for tensor, view in self._views(storage):
             tensor.data = view
 
+    @torch.inference_mode(False)
     def enter(self) -> None:
         """Visit the device in memory of its own."""
         self.move_to(torch.empty(self.num_bytes, dtype=torch.uint8, device=self.device))
 
+    @torch.inference_mode(False)
     def leave(self) -> None:
         """Point back to main memory; what was on the device is let go."""
         for tensor, view in self._views(self._home):

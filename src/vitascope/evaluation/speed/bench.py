@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine import levers as levers_of
 from vitascope.engine import streaming_vae
@@ -21,6 +24,7 @@ from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
+from vitascope.generators._diffusers import as_bytes
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -42,6 +46,7 @@ class Timing(BaseModel):
     decodes_s: list[float] = Field(default_factory=list)
     decode_peak_gib: float | None = None
     decode_relative_error: float | None = None
+    finish_s: float | None = None  # from latents to a finished MP4
     clip_s: float | None = None
     clip_peak_gib: float | None = None
     clip_device_gib: float | None = None  # as the card sees it: with what torch reserves and CUDA's own
@@ -228,10 +233,23 @@ class Bench:
             del pixels
             timing.decodes_s.append(seconds)
         timing.decode_peak_gib = self._peak()
+        timing.finish_s, _ = self._timed(
+            lambda: self._finish(name, vae.decode(latents, return_dict=False)[0])
+        )
         if reference is not None:  # against one shot, on a corner that fits
             corner = latents[:, :, :4, :30, :40]
             expected = reference.decode(corner, return_dict=False)[0]
             timing.decode_relative_error = _relative_error(vae.decode(corner, return_dict=False)[0], expected)
+
+    def _finish(self, name: str, pixels: Any) -> None:
+        """Decoded pixels into an MP4; diffusers hands out floats, ours bytes."""
+        from diffusers.video_processor import VideoProcessor
+
+        kind = "np" if name == AS_IS else "pt"
+        video = VideoProcessor().postprocess_video(pixels, output_type=kind)
+        frames = (video[0] * 255).round().astype("uint8") if name == AS_IS else as_bytes(video)[0]
+        with TemporaryDirectory() as folder:
+            Clip(frames, fps=self.task.fps or Fraction(8)).save(Path(folder) / "clip.mp4")
 
     def time_clip(self, speed: str, folder: Path) -> None:
         """One whole clip, prompt to MP4, every step of it."""

@@ -31,16 +31,18 @@ def rows(result: BenchResult) -> tuple[list[str], list[list[str]]]:
 
 
 def clip_estimate(timing: Timing, num_steps: int) -> float | None:
-    """What a whole clip takes by the median step and decode, for ways that were not run unbroken."""
+    """What a whole clip takes from noise to MP4 by the median step, for ways that were not run unbroken."""
     if timing.step_s is None:
         return None
-    return num_steps * timing.step_s + (timing.decode_s or 0.0)
+    return num_steps * timing.step_s + (timing.finish_s or timing.decode_s or 0.0)
 
 
 def _row(name: str, timing: Timing, base: Timing, result: BenchResult) -> list[str]:
     if timing.failed:
         return [name, f"failed: {timing.failed[:100]}", *[""] * 9]
     whole_base = clip_estimate(base, result.num_steps)
+    if timing.finish_s is None and not timing.clip_s:
+        timing = timing.model_copy(update={"finish_s": result.timings.get("exact", Timing()).finish_s})
     whole = timing.clip_s or clip_estimate(timing, result.num_steps)
     mark = "" if timing.clip_s or whole is None else "~"
     of_floor = timing.step_s / result.floor_step_s if timing.step_s and result.floor_step_s else None
@@ -68,7 +70,7 @@ def _ratio(base: float | None, ours: float | None) -> str:
 
 
 def markdown(result: BenchResult) -> str:
-    """The table with its conditions; a clip with ~ is steps times the median step plus a decode."""
+    """The table with its conditions; a clip with ~ is steps times the median step plus decode and MP4."""
     header, body = rows(result)
     task = result.task
     where = ", ".join(f"{name} {value}" for name, value in result.environment.items())
@@ -78,7 +80,7 @@ def markdown(result: BenchResult) -> str:
         "",
         f"{result.date}; {where}; {result.weights} weights (time and memory do not depend on them; no word on "
         "quality). x: times faster than diffusers as it is. error: of one step's output, relative. "
-        "~: by the median step and decode.",
+        "~: by the median step, decode and MP4 file.",
         "",
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
