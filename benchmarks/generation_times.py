@@ -21,13 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from measured_generators import FAMILIES, MEASURED, PROMPT
-
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.task import TextToVideo
 
-PLACED = ("speed", "gpus", "cfg_degree", "ulysses_degree", "ring_degree", "quantize", "device", "memory_gib", "attention")
+PLACED = (
+    "speed",
+    "gpus",
+    "cfg_degree",
+    "ulysses_degree",
+    "ring_degree",
+    "quantize",
+    "device",
+    "memory_gib",
+    "attention",
+)
 SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
 
 
@@ -45,7 +54,13 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
     )
     steps = 50 if row.get("whole") else row.get("steps", 5)
     knobs = {"guidance_scale": row["guidance"]} if "guidance" in row else {}
-    said: dict[str, Any] = {**row, "width": task.width, "height": task.height, "frames": task.num_frames, "steps": steps}
+    said: dict[str, Any] = {
+        **row,
+        "width": task.width,
+        "height": task.height,
+        "frames": task.num_frames,
+        "steps": steps,
+    }
     for num_steps, name in ((2, "first"), (steps, "measured")):
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
         context = Context()
@@ -68,7 +83,9 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
 
 def main() -> None:
     """Measure every row; a row that fails says why and the others go on."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rows", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from measured_generators import PROMPT, TINY, Meter, built
 
+from measured_generators import PROMPT, TINY, Meter, built
 from vitascope.context import Context
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
@@ -83,7 +83,7 @@ class Ride:
         layout = Layout(cfg=cfg, ulysses=ulysses, ring=ring)
         if layout.world > 1:
             mesh = Mesh.join(layout, torch.device(self.modules.placement.device))
-            spread(self.modules.pipeline, mesh, self.modules.levers.attention)
+            spread(self.modules, mesh)
         return layout
 
     def _generate(self, steps: int, decoding: bool) -> tuple[Any, dict[str, Any], Any]:
@@ -116,8 +116,19 @@ class Ride:
         if self.rank == 0:
             clip.save(self.given.whole)
         done = time.perf_counter()
-        seconds = {"made_s": round(made - began, 2), "mp4_s": round(done - made, 2), "end_to_end_s": round(done - began, 2)}
-        return {"whole": self.given.whole_steps, "layout": text, "speed": speed, **self._asked(), **said, **seconds}
+        seconds = {
+            "made_s": round(made - began, 2),
+            "mp4_s": round(done - made, 2),
+            "end_to_end_s": round(done - began, 2),
+        }
+        return {
+            "whole": self.given.whole_steps,
+            "layout": text,
+            "speed": speed,
+            **self._asked(),
+            **said,
+            **seconds,
+        }
 
     def _asked(self) -> dict[str, Any]:
         return {"width": self.task.width, "height": self.task.height, "frames": self.task.num_frames}
@@ -151,7 +162,9 @@ def main() -> None:
     import sys
     import tempfile
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--layouts", nargs="+", default=["2x1x1"])
     parser.add_argument("--speeds", nargs="+", default=["exact"])

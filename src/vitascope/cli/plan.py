@@ -21,7 +21,9 @@ def plan(
     speed: Annotated[str | None, typer.Option(help="exact, balanced, turbo.")] = None,
     memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that share the clip.")] = None,
-    on: Annotated[str | None, typer.Option(help="H100, H200 or cpu; default: this machine, else H100.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="H100, H200 or cpu; default: this machine, else H100.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other knob: name=value.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
@@ -50,7 +52,9 @@ def plan(
     if json_:
         print_json({**made.model_dump(mode="json"), "total_s": made.total_s, "peak_gib": made.peak_gib})
         return
-    for line in said(model, made, (task.width or 0, task.height or 0, task.num_frames or 0), _steps(asked), on):
+    for line in said(
+        model, made, (task.width or 0, task.height or 0, task.num_frames or 0), _steps(asked), on
+    ):
         print(line)
 
 
@@ -87,7 +91,9 @@ def _seconds(made: Estimate, steps: int) -> list[str]:
         + ("" if computed == steps else f", {steps - computed} foretold"),
         "pixels": "to 8 bits in main memory; writing the file comes on top",
     }
-    rows = [f"  {part:<10}{value:8.1f}   {notes.get(part, '')}".rstrip() for part, value in made.seconds.items()]
+    rows = [
+        f"  {part:<10}{value:8.1f}   {notes.get(part, '')}".rstrip() for part, value in made.seconds.items()
+    ]
     return [*rows, f"  {'together':<10}{made.total_s:8.1f}"]
 
 

@@ -96,14 +96,14 @@ class Calibration(BaseModel):
     def gpu(self, name: str) -> Gpu:
         """A calibrated device as the levers see it, with FlashAttention-3 installed."""
         device = self.devices[name]
-        return Gpu(
-            name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True
-        )
+        return Gpu(name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True)
 
     def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
         """The rates of blocks that run so; None if that was never measured."""
         wanted = (device, family, levers.attention, levers.linears)
-        found = (rate for rate in self.steps if (rate.device, rate.family, rate.attention, rate.linears) == wanted)
+        found = (
+            rate for rate in self.steps if (rate.device, rate.family, rate.attention, rate.linears) == wanted
+        )
         return next(found, None) if levers.compile else None
 
     def activation(self, family: str) -> Activations:

@@ -83,8 +83,11 @@ def estimate(
         sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
     )
     computed = _num_computed(levers, wanted.num_inference_steps)
-    step_s = None if rate is None else _step_seconds(work, rate, layout, calibration) + _exchange_seconds(
-        sizes, work, layout, calibration
+    step_s = (
+        None
+        if rate is None
+        else _step_seconds(work, rate, layout, calibration)
+        + _exchange_seconds(sizes, work, layout, calibration)
     )
     seconds = None
     decode_s = _decode_seconds(sizes, wanted, levers, calibration)
@@ -227,7 +230,9 @@ def _reasons(
     if levers.linears == "fp8":
         lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
     if levers.skip is not None:
-        lines.append(f"every {levers.skip.interval}th step computed after the first ones, the others foretold")
+        lines.append(
+            f"every {levers.skip.interval}th step computed after the first ones, the others foretold"
+        )
     if levers.vae == "stream":
         lines.append("VAE: group by group of frames with its causal past, no tile seams")
     if levers.offload != "placement":

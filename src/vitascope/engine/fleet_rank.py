@@ -98,8 +98,7 @@ class RankProcess:
         object.__setattr__(context, "poll", lambda: self._hear_cancel(context.cancel))
         try:
             modules = self.engine.modules(item)
-            levers = getattr(modules, "levers", None)
-            spread(modules.pipeline, self._mesh(item, modules.pipeline), levers.attention if levers else "model")
+            spread(modules, self._mesh(item, modules.pipeline))
             clips = item.generate(tasks, modules, context)
         except Exception as error:
             if not isinstance(error, JobCancelled):

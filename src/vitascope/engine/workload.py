@@ -138,7 +138,13 @@ class StepWork(BaseModel):
 
     @classmethod
     def of(
-        cls, sizes: Architecture, num_tokens: int, *, samples: int, sequence: int = 1, prompt_tokens: int = 128
+        cls,
+        sizes: Architecture,
+        num_tokens: int,
+        *,
+        samples: int,
+        sequence: int = 1,
+        prompt_tokens: int = 128,
     ) -> Self:
         """The work of one of `sequence` GPUs that share each sample's tokens.
 

@@ -31,7 +31,9 @@ def architecture_of(generator: Generator) -> Architecture:
     if isinstance(generator, DiffusersGenerator) and "tokens" in generator.splits:
         source = generator.source()
         if source.kind == "hub":
-            raise RequestError(f"{generator.model!r} is not here; pull it, and it can be planned", param="model")
+            raise RequestError(
+                f"{generator.model!r} is not here; pull it, and it can be planned", param="model"
+            )
         folder = Path(source.name)
         if folder.is_dir():
             configs = weights.read_configs(source, offline=True)

@@ -77,7 +77,10 @@ class SplitAttend:
         lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
         own_text = [x[:, :, begin:end] for x in text]
         started = [
-            [self._whole_tokens(x[i], own[i, :length], coming, going) for x, own in zip(video, own_text, strict=True)]
+            [
+                self._whole_tokens(x[i], own[i, :length], coming, going)
+                for x, own in zip(video, own_text, strict=True)
+            ]
             for i, length in enumerate(lengths)
         ]
         out, back = torch.empty_like(video.query), []

@@ -32,7 +32,9 @@ def unpacked(flat: Tensor, heads: Sequence[tuple[int, int]], num_tokens: int, wi
     return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 
 
-def exchanged(into: Tensor, out_of: Tensor, coming: Sequence[int], going: Sequence[int], group: Group) -> Callable[[], None]:
+def exchanged(
+    into: Tensor, out_of: Tensor, coming: Sequence[int], going: Sequence[int], group: Group
+) -> Callable[[], None]:
     """Fill the flat `into` with what every rank has for this one; starts now, waits when called.
 
     `coming`, `going`: how many numbers from and to each rank.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from vitascope.engine.attention import EXACT, JointAttend
+from vitascope.engine.attention import JointAttend
 from vitascope.engine.parallel.attention import RingAttend, SplitAttend, Tokens, on_one_device
 from vitascope.engine.parallel.hooks import BatchSplit, TokenSplit
 from vitascope.engine.parallel.mesh import Mesh
@@ -74,6 +74,8 @@ def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     ]
 
 
+# Kernels that give no log-sum-exp, from which the parts of a ring are put together.
+APPROXIMATE = ("int8",)
 PLANS: dict[str, Plan] = {
     "MochiTransformer3DModel": Plan(_mochi_tokens, _split_mochi),
     "CogVideoXTransformer3DModel": Plan(_cogvideox_tokens, _split_cogvideox),
@@ -82,13 +84,15 @@ PLANS: dict[str, Plan] = {
 
 @dataclass
 class Installed:
-    """Hooks on a denoiser, and the joint attention that its blocks must use with them.
+    """Hooks on a denoiser, and how its blocks must attend with them.
 
-    None where the tokens stay whole, and the blocks attend as on one device.
+    `joint` is None where the tokens stay whole, and the blocks attend as on one device. `edges`: for the first
+    and last blocks, where they attend exactly and the others do not.
     """
 
-    joint: JointAttend | None
     hooks: list[RemovableHandle]
+    joint: JointAttend | None = None
+    edges: JointAttend | None = None
 
     def remove(self) -> None:
         """Take the hooks away; the blocks still use `joint` until told otherwise."""
@@ -96,19 +100,19 @@ class Installed:
             hook.remove()
 
 
-def split(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
+def split(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | None = None) -> Installed:
     """Install the hooks of `mesh` on a denoiser. `kernel`: the attention kernel of its blocks.
 
     Raises: RequestError for a family that says nothing of how its tokens are split, or a kernel that cannot.
     """
     layout = mesh.layout
-    installed = _split_tokens(denoiser, mesh, kernel) if layout.sequence > 1 else Installed(None, [])
+    installed = _split_tokens(denoiser, mesh, kernel, edge_kernel) if layout.sequence > 1 else Installed([])
     if layout.cfg > 1:
         installed.hooks += BatchSplit(mesh.cfg).install(denoiser)
     return installed
 
 
-def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
+def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | None) -> Installed:
     plan, layout = PLANS.get(type(denoiser).__name__), mesh.layout
     if plan is None:
         raise RequestError(
@@ -116,10 +120,10 @@ def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
             f"{', '.join(sorted(PLANS))} can",
             param="gpus",
         )
-    if layout.ring > 1 and kernel not in EXACT:
+    if layout.ring > 1 and kernel in APPROXIMATE:
         raise RequestError(
-            f"attention={kernel!r} cannot go around a ring of {layout.ring}; use ulysses_degree, or an exact "
-            f"kernel ({', '.join(EXACT)})",
+            f"attention={kernel!r} cannot go around a ring of {layout.ring}; use ulysses_degree, or "
+            "attention='fa3'",
             param="ring_degree",
         )
     tokens = Tokens()
@@ -132,8 +136,12 @@ def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str) -> Installed:
             here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
             raise RequestError(f"gpus: {here} cannot be shared by {layout.sequence} ranks", param="gpus")
 
-    one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(kernel)
     hooks = [denoiser.register_forward_pre_hook(count, with_kwargs=True)]
     hooks += plan.install(denoiser, token_split)
     hooks.append(token_split.after_projection(denoiser.proj_out))
-    return Installed(SplitAttend(mesh, tokens, one), hooks)
+
+    def attends(name: str) -> JointAttend:
+        one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(name)
+        return SplitAttend(mesh, tokens, one)
+
+    return Installed(hooks, attends(kernel), attends(edge_kernel) if edge_kernel else None)

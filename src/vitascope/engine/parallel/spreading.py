@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from vitascope.engine.attention import best_exact, joined
 from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
-from vitascope.engine.parallel.plans import Installed, split
+from vitascope.engine.parallel.plans import APPROXIMATE, Installed, split
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 
@@ -51,25 +53,23 @@ def check_splittable(item: Any, gpus: int) -> None:
         raise RequestError(f"{item.name} runs on one GPU, not on gpus={gpus}", param="gpus")
 
 
-def spread(pipeline: Any, mesh: Mesh, attention: str) -> None:
-    """Let the pipeline's denoiser share its work with the other ranks; again for another layout.
+def spread(modules: Any, mesh: Mesh) -> None:
+    """Let the denoiser of loaded modules share its work with the other ranks; again for another layout.
 
-    `attention`: the kernel that the levers chose; "model" where they left it to the model, whose place a split
-    of tokens then takes with the best exact one.
+    Where the levers leave attention to the model, a split of tokens puts the best exact kernel in its place.
     Raises: RequestError for a denoiser that cannot be split so.
     """
-    denoiser = pipeline.transformer
+    denoiser, attention = modules.pipeline.transformer, modules.levers.attention
     now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
     if now is not None and now.layout == mesh.layout:
         return
     if now is not None:
         now.installed.remove()
-    kernel = attention
-    if kernel == "model" and mesh.layout.sequence > 1:
-        kernel = best_exact(denoiser.device, denoiser.dtype)
-    installed = split(denoiser, mesh, kernel)
+    exact = best_exact(mesh.device, getattr(torch, modules.placement.dtype))
+    kernel, edges = exact if attention == "model" else attention, exact if attention in APPROXIMATE else None
+    installed = split(denoiser, mesh, kernel, edges)
     if installed.joint is not None:
-        install(denoiser, installed.joint)
+        install(denoiser, installed.joint, installed.edges)
     elif now is not None and now.installed.joint is not None:
-        install(denoiser, joined(best_exact(denoiser.device, denoiser.dtype) if kernel == "model" else kernel))
+        install(denoiser, joined(kernel), joined(edges) if edges else None)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
