@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -97,10 +98,10 @@ class Meter:
             last.record()
             last.synchronize()
             marks = [*self.calls, last]
-            self.steps = [a.elapsed_time(b) / 1e3 for a, b in zip(marks[:-1], marks[1:], strict=True)]
+            self.steps = [a.elapsed_time(b) / 1e3 for a, b in pairwise(marks)]
         else:
             marks = [*self.calls, ended]
-            self.steps = [b - a for a, b in zip(marks[:-1], marks[1:], strict=True)]
+            self.steps = [b - a for a, b in pairwise(marks)]
         self.seconds["denoise"] = ended - self.began - self.seconds["text"]
         self.peaks["denoise"] = self.peak()
         self.latents = latents.detach().float()

@@ -43,7 +43,7 @@ def test_ranks_share_the_samples_and_progress_and_warnings_come_once(engine):
 def test_processes_stay_warm_and_a_failure_of_all_alike_leaves_them_so(engine):
     said(engine, Doubler())
     before = processes(engine)
-    with pytest.raises(UnsupportedTask, match="^not such a task$") as caught:
+    with pytest.raises(UnsupportedTask, match=r"^not such a task$") as caught:
         said(engine, Doubler(trouble="refuse", on=99))
     assert caught.value.param == "size"
     with pytest.raises(RunError, match=r"rank 0 \(cpu\): ZeroDivisionError: by nothing"):

@@ -67,7 +67,7 @@ def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on:
     """A plan in lines."""
     width, height, frames = size
     many = "" if made.layout.world == 1 else f"{made.layout.world} x "
-    lines = [
+    return [
         f"{model}: {frames} frames of {width}x{height}, {steps} steps, on {many}{made.device}"
         + ("" if on or _is_here() else " (this machine has no GPU: planned for an H100)"),
         f"  {made.num_tokens} visual tokens; a step is {made.step_flop / 1e15:.3g} PFLOP",
@@ -79,7 +79,6 @@ def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on:
         *(f"  {part:<10}{gib:8.1f}" for part, gib in made.gib.items()),
         f"  {'at most':<10}{made.peak_gib:8.1f}   with {made.context_gib:g} of CUDA's own",
     ]
-    return lines
 
 
 def _seconds(made: Estimate, steps: int) -> list[str]:

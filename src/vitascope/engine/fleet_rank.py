@@ -100,7 +100,7 @@ class RankProcess:
             modules = self.engine.modules(item)
             spread(modules, self._mesh(item, modules.pipeline))
             clips = item.generate(tasks, modules, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is told to the parent
             if not isinstance(error, JobCancelled):
                 traceback.print_exc()
             return Failure.of(error)
