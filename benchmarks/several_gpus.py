@@ -38,6 +38,7 @@ class Ride:
     """One rank: its pipeline and what it has measured."""
 
     def __init__(self, rank: int, given: argparse.Namespace) -> None:
+        self.began = time.time()
         self.rank, self.given, self.until = rank, given, float(os.environ.get("DEADLINE", "inf"))
         self.result: dict[str, Any] = {
             "made": time.strftime("%Y-%m-%d"),
@@ -50,7 +51,7 @@ class Ride:
         self.task = Mochi().complete(task)
 
     def run(self) -> None:
-        """All layouts at all speeds, then the whole clip with the first layout, then what is left."""
+        """All layouts at the first speed, the first layout at the others, and with it the whole clip at the last."""
         given = self.given
         device = "cuda" if torch.cuda.is_available() else "cpu"
         while given.start_after and not given.start_after.exists():
@@ -58,21 +59,24 @@ class Ride:
         for speed in given.speeds:
             placement = Placement(device=device, speed=speed).resolve()
             self.modules = built("mochi", placement)
-            for index, text in enumerate(given.layouts):
-                self._kept(lambda t=text, s=speed: self._row(t, s))
-                if index == 0 and speed == given.speeds[0] and given.whole:
-                    self._kept(lambda t=text, s=speed: self._whole(t, s))
+            last = speed == given.speeds[-1]
+            for index, text in enumerate(given.layouts if speed == given.speeds[0] else given.layouts[:1]):
+                reserved = 0 if last or index == 0 else given.reserve
+                self._kept(lambda t=text, s=speed: self._row(t, s), given.needs + reserved)
+            if last and given.whole:
+                self._kept(lambda t=given.layouts[0], s=speed: self._whole(t, s), given.whole_needs)
             del self.modules
 
-    def _kept(self, work: Any) -> None:
+    def _kept(self, work: Any, needs_s: float) -> None:
         """One row; every rank must have the time for it."""
-        enough = torch.tensor([int(time.time() < self.until - 12)])
+        enough = torch.tensor([int(time.time() < self.until - needs_s)])
         dist.broadcast(enough, 0)
         try:
             row = work() if enough.item() else {"error": "no time left"}
         except Exception as error:  # noqa: BLE001  the other rows go on
             traceback.print_exc()
             row = {"error": f"{type(error).__name__}: {error}"[:500]}
+        row["ended"] = round(time.time() - self.began, 1)
         self.result["rows"].append(row)
         if self.rank == 0:
             self.given.output.write_text(json.dumps(self.result, indent=1))
@@ -95,7 +99,7 @@ class Ride:
     def _row(self, text: str, speed: str) -> dict[str, Any]:
         layout = self._spread(text)
         began = time.perf_counter()
-        self._generate(1, decoding=False)
+        self._generate(2, decoding=False)
         warm_up_s = time.perf_counter() - began
         _, said, latents = self._generate(self.given.steps, decoding=False)
         row = {"gpus": layout.world, "layout": layout.described(), "speed": speed, **self._asked(), **said}
@@ -110,6 +114,10 @@ class Ride:
         return row
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
+        _, _, latents = self._generate(2, decoding=False)
+        with torch.inference_mode():  # compiles the decoder, which sees one latent frame at a time
+            vae = self.modules.pipeline.vae
+            vae.decode(latents[:, :, :2].to(vae.dtype), return_dict=False)
         began = time.perf_counter()
         clip, said, _ = self._generate(self.given.whole_steps, decoding=True)
         made = time.perf_counter()
@@ -174,6 +182,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=163)
     parser.add_argument("--whole", type=Path, help="write one whole clip here, end to end")
     parser.add_argument("--whole-steps", type=int, default=50)
+    parser.add_argument("--needs", type=float, default=20, help="seconds that a row must have before DEADLINE")
+    parser.add_argument("--whole-needs", type=float, default=45, help="seconds for the whole clip")
+    parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--start-after", type=Path)
     given = parser.parse_args()
