@@ -20,6 +20,7 @@ from vitascope.cli import (
     keys,
     lora,
     measure,
+    plan,
     pull,
     run,
     serve,
@@ -54,6 +55,7 @@ app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)
+app.command("plan")(plan.plan)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
