@@ -45,8 +45,8 @@ def header(words: Words, counts: dict[str, int], has_key: bool) -> str:
     )
 
 
-def empty_stage(words: Words) -> str:
-    """The stage before anything was asked for."""
+def empty_stage(words: Words, page: str) -> str:
+    """The stage of a page before anything was asked for."""
     return (
         f'<div class="vs-stage vs-empty"><div class="vs-noise"></div><div class="vs-hint">{FILM}'
         f"<b>{words['empty_title']}</b><p>{words['empty_text']}</p></div></div>"

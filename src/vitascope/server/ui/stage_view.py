@@ -72,9 +72,10 @@ class StageView:
 
     def __init__(self, room: Room, name: str, *, offers_seed: bool = False) -> None:
         self.room, words, self.offers_seed = room, room.words, offers_seed
+        self.blank = fragments.empty_stage(words, name)
         self.watched = gr.State(Watched())
         self.screen = gr.HTML(
-            fragments.empty_stage(words),
+            self.blank,
             elem_id=f"{name}-stage",
             elem_classes="vs-stage-box",
             apply_default_css=False,
