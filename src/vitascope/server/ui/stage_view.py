@@ -98,10 +98,9 @@ class StageView:
     def _tick(self, watched: Watched, request: gr.Request) -> list[Any]:
         job = self.room.desk.find(watched.job_id, self.room.tenant(request))
         if job is None:
-            blank = fragments.empty_stage(self.room.words)
             return [
                 Watched(),
-                blank,
+                self.blank,
                 gr.update(visible=False),
                 gr.update(visible=False),
                 gr.Timer(active=False),
