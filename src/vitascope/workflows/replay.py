@@ -112,6 +112,8 @@ def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> st
     for name in ("device", "dtype", "offload"):
         if recipe.placement.get(name) not in (None, "auto", "none"):
             words += [f"--{name}", str(recipe.placement[name])]
+    if recipe.labels.words != "none":
+        words += ["--label", recipe.labels.words]
     words += ["-o", output]
     return shlex.join(words)
 
