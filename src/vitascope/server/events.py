@@ -66,6 +66,8 @@ class Broadcast:
 
     async def _event(self, job: Job) -> str:
         data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total, "eta_s": eta_s(job)}
+        if job.stage == "denoise":
+            data["preview"] = f"/v1/videos/{job.id}/preview"
         if job.status == "queued":
             data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
         name = "progress" if job.is_open else job.status
