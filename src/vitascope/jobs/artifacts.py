@@ -101,7 +101,7 @@ class Artifacts:
         """Forget a file or folder, here and in the store; no error if it is not there."""
         self.leave(name)
         if self.url:
-            with suppress(FileNotFoundError), _explained(self.url):
+            with suppress(NotFound), _explained(self.url):
                 self._store[0].rm(self._far(name), recursive=True)
 
     def leave(self, name: str) -> None:
