@@ -73,7 +73,7 @@ async def every_call(client):
         for video in (edited, longer):
             ended = await settled(videos.poll(video.id))
             assert ended.status == "completed", ended
-        assert float(longer.seconds) > 6, longer.seconds
+        assert longer.seconds == "6", longer.seconds  # 17 frames and 31 new ones at 8 a second
         done += ["edit", "extend"]
     if hasattr(videos, "create_character"):
         for call in (
