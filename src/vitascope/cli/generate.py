@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vitascope.cli.run import Label
+
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the clip shall show.")],
@@ -35,8 +37,13 @@ def generate(
         int, typer.Option("--count", "-n", min=1, help="Clips, with seeds seed, seed+1, ...")
     ] = 1,
     batch: Annotated[bool, typer.Option(help="Make them in one batch (the last bits may differ).")] = False,
+    label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="exact, balanced (8-bit linears), turbo (skips steps).")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
     offload: Annotated[str | None, typer.Option(help="none, model, sequential.")] = None,
     gpus: Annotated[
         int | None, typer.Option(min=1, help="GPUs that share each clip; how is derived (see: plan).")
@@ -46,7 +53,7 @@ def generate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Make a clip: vitascope generate "a red ball bounces over green grass" -o ball.mp4"""
-    from vitascope.cli.making import make_clips, parse_knobs, parse_size
+    from vitascope.cli.making import make_clips, parse_knobs, parse_memory, parse_size
 
     options: dict[str, Any] = {
         "image": image,
@@ -61,6 +68,8 @@ def generate(
         "scheduler": scheduler,
         "device": device,
         "dtype": dtype,
+        "speed": speed,
+        "memory_gib": parse_memory(memory),
         "offload": offload,
         "gpus": gpus,
         **parse_size(size),
@@ -68,4 +77,6 @@ def generate(
     }
     given = {name: value for name, value in options.items() if value is not None}
     seeds = range(seed, seed + count)
-    make_clips(prompt, model, given, seeds, output, batch=batch, as_json=json_, quiet=quiet or json_)
+    make_clips(
+        prompt, model, given, seeds, output, label=label, batch=batch, as_json=json_, quiet=quiet or json_
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from vitascope.cli import (
+    bench,
     catalog,
     clean,
     dataset,
@@ -16,8 +17,10 @@ from vitascope.cli import (
     evaluate,
     generate,
     info,
+    keys,
     lora,
     measure,
+    plan,
     pull,
     run,
     serve,
@@ -52,9 +55,12 @@ app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)
+app.command("plan")(plan.plan)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError
+from vitascope.labels.policy import Labelling
 from vitascope.workflows import Chain
 from vitascope.workflows.generate import order
 
@@ -30,6 +32,17 @@ def parse_size(size: str | None) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
+def parse_memory(text: str | None) -> float | None:
+    """`24GiB`, `24GB`, `24G` or `24` as GiB. Raises: RequestError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(gib|gb|g|mib|mb|m)?\s*", text.lower())
+    if found is None or float(found[1]) <= 0:
+        raise RequestError(f"memory {text!r} is not a size, such as 24GiB", param="memory")
+    unit = {"gb": 1e9 / 2**30, "m": 2**-10, "mib": 2**-10, "mb": 1e6 / 2**30}.get(found[2] or "gib", 1.0)
+    return float(found[1]) * unit
+
+
 def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs, values read as YAML (numbers, true, [lists], words). Raises: RequestError."""
     import yaml
@@ -40,7 +53,8 @@ def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise RequestError(f"--set {pair!r} is not name=value", param="set")
         try:
-            knobs[name.strip().replace("-", "_")] = yaml.safe_load(value)
+            owner, dot, knob = name.strip().rpartition(".")  # a step's name keeps its hyphens
+            knobs[owner + dot + knob.replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value cannot be read", param="set") from error
     return knobs
@@ -75,6 +89,7 @@ def make_clips(
     seeds: Sequence[int],
     output: Path,
     *,
+    label: str | None,
     batch: bool,
     as_json: bool,
     quiet: bool,
@@ -86,6 +101,7 @@ def make_clips(
     targets = [numbered(output, index, len(seeds)) for index in range(len(seeds))]
     for target in targets:
         check_writable(target)
+    labelling = Labelling.of(label, output)
     asked = order(prompt, model=model, seed=seeds[0], **options)
     chain = Chain(generator=asked.generator)
     tasks = [asked.task.model_copy(update={"seed": seed}) for seed in seeds]
@@ -101,7 +117,7 @@ def make_clips(
                 clips = chain.run_batch([tasks[index] for index in group], engine, context)
                 seconds = time.monotonic() - started
                 made += [
-                    {**written(clip, targets[i]), "seconds": round(seconds, 2)}
+                    {**written(labelling.on(clip), targets[i]), "seconds": round(seconds, 2)}
                     for i, clip in zip(group, clips, strict=True)
                 ]
     for warning in context.warnings:
