@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 IMAGES = Path(__file__).parents[2] / "docs/images"
 WIDE, NARROW = (1440, 900), (390, 844)
 PROMPTS = {"en": "a red ball bounces over green grass", "zh": "一条蓝色的鱼在海里向左移动"}
-LONG_S = 90_000
+LONG_S = 60_000
 
 
 @pytest.fixture(scope="module")
