@@ -88,7 +88,8 @@ def _built(office: Office, identify: Identify, language: str) -> FastAPI:
 def _head(language: str) -> bytes:
     """What stands first in a page: Gradio reads the browser's language before anything that it is given runs."""
     tag = {"en": "en-US", "zh": "zh-CN"}[language]
-    return f'<head><script>window.vitascopeLanguage = "{tag}";</script><script src="/ui/static/page.js"></script>'.encode()
+    said = f'<script>window.vitascopeLanguage = "{tag}";</script>'
+    return f'<head>{said}<script src="/ui/static/page.js"></script>'.encode()
 
 
 def _doors(identify: Identify) -> APIRouter:
