@@ -47,6 +47,7 @@ def open_page(browser, service):
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.goto(f"{service}{path}")
         page.wait_for_selector("#create-make")
+        page.wait_for_selector("#head .vs-state:not(.vs-off)")  # a worker is there
         return page
 
     yield open_at
