@@ -116,7 +116,7 @@ def test_a_clip_is_made_by_typing_and_clicking_and_another_is_cancelled(open_pag
     seed = page.locator("#create-stage .vs-chips").inner_text().split("Seed ")[1].split()[0]
     page.locator("#create-reuse").click()
     page.get_by_role("button", name="Details").click()
-    page.wait_for_function("s => document.querySelector('#create-seed input').value === s", arg=seed)
+    page.wait_for_function("s => document.querySelector('#create-seed input')?.value === s", arg=seed)
     assert not page.locator("#create-new-seed input").is_checked()
 
     make(page, "a green square turns")
