@@ -77,8 +77,8 @@ def test_pixels_are_clamped():
     assert as_pixels(frames).tolist() == [[[[0, 128, 255]]]]
 
 
-def test_offloaded_models_make_none(tmp_path):
-    generator = for_model(str(tiny.save(tmp_path / "2b", "2b")))
-    for placement in ({"offload": "model"}, {"gpus": 2}):
-        place = SimpleNamespace(**{"offload": "none", "gpus": 1, **placement})
-        assert generator._previews(None, place, Context(preview_every_s=1)) is None
+@pytest.mark.parametrize("placement", [{"offload": "model"}, {"gpus": 2}, {}])
+def test_a_decoder_that_is_not_at_hand_makes_none(placement):
+    place = SimpleNamespace(**{"offload": "none", "gpus": 1, **placement})
+    made = Previews.where(place, lambda _: FRAMES, Context(preview_every_s=1))
+    assert (made is None) == bool(placement)

@@ -202,12 +202,6 @@ class DiffusersGenerator(Generator):
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
         return None
 
-    def _previews(self, pipeline: Any, placement: Placement, context: Context) -> Previews | None:
-        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
-        if placement.offload != "none" or placement.gpus > 1:
-            return None
-        return Previews(partial(self.decode_preview, pipeline), context)
-
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
         return {}
@@ -237,7 +231,7 @@ class DiffusersGenerator(Generator):
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
-            previews = self._previews(pipeline, placement, context)
+            previews = Previews.where(placement, partial(self.decode_preview, pipeline), context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
