@@ -7,7 +7,13 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vitascope.clip import Image
+from vitascope.media import write_image
+from vitascope.toyworld.prompts import held_out_prompts
+from vitascope.toyworld.renderer import render
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 IMAGES = Path(__file__).parents[2] / "docs/images"
@@ -198,10 +204,9 @@ def test_the_other_language_is_one_click_away(open_page):
 
 
 def test_a_picture_becomes_a_clip(open_page, tmp_path):
-    from PIL import Image
-
-    picture = tmp_path / "picture.png"
-    Image.new("RGB", (128, 128), (90, 160, 70)).save(picture)
+    shown = next(prompt for prompt in held_out_prompts() if prompt.language == "zh")
+    frame = (render([shown.scene])[0][0] * 255).round().byte().numpy()
+    picture = write_image(Image(np.ascontiguousarray(frame)), tmp_path / "picture.png")
     page = open_page("/ui/zh", WIDE)
     page.locator("#create-mode").get_by_text("图片").click()
     assert (
@@ -209,6 +214,6 @@ def test_a_picture_becomes_a_clip(open_page, tmp_path):
     )  # Gradio's own words, in the page's language
     page.locator("#create-picture input[type=file]").set_input_files(picture)
     page.wait_for_selector("#create-picture img")
-    make(page, "一只红色的球弹跳")
+    make(page, shown.prompt)
     playing(page, "#create-stage")
     photograph(page, "create-zh")
