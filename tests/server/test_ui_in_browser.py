@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitascope.clip import Image
-from vitascope.media import write_image
+from tests.server.conftest import serving
+from vitascope.clip import Clip, Image
+from vitascope.jobs.house import House
+from vitascope.jobs.office import Office
+from vitascope.media import write, write_image
 from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.toyworld.renderer import render
 
@@ -203,10 +206,16 @@ def test_the_other_language_is_one_click_away(open_page):
     assert page.evaluate("[document.documentElement.lang, navigator.language]") == ["zh-CN", "zh-CN"]
 
 
-def test_a_picture_becomes_a_clip(open_page, tmp_path):
+@pytest.fixture(scope="module")
+def drawn():
+    """A prompt in Chinese, and the frames of what it says."""
     shown = next(prompt for prompt in held_out_prompts() if prompt.language == "zh")
-    frame = (render([shown.scene])[0][0] * 255).round().byte().numpy()
-    picture = write_image(Image(np.ascontiguousarray(frame)), tmp_path / "picture.png")
+    return shown.prompt, np.ascontiguousarray((render([shown.scene])[0] * 255).round().byte().numpy())
+
+
+def test_a_picture_becomes_a_clip(open_page, tmp_path, drawn):
+    prompt, frames = drawn
+    picture = write_image(Image(frames[0]), tmp_path / "picture.png")
     page = open_page("/ui/zh", WIDE)
     page.locator("#create-mode").get_by_text("图片").click()
     assert (
@@ -214,6 +223,42 @@ def test_a_picture_becomes_a_clip(open_page, tmp_path):
     )  # Gradio's own words, in the page's language
     page.locator("#create-picture input[type=file]").set_input_files(picture)
     page.wait_for_selector("#create-picture img")
-    make(page, shown.prompt)
+    make(page, prompt)
     playing(page, "#create-stage")
     photograph(page, "create-zh")
+
+
+def test_a_clip_drives_another(open_page, tmp_path, drawn):
+    prompt, frames = drawn
+    page = open_page("/ui/zh", WIDE)
+    page.locator("#create-mode").get_by_text("视频").click()
+    page.locator("#create-clip input[type=file]").set_input_files(
+        write(Clip(frames, 8), tmp_path / "drive.mp4")
+    )
+    page.wait_for_selector("#create-clip video")
+    make(page, prompt)
+    assert playing(page, "#create-stage")[1] == 128
+    assert fits(page)
+
+
+def test_with_keys_the_door_asks_for_one(browser, tmp_path):
+    with serving(tmp_path / "house") as url:
+        office = Office(House(tmp_path / "house"))
+        key = office.keys.create("visitor")[1]
+        office.close()
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{url}/ui/zh")
+        page.locator("input[name=key]").fill("vk_wrong")
+        page.get_by_role("button").click()
+        page.wait_for_selector(".vs-wrong")
+        photograph(page, "door-zh")
+        page.locator("input[name=key]").fill(key)
+        page.get_by_role("button").click()
+        page.wait_for_selector("#create-make")
+        page.locator("#create-model input").click()
+        page.get_by_role("option", name="colour-bars").click()
+        make(page, "彩条")
+        assert playing(page, "#create-stage")[1] == 128  # the video element's request carried the cookie
+        page.get_by_text("退出").click()
+        page.wait_for_selector("input[name=key]")
+        page.close()
