@@ -235,7 +235,7 @@ def test_a_clip_drives_another(open_page, tmp_path, drawn):
     page.locator("#create-clip input[type=file]").set_input_files(
         write(Clip(frames, 8), tmp_path / "drive.mp4")
     )
-    page.wait_for_selector("#create-clip video")
+    page.wait_for_function("document.querySelector('#create-clip-view video')?.readyState >= 2")
     make(page, prompt)
     assert playing(page, "#create-stage")[1] == 128
     assert fits(page)

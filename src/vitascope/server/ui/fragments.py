@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from vitascope.catalogue.card import Card
 from vitascope.catalogue.runnable import UNKNOWN
@@ -159,6 +160,12 @@ def _card(job: Job, words: Words, is_chosen: bool) -> str:
         f'<span class="vs-thumb">{picture}<em class="vs-badge vs-{status}">{words[status]}</em>{bar}</span>'
         f"<b>{name}</b><small>{escape(job.order.workflow or job.order.model)}{size}</small></button>"
     )
+
+
+def uploaded(path: str, words: Words) -> str:
+    """A clip that was just uploaded, out of Gradio's store."""
+    address = f"/ui/{words.language}/gradio_api/file={quote(path)}"
+    return f'<video class="vs-uploaded" src="{address}" autoplay loop muted playsinline></video>'
 
 
 def recipe(job: Job, words: Words) -> str:

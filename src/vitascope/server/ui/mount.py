@@ -147,7 +147,9 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
         f'autocomplete="current-password" required autofocus></label>{complaint}'
         f"<button>{words['key_go']}</button><nav>{others}</nav></form></body></html>"
     )
-    return HTMLResponse(page, status_code=401 if wrong else 200)
+    # without a referrer a browser would hide the form's origin, which the guard wants to see
+    headers = {"referrer-policy": "same-origin", "content-security-policy": POLICY}
+    return HTMLResponse(page, status_code=401 if wrong else 200, headers=headers)
 
 
 class _Gate:
