@@ -136,6 +136,8 @@ def test_a_clip_is_made_by_typing_and_clicking_and_another_is_cancelled(open_pag
 
 def test_jobs_are_looked_at_made_again_compared_and_deleted(open_page):
     page = open_page("/ui/en", WIDE)
+    make(page, PROMPTS["en"])
+    playing(page, "#create-stage")
     tab(page, "Jobs")
     page.locator("#jobs-filter").get_by_text("Done").click()
     page.locator("#jobs-list [data-job]", has_text=PROMPTS["en"]).first.click()
