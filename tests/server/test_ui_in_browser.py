@@ -249,6 +249,7 @@ def test_with_keys_the_door_asks_for_one(browser, tmp_path):
         key = office.keys.create("visitor")[1]
         office.close()
         page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_default_timeout(LONG_S)
         page.goto(f"{url}/ui/zh")
         page.locator("input[name=key]").fill("vk_wrong")
         page.get_by_role("button").click()
@@ -257,6 +258,7 @@ def test_with_keys_the_door_asks_for_one(browser, tmp_path):
         page.locator("input[name=key]").fill(key)
         page.get_by_role("button").click()
         page.wait_for_selector("#create-make")
+        page.wait_for_selector("#head .vs-state:not(.vs-off)")
         page.locator("#create-model input").click()
         page.get_by_role("option", name="colour-bars").click()
         make(page, "彩条")
