@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.clip import Clip
-from vitascope.context import Context
+from vitascope.context import Context, Progress
 from vitascope.engine import levers as levers_of
 from vitascope.engine import streaming_vae
 from vitascope.engine.levers import Gpu, Levers, Subject
@@ -48,6 +48,7 @@ class Timing(BaseModel):
     decode_relative_error: float | None = None
     finish_s: float | None = None  # from latents to a finished MP4
     clip_s: float | None = None
+    clip_steps_s: list[float] = Field(default_factory=list)  # from step to step as the loop passed them
     clip_peak_gib: float | None = None
     clip_device_gib: float | None = None  # as the card sees it: with what torch reserves and CUDA's own
     first_clip_s: float | None = None
@@ -265,7 +266,7 @@ class Bench:
             timing.first_clip_s, _ = self._timed(lambda: self._make(modules, WARM_UP_STEPS))
             self._forget_peak()
             begun = time.perf_counter()
-            clip = self._make(modules, self._num_steps)
+            clip = self._make(modules, self._num_steps, timing.clip_steps_s)
             clip.save(folder / f"{self._model.name}-{speed}.mp4")
             timing.clip_s = time.perf_counter() - begun
             timing.clip_peak_gib, timing.clip_device_gib = self._peak(), self._device_gib()
@@ -285,8 +286,18 @@ class Bench:
         self._forget_peak()
         return parts
 
-    def _make(self, modules: LoadedPipeline, num_steps: int) -> Any:
-        (clip,) = self._model.item(num_steps).generate([self.task], modules, Context())
+    def _make(self, modules: LoadedPipeline, num_steps: int, steps_s: list[float] | None = None) -> Any:
+        passed: list[float] = []
+
+        def listen(progress: Progress) -> None:
+            if progress.stage == "denoise" and steps_s is not None:
+                passed.append(time.perf_counter())
+                if len(passed) > 1:
+                    steps_s.append(round(passed[-1] - passed[-2], 4))
+                self._told(self.result)
+
+        context = Context(on_progress=listen)
+        (clip,) = self._model.item(num_steps).generate([self.task], modules, context)
         return clip
 
     def _timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
