@@ -17,8 +17,10 @@ from vitascope.cli import (
     evaluate,
     generate,
     info,
+    keys,
     lora,
     measure,
+    plan,
     pull,
     run,
     serve,
@@ -53,10 +55,12 @@ app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)
+app.command("plan")(plan.plan)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

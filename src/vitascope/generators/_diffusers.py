@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,13 +15,15 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
+from vitascope.engine import denoising, lora, memory, pipelines, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
+from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
@@ -118,6 +121,11 @@ class DiffusersGenerator(Generator):
         """
         return next(iter(cls.profiles.values()))
 
+    def check_kind(self, task: Task) -> None:
+        """Raises: UnsupportedTask for a kind of task that the family, or this model of it, does not make."""
+        super().check_kind(task)
+        self.profile().check_kind(task, self.model)
+
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
@@ -166,6 +174,8 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
+        from vitascope.engine.text_encoders import lazily
+
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         file = Path(source.name) if source.kind == "file" else None
@@ -179,7 +189,7 @@ class DiffusersGenerator(Generator):
         memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
-            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
+            parts |= lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -187,6 +197,16 @@ class DiffusersGenerator(Generator):
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
         return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
+
+    def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
+        """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
+        return None
+
+    def _previews(self, pipeline: Any, placement: Placement, context: Context) -> Previews | None:
+        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
+        if placement.offload != "none" or placement.gpus > 1:
+            return None
+        return Previews(partial(self.decode_preview, pipeline), context)
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
@@ -198,6 +218,8 @@ class DiffusersGenerator(Generator):
         Raises: UnsupportedTask for tasks that are no batch, OutOfMemory, JobCancelled, RunError.
         """
         import torch
+
+        from vitascope.engine.prompt_cache import remembered
 
         first = _one_batch(tasks)
         knobs = self.filled_in(self.profile())
@@ -215,11 +237,12 @@ class DiffusersGenerator(Generator):
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
-            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
+            previews = self._previews(pipeline, placement, context)
+            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(prompt_cache.remembered(pipeline, placement))
+            stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
             if modules.levers.vae == "stream":
                 arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
@@ -234,6 +257,8 @@ class DiffusersGenerator(Generator):
         }
         if levers := modules.levers.described():
             notes["levers"] = levers
+        if run.resumed_from:
+            notes["resumed_from_step"] = run.resumed_from
         if report:
             notes["loras"] = report
         return [
@@ -315,9 +340,10 @@ class DiffusersGenerator(Generator):
             "generator": self.name,
             "knobs": knobs.model_dump(mode="json", exclude={"loras"}),
             "loras": [(file.sha256, file.weight) for file in files],
-            "tasks": [_content(task) for task in tasks],
+            "tasks": [content(task) for task in tasks],
             "weights": modules.fingerprint,
-            "placement": modules.placement.model_dump(mode="json"),
+            # tiles change the decoding alone, for which latents may be kept after memory ran out
+            "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
             "environment": pipelines.environment(modules.placement),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -364,28 +390,3 @@ def _one_batch(tasks: Sequence[Task]) -> Task:
 def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
     """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
     return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}
-
-
-def _content(task: Task) -> dict[str, Any]:
-    """What a task asks for, its media by content."""
-    said = task.described()
-    if isinstance(task, VideoToVideo):
-        digest = hashlib.sha256(np.ascontiguousarray(task.video.frames[0 : task.num_frames or 0]).tobytes())
-        said["video"] = digest.hexdigest()
-    return said
-
-
-def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
-    """A PIL picture of the task's size: scaled to cover it, what juts out cut off evenly; never stretched."""
-    from PIL import Image, ImageOps
-
-    picture = Image.fromarray(pixels)
-    size = (task.width or picture.width, task.height or picture.height)
-    if picture.size == size:
-        return picture
-    if abs(picture.width * size[1] / (picture.height * size[0]) - 1) > 0.01:
-        context.warn(
-            f"{picture.width}x{picture.height} was cut to the shape of {size[0]}x{size[1]}; "
-            "the step 'letterbox' keeps the whole picture"
-        )
-    return ImageOps.fit(picture, size, method=Image.Resampling.LANCZOS)

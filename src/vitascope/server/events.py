@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from vitascope.server.video import video_object
 
 log = logging.getLogger(__name__)
 POLL_S = 0.25
+MIN_PERCENT = 8  # below it, most of the time went into loading the model
 QUIET_S = 15.0  # after which a comment keeps the connection open
 
 
@@ -22,7 +25,7 @@ class Broadcast:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._listeners: dict[str, set[asyncio.Queue[Job]]] = {}
+        self._listeners: dict[str, set[asyncio.Queue[tuple[Job, str]]]] = {}
         self._sent: dict[str, Job] = {}
 
     async def run(self) -> None:
@@ -39,23 +42,23 @@ class Broadcast:
             for job in jobs:
                 if self._sent.get(job.id) != job:
                     self._sent[job.id] = job
+                    text = await self._event(job)  # once for all who listen
                     for queue in self._listeners.get(job.id, ()):
-                        queue.put_nowait(job)
+                        queue.put_nowait((job, text))
 
     async def listen(self, job: Job) -> AsyncIterator[str]:
         """Events of one job from its present state to its end, as text of `text/event-stream`."""
-        queue: asyncio.Queue[Job] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Job, str]] = asyncio.Queue()
         self._listeners.setdefault(job.id, set()).add(queue)
         try:
             current = await asyncio.to_thread(self._office.ledger.get, job.id) or job
             yield await self._event(current)
             while current.is_open:
-                try:
-                    current = await asyncio.wait_for(queue.get(), QUIET_S)
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                yield await self._event(current)
+                text = ": still here\n\n"
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET_S):
+                        current, text = await queue.get()
+                yield text
         finally:
             self._listeners[job.id].discard(queue)
             if not self._listeners[job.id]:
@@ -63,8 +66,19 @@ class Broadcast:
                 self._sent.pop(job.id, None)
 
     async def _event(self, job: Job) -> str:
-        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total}
+        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total, "eta_s": eta_s(job)}
+        if job.stage == "denoise":
+            data["preview"] = f"/v1/videos/{job.id}/preview"
         if job.status == "queued":
             data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
         name = "progress" if job.is_open else job.status
         return f"event: video.{name}\ndata: {json.dumps(data)}\n\n"
+
+
+def eta_s(job: Job) -> float | None:
+    """Seconds to the end, from how far the running job has come; before that its estimate; None if not known."""
+    if job.status != "in_progress" or job.started_at is None:
+        return (job.estimate or {}).get("seconds") if job.status == "queued" else None
+    if job.progress <= MIN_PERCENT:
+        return (job.estimate or {}).get("seconds")
+    return round((time.time() - job.started_at) * (100 - job.progress) / job.progress, 1)

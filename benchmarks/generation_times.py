@@ -1,0 +1,115 @@
+"""Seconds a step, per part and GiB of real-size generations with random weights, on one GPU or several.
+
+    python benchmarks/generation_times.py ROWS.json -o RESULT.json
+
+ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact", "gpus": 2}], other fields:
+width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, whole (all 50 steps, unbroken,
+with the MP4 written). Each row runs twice, two steps to compile and
+warm up, then the measured one; models stay loaded between rows that can share them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from measured_generators import FAMILIES, MEASURED, PROMPT
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.task import TextToVideo
+
+PLACED = (
+    "speed",
+    "gpus",
+    "cfg_degree",
+    "ulysses_degree",
+    "ring_degree",
+    "quantize",
+    "device",
+    "memory_gib",
+    "attention",
+)
+SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
+
+
+def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, Any]:
+    """The row and what was measured."""
+    width, height, frames = SIZED[row["model"]]
+    placement = Placement(**{name: row[name] for name in PLACED if name in row})
+    engine = engines.setdefault(placement, Engine(placement, capacity=1))
+    task = TextToVideo(
+        prompt=PROMPT,
+        seed=1,
+        width=row.get("width", width),
+        height=row.get("height", height),
+        num_frames=row.get("frames", frames),
+    )
+    steps = 50 if row.get("whole") else row.get("steps", 5)
+    knobs = {"guidance_scale": row["guidance"]} if "guidance" in row else {}
+    said: dict[str, Any] = {
+        **row,
+        "width": task.width,
+        "height": task.height,
+        "frames": task.num_frames,
+        "steps": steps,
+    }
+    for num_steps, name in ((2, "first"), (steps, "measured")):
+        generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
+        context = Context()
+        started = time.perf_counter()
+        (clip,) = engine.generate(generator, [generator.complete(task)], context)
+        said[f"{name}_wall_s"] = round(time.perf_counter() - started, 3)
+        (words,) = [w for w in context.warnings if w.startswith(MEASURED)]
+        measured = json.loads(words.removeprefix(MEASURED))
+        if name == "first":
+            said["cold"] = measured["seconds"]
+    said |= measured
+    said["seconds_per_step"] = round(statistics.median(measured["steps_s"][1:] or measured["steps_s"]), 4)
+    if row.get("whole"):
+        started = time.perf_counter()
+        clip.save(Path(row["whole"]))
+        said["mp4_s"] = round(time.perf_counter() - started, 3)
+        said["end_to_end_s"] = round(said["measured_wall_s"] + said["mp4_s"], 2)
+    return said
+
+
+def main() -> None:
+    """Measure every row; a row that fails says why and the others go on."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    given = parser.parse_args()
+    until = float(os.environ.get("DEADLINE", "inf"))
+    versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
+    result: dict[str, Any] = {"made": time.strftime("%Y-%m-%d"), "versions": versions, "rows": []}
+    engines: dict[Placement, Engine] = {}
+    for row in json.loads(given.rows.read_text()):
+        if time.time() > until - row.get("needs_s", 20):
+            result["rows"].append({**row, "error": "no time left"})
+            continue
+        shared = Placement(**{name: row[name] for name in PLACED if name in row})
+        for placement in [p for p in engines if p != shared]:
+            engines.pop(placement).evict_all()
+        try:
+            result["rows"].append(measure(row, engines))
+        except Exception as error:  # noqa: BLE001  the other rows go on
+            traceback.print_exc()
+            result["rows"].append({**row, "error": f"{type(error).__name__}: {error}"[:500]})
+        given.output.write_text(json.dumps(result, indent=1))
+        print(json.dumps(result["rows"][-1]), flush=True)
+    for engine in engines.values():
+        engine.evict_all()
+
+
+if __name__ == "__main__":
+    main()
