@@ -24,7 +24,6 @@ from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
-from vitascope.generators._diffusers import as_bytes
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -234,21 +233,26 @@ class Bench:
             del pixels
             timing.decodes_s.append(seconds)
         timing.decode_peak_gib = self._peak()
-        timing.finish_s, _ = self._timed(
-            lambda: self._finish(name, vae.decode(latents, return_dict=False)[0])
-        )
+        timing.finish_s, _ = self._timed(lambda: self._finish(vae, latents))
         if reference is not None:  # against one shot, on a corner that fits
             corner = latents[:, :, :4, :30, :40]
             expected = reference.decode(corner, return_dict=False)[0]
             timing.decode_relative_error = _relative_error(vae.decode(corner, return_dict=False)[0], expected)
 
-    def _finish(self, name: str, pixels: Any) -> None:
-        """Decoded pixels into an MP4; diffusers hands out floats, ours bytes."""
+    def _finish(self, vae: Any, latents: Any) -> None:
+        """Latents into an MP4: diffusers hands out all frames as floats, a streaming VAE bytes as they come."""
         from diffusers.video_processor import VideoProcessor
 
-        kind = "np" if name == AS_IS else "pt"
-        video = VideoProcessor().postprocess_video(pixels, output_type=kind)
-        frames = (video[0] * 255).round().astype("uint8") if name == AS_IS else as_bytes(video)[0]
+        frames: Any
+        if getattr(vae, "_vitascope_arriving", ()) is None:
+            with streaming_vae.arriving(vae) as clips:
+                vae.decode(latents)
+            frames = clips[0]
+        else:
+            video = VideoProcessor().postprocess_video(
+                vae.decode(latents, return_dict=False)[0], output_type="np"
+            )
+            frames = (video[0] * 255).round().astype("uint8")
         with TemporaryDirectory() as folder:
             Clip(frames, fps=self.task.fps or Fraction(8)).save(Path(folder) / "clip.mp4")
 
