@@ -241,6 +241,8 @@ class DiffusersGenerator(Generator):
             previews = self._previews(pipeline, placement, context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
+                if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
+                    context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(remembered(pipeline, placement))

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
+from vitascope.task import Task
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -133,18 +135,16 @@ class Bench:
                 timing = self.result.timings.setdefault(name, Timing())
                 if self._too_late(20) or timing.failed:
                     continue
+                step = partial(module, **inputs, return_dict=False)
                 with self._kept(name):
                     if round_ == 0:
                         self._forget_peak()
-                        timing.first_step_s, output = self._timed(
-                            lambda m=module: m(**inputs, return_dict=False)[0]
-                        )
+                        timing.first_step_s, (output,) = self._timed(step)
                         reference = output if reference is None else reference
                         timing.relative_error = _relative_error(output, reference)
                         del output
                     for _ in range(1 if name == AS_IS else 2):
-                        seconds, _output = self._timed(lambda m=module: m(**inputs, return_dict=False)[0])
-                        del _output
+                        seconds, _ = self._timed(step)
                         timing.steps_s.append(seconds)
                     timing.step_peak_gib = self._peak()
         runs.clear()
@@ -169,7 +169,7 @@ class Bench:
         device, dtype = self._placement.device, transformer.dtype
         task, length = self.task, self._model.text_length
         vae = self._parts["vae"]
-        latents = _latent_shape(vae, task.width, task.height, task.num_frames)
+        latents = _latent_shape(vae, task)
         generator = torch.Generator(device).manual_seed(1)
 
         def noise(*shape: int) -> Any:
@@ -203,7 +203,7 @@ class Bench:
         import torch
 
         vae, task = self._parts["vae"], self.task
-        shape = _latent_shape(vae, task.width, task.height, task.num_frames)
+        shape = _latent_shape(vae, task)
         generator = torch.Generator(self._placement.device).manual_seed(2)
         latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
         ours = random_models.sharing_weights(vae)
@@ -360,8 +360,10 @@ class _Kept:
         return isinstance(error, Exception)
 
 
-def _latent_shape(vae: Any, width: int, height: int, num_frames: int) -> tuple[int, int, int, int]:
+def _latent_shape(vae: Any, task: Task) -> tuple[int, int, int, int]:
     """Shape: (c, t, h, w)."""
+    assert task.width and task.height and task.num_frames, "complete() fills these in"
+    width, height, num_frames = task.width, task.height, task.num_frames
     if hasattr(vae, "spatial_compression_ratio"):
         space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
     else:
