@@ -187,9 +187,12 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
     known = subject.transformer in JOINT
     if placement.compile and not known:
         raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
+    scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
+    if placement.compile and scattered:
+        raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
     if placement.compile is not None:
         return placement.compile
-    return known and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+    return known and not scattered and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
 
 
 def _linears(
@@ -204,6 +207,8 @@ def _linears(
     elif gpu is None or gpu.capability < FP8_FROM:
         where = placement.device if gpu is None else gpu.name
         lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
+    elif placement.offload == "sequential":
+        lacking = "fp8 linears do not go with offload='sequential'"
     elif not compiled and asked == "auto":
         lacking = "fp8 linears gain nothing without compiled blocks"
     if lacking is None:
