@@ -213,6 +213,7 @@ class DiffusersGenerator(Generator):
         """
         import torch
 
+        from vitascope.engine import streaming_vae
         from vitascope.engine.prompt_cache import remembered
 
         first = _one_batch(tasks)
@@ -234,15 +235,19 @@ class DiffusersGenerator(Generator):
             previews = Previews.where(placement, partial(self.decode_preview, pipeline), context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
+                if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
+                    context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
-            if modules.levers.vae == "stream":
-                arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
-            frames = self.frames_of(pipeline(**arguments, generator=drawn))
+            if modules.levers.vae == "stream":
+                frames: Any = stack.enter_context(streaming_vae.arriving(pipeline.vae))
+                pipeline(**{**arguments, "output_type": "pt"}, generator=drawn)
+            else:
+                frames = self.frames_of(pipeline(**arguments, generator=drawn))
         context.progress("decode", 1, 1)
         notes: dict[str, Any] = {
             "weights": modules.fingerprint,
@@ -318,8 +323,6 @@ class DiffusersGenerator(Generator):
     def frames_of(self, output: Any) -> Pixels:
         """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""
         frames = output.frames if hasattr(output, "frames") else output[0]
-        if hasattr(frames, "permute"):
-            return as_bytes(frames)
         return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
 
     def _identity(
@@ -356,15 +359,6 @@ class DiffusersGenerator(Generator):
             environment=pipelines.environment(modules.placement),
         )
         return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
-
-
-def as_bytes(frames: Any) -> Pixels:
-    """Pixels of a tensor in 0 to 1, rounded where it is. Shape: (B, T, 3, H, W) -> (B, T, H, W, 3)."""
-    import torch
-
-    scaled = (frames.float() * 255).round_().clamp_(0, 255).to(torch.uint8)
-    pixels: Pixels = scaled.permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
-    return pixels
 
 
 def _one_batch(tasks: Sequence[Task]) -> Task:
