@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> None:
     connection = Connection(descriptor)
     placement: Placement = pickle.loads(connection.recv_bytes())
     on_gpu = placement.device.startswith("cuda")
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.gpus))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // placement.gpus))
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         init_method=f"file://{folder}/meeting-point",
