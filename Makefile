@@ -37,6 +37,8 @@ test: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
 
 prove: $(VENV)/dev
+	scripts/browser-packages.sh
+	$(INSTALL) --group browser
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/dev

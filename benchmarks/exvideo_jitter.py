@@ -25,7 +25,7 @@ from vitascope.engine.placement import Placement
 from vitascope.generators import GENERATORS
 from vitascope.metrics import METRICS
 from vitascope.task import ImageToVideo
-from vitascope.training.exvideo.world import drawn_once, frame_order, moving_scenes
+from vitascope.training.exvideo.world import SIZE, drawn_once, frame_order, moving_scenes
 
 MEASURED = (
     "warp-error-dis",
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance-scale", type=float, default=2.0)
     parser.add_argument("--num-frames", type=int, default=64)
@@ -103,7 +103,7 @@ def main() -> None:
         for index in range(len(scenes)):
             first = truth[25][index].frames[0:1][0]
             task = ImageToVideo.of(
-                image=Image(first), seed=index, width=128, height=128, num_frames=num_frames, fps=7
+                image=Image(first), seed=index, width=SIZE, height=SIZE, num_frames=num_frames, fps=7
             )
             clips += generator.generate([generator.complete(task)], modules, Context())
         result["runs"][name] = summary(clips)

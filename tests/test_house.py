@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = [
     {"errors", "recipe", "clip", "task", "poses", "tracks", "atomic", "settings", "context", "shelf"},
-    {"media", "models", "faces", "bodies", "mattes", "flow", "toyworld", "language"},
+    {"media", "models", "faces", "bodies", "mattes", "flow", "toyworld", "language", "labels"},
     {"engine"},
     {"generators", "steps", "metrics"},
     {"workflows", "training"},

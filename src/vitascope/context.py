@@ -74,13 +74,15 @@ def _ignore(_: Progress) -> None:
 class Context:
     """Lent to generators, steps and chains for one run.
 
-    `checkpoint_every` is in denoising steps; 0 keeps no denoising state.
+    `checkpoint_every` is in denoising steps; 0 keeps no denoising state. Units: preview_every_s in seconds; 0
+    makes no previews.
     """
 
     on_progress: Callable[[Progress], None] = _ignore
     cancel: threading.Event = field(default_factory=threading.Event)
     checkpoints: CheckpointStore | None = None
     checkpoint_every: int = 0
+    preview_every_s: float = 0.0
     settings: Settings = field(default_factory=Settings.from_environment)
     warnings: list[str] = field(default_factory=list)
 

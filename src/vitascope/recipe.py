@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
 
 import vitascope
 
@@ -25,6 +26,38 @@ class Stage(BaseModel):
     notes: dict[str, Any] = Field(default_factory=dict)  # what a reader should know, such as a padded edge
 
 
+class AigcLabel(BaseModel):
+    """The statement that a file was generated, field by field as GB 45438-2025 names them.
+
+    Range: label "1" is generated, "2" may be, "3" is suspected to be.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+    )
+
+    label: str = "1"
+    content_producer: str = ""
+    produce_id: str = Field("", alias="ProduceID")
+    reserved_code1: str = ""
+    content_propagator: str = ""
+    propagate_id: str = Field("", alias="PropagateID")
+    reserved_code2: str = ""
+
+
+class Labels(BaseModel):
+    """How a clip says that it was generated: `aigc` with the visible mark, and signed content credentials."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    aigc: AigcLabel | None = None
+    c2pa: bool = False
+
+
 class Recipe(BaseModel):
     """The stages that made a clip, in order, and the versions that they ran on."""
 
@@ -34,6 +67,7 @@ class Recipe(BaseModel):
     stages: tuple[Stage, ...] = ()
     placement: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)  # "torch": "2.13.0", "device": "cpu"
+    labels: Labels = Field(default_factory=Labels)  # written into every file that the clip becomes
 
     def then(self, stage: Stage) -> Recipe:
         """This recipe with one more stage at its end."""

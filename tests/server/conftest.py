@@ -7,10 +7,20 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.jobs.attempt import Bench
+from vitascope.jobs.house import House
+from vitascope.jobs.office import Office
+from vitascope.server.app import Manners, create_app
 
 SOURCE = Path(__file__).parents[2] / "src"
 START_S = 90
@@ -23,11 +33,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory):
-    """The address of a running service."""
-    port, house = free_port(), tmp_path_factory.mktemp("house")
-    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu"]
+@contextlib.contextmanager
+def serving(house, *flags):
+    """`vitascope serve` with one worker, for a block; gives its address."""
+    port = free_port()
+    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu", *flags]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "vitascope", *words], env=environment)
     url = f"http://127.0.0.1:{port}"
@@ -43,6 +53,13 @@ def service(tmp_path_factory):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    """The address of a running service."""
+    with serving(tmp_path_factory.mktemp("house")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -66,3 +83,31 @@ def ended(http):
         raise AssertionError(f"{video_id} did not end in {timeout_s} s")
 
     return wait
+
+
+@dataclass
+class Desk:
+    """A service in this process, without a worker process: `work` makes a job's clip here and now."""
+
+    office: Office
+    bench: Bench
+    app: FastAPI
+    http: TestClient
+
+    def work(self, video_id):
+        self.bench.work(video_id)
+        return self.office.ledger.get(video_id)
+
+    def key(self, name="a", **options):
+        """The headers of a new key's caller."""
+        self.app.state.gate.__dict__["_is_open"] = (0.0, False)
+        return {"authorization": f"Bearer {self.office.keys.create(name, **options)[1]}"}
+
+
+@pytest.fixture
+def desk(tmp_path):
+    office = Office(House(tmp_path / "house"))
+    bench = Bench(office.house, office.ledger, Engine(Placement(device="cpu")), 3600, queue=office.queue)
+    app = create_app(office, Manners(webhook_hosts=("127.0.0.1",)))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield Desk(office, bench, app, client)

@@ -129,7 +129,7 @@ def test_a_picture_is_taken_and_a_model_without_pictures_says_so(http):
     Image.new("RGB", (64, 64)).save(picture, "PNG")
     reply = http.post(
         "/v1/videos",
-        data={"prompt": "bars", "model": MODEL},
+        data={"prompt": "bars", "model": "sprout"},
         files={"input_reference": ("x.png", picture.getvalue(), "image/png")},
     )
     assert refused(reply, 400)["code"] == "unsupported_task"

@@ -13,8 +13,11 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import JobCancelled, RequestError, UnknownName
+from vitascope.generators import GENERATORS
 from vitascope.generators.cogvideox import CogVideoX
 from vitascope.generators.colour_bars import ColourBars
+from vitascope.generators.wan import Wan
+from vitascope.language.styles import STYLES
 from vitascope.settings import Settings
 from vitascope.steps.expand_prompt import ExpandPrompt
 from vitascope.task import TextToVideo
@@ -112,6 +115,8 @@ def test_chinese_becomes_english_where_the_generator_speaks_only_english(server,
     assert task.prompt == LONG
     assert "in English" in server.asked[0]["body"]["messages"][0]["content"]
     server.behave = lambda handler: server.say(handler, "一个红色的球在草地上弹跳")
+    task, _ = expand(server, context, prompt="一个红球", style="wan")
+    assert task.prompt == "一个红色的球在草地上弹跳"
     task, _ = expand(server, context, prompt="一个红色的球", style="toy-world")
     assert task.prompt == "一个红色的球在草地上弹跳"
 
@@ -205,6 +210,9 @@ def test_the_style_is_the_generators_own_unless_chosen():
     assert ExpandPrompt().fitted_to(CogVideoX(model="sprout")).style == "toy-world"
     assert ExpandPrompt().fitted_to(CogVideoX(model="cogvideox-5b")).style == "cogvideox"
     assert ExpandPrompt(style="plain").fitted_to(CogVideoX()).style == "plain"
+    assert ExpandPrompt().fitted_to(Wan()).style == "wan"
+    assert ExpandPrompt().fitted_to(ColourBars()).style == "plain"
+    assert all(generator().prompt_style() in STYLES for generator in GENERATORS)
 
 
 def test_without_an_endpoint_the_lexicon_writes(context):

@@ -10,6 +10,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
+from vitascope.errors import DiskFull
 from vitascope.generators.colour_bars import ColourBars
 from vitascope.steps.base import Step
 from vitascope.steps.reverse import Reverse
@@ -144,3 +145,17 @@ def test_what_killed_runs_left_goes_after_a_day(tmp_path):
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     assert ClipStore(tmp_path).prune(2**30) == 100
     assert [path.name for path in tmp_path.iterdir()] == [".young"]
+
+
+def test_a_store_without_room_costs_the_rerun_and_not_the_run(tmp_path, monkeypatch):
+    def full(clip, path):
+        raise DiskFull("no space left")
+
+    monkeypatch.setattr("vitascope.workflows.store.write_lossless", full)
+    context = Context()
+    chain = Chain(generator=Counting(), after=(Shift(by=3),))
+    store = ClipStore(tmp_path / "clips")
+    clip = chain.run(TextToVideo(prompt="a star"), Engine(Placement(device="cpu")), context, store)
+    assert clip.num_frames == 17
+    assert context.warnings == ["this stage is not kept for reruns: no space left"]
+    assert store.used == []

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vitascope.cli.run import Label
+
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the clip shall show.")],
@@ -35,6 +37,7 @@ def generate(
         int, typer.Option("--count", "-n", min=1, help="Clips, with seeds seed, seed+1, ...")
     ] = 1,
     batch: Annotated[bool, typer.Option(help="Make them in one batch (the last bits may differ).")] = False,
+    label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
     speed: Annotated[
@@ -74,4 +77,6 @@ def generate(
     }
     given = {name: value for name, value in options.items() if value is not None}
     seeds = range(seed, seed + count)
-    make_clips(prompt, model, given, seeds, output, batch=batch, as_json=json_, quiet=quiet or json_)
+    make_clips(
+        prompt, model, given, seeds, output, label=label, batch=batch, as_json=json_, quiet=quiet or json_
+    )

@@ -17,6 +17,7 @@ from vitascope.cli import (
     evaluate,
     generate,
     info,
+    keys,
     lora,
     measure,
     plan,
@@ -59,6 +60,7 @@ app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError
+from vitascope.labels.policy import Labelling
 from vitascope.workflows import Chain
 from vitascope.workflows.generate import order
 
@@ -52,7 +53,8 @@ def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise RequestError(f"--set {pair!r} is not name=value", param="set")
         try:
-            knobs[name.strip().replace("-", "_")] = yaml.safe_load(value)
+            owner, dot, knob = name.strip().rpartition(".")  # a step's name keeps its hyphens
+            knobs[owner + dot + knob.replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value cannot be read", param="set") from error
     return knobs
@@ -87,6 +89,7 @@ def make_clips(
     seeds: Sequence[int],
     output: Path,
     *,
+    label: str | None,
     batch: bool,
     as_json: bool,
     quiet: bool,
@@ -98,6 +101,7 @@ def make_clips(
     targets = [numbered(output, index, len(seeds)) for index in range(len(seeds))]
     for target in targets:
         check_writable(target)
+    labelling = Labelling.of(label, output)
     asked = order(prompt, model=model, seed=seeds[0], **options)
     chain = Chain(generator=asked.generator)
     tasks = [asked.task.model_copy(update={"seed": seed}) for seed in seeds]
@@ -113,7 +117,7 @@ def make_clips(
                 clips = chain.run_batch([tasks[index] for index in group], engine, context)
                 seconds = time.monotonic() - started
                 made += [
-                    {**written(clip, targets[i]), "seconds": round(seconds, 2)}
+                    {**written(labelling.on(clip), targets[i]), "seconds": round(seconds, 2)}
                     for i, clip in zip(group, clips, strict=True)
                 ]
     for warning in context.warnings:

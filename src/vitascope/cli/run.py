@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+Label = Annotated[
+    str | None, typer.Option(help="cn, c2pa, cn,c2pa or none: how it says that it was generated.")
+]
 Output = Annotated[Path, typer.Option("-o", "--output", help="mp4, webm, gif, png or a folder/.")]
 
 
@@ -25,6 +28,7 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="step.parameter=value; may be repeated.")
     ] = None,
+    label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     keep: Annotated[bool, typer.Option(help="Print where each stage's clip is kept.")] = False,
     fresh: Annotated[bool, typer.Option(help="Make every stage again, even those kept.")] = False,
@@ -49,6 +53,7 @@ def run(
         {name: value for name, value in options.items() if value is not None},
         parse_knobs(set_ or []),
         output,
+        label,
         keep=keep,
         fresh=fresh,
         as_json=json_,
@@ -61,6 +66,7 @@ def apply(
     step: Annotated[str, typer.Argument(help="A step's name: see `vitascope list steps`.")],
     path: Annotated[Path, typer.Argument(help="The clip to treat.")],
     output: Output = Path("clip.mp4"),
+    label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -68,4 +74,6 @@ def apply(
     """Treat a file with one step; its parameters are flags: vitascope apply interpolate in.mp4 --factor 4"""
     from vitascope.cli.working import apply_step, flags_to_knobs
 
-    apply_step(step, flags_to_knobs(context.args), path, output, device, as_json=json_, quiet=quiet or json_)
+    apply_step(
+        step, flags_to_knobs(context.args), path, output, label, device, as_json=json_, quiet=quiet or json_
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
@@ -11,42 +12,75 @@ import typer
 
 if TYPE_CHECKING:
     from vitascope.jobs.house import House
+    from vitascope.server.app import Manners
 
-_GPUS_HELP = "GPUs that share each clip of a worker."
-_HOUSE_HELP = "Folder of jobs and databases (default: VITASCOPE_HOME/service)."
+HOUSE_HELP = "Folder of jobs and databases (default: VITASCOPE_HOME/service)."
+DATABASE_HELP = "postgresql://... that several machines share (or VITASCOPE_DATABASE)."
+_STORE_HELP = "Where finished files go, such as s3://bucket/prefix (or VITASCOPE_ARTIFACTS)."
+_DAYS_HELP = "How long finished videos are kept."
+_ATTEMPTS_HELP = "A job that kills its worker so often is given up."
+HouseFolder = Annotated[Path | None, typer.Option(help=HOUSE_HELP)]
+Database = Annotated[str | None, typer.Option(help=DATABASE_HELP)]
+Store = Annotated[str | None, typer.Option(help=_STORE_HELP)]
+Device = Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda:1.")]
+Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one worker.")]
+Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
+Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
+DAY_S = 86_400
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Loopback only; put a proxy that checks keys in front.")
+        str, typer.Option(help="Address to listen on; all but loopback need API keys.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    house: Annotated[Path | None, typer.Option(help=_HOUSE_HELP)] = None,
+    house: HouseFolder = None,
+    database: Database = None,
+    artifacts: Store = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes to keep running.")] = 1,
-    device: Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda:1.")] = "auto",
-    gpus: Annotated[int, typer.Option(min=1, help=_GPUS_HELP)] = 1,
+    device: Device = "auto",
+    gpus: Gpus = 1,
+    public_name: Annotated[
+        list[str] | None, typer.Option(help="Name under which clients call this service; may be repeated.")
+    ] = None,
+    fetch_from: Annotated[
+        list[str] | None, typer.Option(help="Public host whose URLs requests may name; may be repeated.")
+    ] = None,
+    webhook_host: Annotated[
+        list[str] | None, typer.Option(help="Private receiver of webhooks, as host or host:port.")
+    ] = None,
+    max_open: Annotated[int, typer.Option(min=1, help="Waiting and running jobs of one tenant.")] = 1000,
+    keep_days: Days = 7,
+    max_attempts: Attempts = 3,
+    label: Annotated[
+        str | None, typer.Option(help="cn, c2pa, cn,c2pa: on every clip, whatever a request says.")
+    ] = None,
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
-    _need_extra()
+    need_extra()
     import uvicorn
 
-    from vitascope.errors import RequestError
     from vitascope.jobs.office import Office
+    from vitascope.jobs.rules import Rules
     from vitascope.jobs.supervisor import Supervisor
     from vitascope.server.app import create_app
 
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        raise RequestError(f"--host {host}: this service has no keys yet and answers on loopback only")
-    place = _house(house)
-    app = create_app(Office(place))
+    place = house_of(house, database, artifacts)
+    rules = Rules.of_deployment(label)
+    office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
+    manners = _manners(host, public_name, fetch_from, webhook_host)
+    if not manners.open_without_keys and not office.keys.any():
+        typer.echo("no API key exists yet; make one with: vitascope keys create NAME", err=True)
+    app = create_app(office, manners)
     stop = threading.Event()
     slots = [f"{_hostname()}-{number}" for number in range(workers)]
-    watching = threading.Thread(
-        target=Supervisor(place, slots, _placed(device, gpus)).run, args=(stop,), name="supervisor"
-    )
+    supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts))
+    watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
     watching.start()
     try:
-        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_keep_alive=75)
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", timeout_keep_alive=75, server_header=False
+        )
     finally:
         stop.set()
         watching.join()
@@ -54,46 +88,92 @@ def serve(
 
 def worker(
     slot: Annotated[list[str] | None, typer.Option(help="Name of a place to fill; may be repeated.")] = None,
-    house: Annotated[Path | None, typer.Option(help=_HOUSE_HELP)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    gpus: Annotated[int, typer.Option(min=1, help=_GPUS_HELP)] = 1,
+    house: HouseFolder = None,
+    database: Database = None,
+    artifacts: Store = None,
+    device: Device = "auto",
+    gpus: Gpus = 1,
+    cards: Annotated[
+        list[str] | None,
+        typer.Option(help="GPUs of one worker, such as 0 or 2,3; repeated, one worker each."),
+    ] = None,
+    keep_days: Days = 7,
+    max_attempts: Attempts = 3,
 ) -> None:
-    """Keep workers running for a service on this machine; they share its queue."""
-    _need_extra()
+    """Keep workers running; with --database and --artifacts, for a service on other machines too."""
+    need_extra()
+    from vitascope.errors import RequestError
     from vitascope.jobs.queue import open_queue
     from vitascope.jobs.supervisor import Supervisor
 
-    place = _house(house)
+    owned = cards or []
+    named = [f"{_hostname()}-gpu{numbers.replace(',', '.')}" for numbers in owned]
+    slots = slot or named or [f"{_hostname()}-worker"]
+    if owned and len(owned) != len(slots):
+        raise RequestError(f"{len(slots)} --slot and {len(owned)} --cards: give as many of both")
+    if any(len(numbers.split(",")) != gpus for numbers in owned):
+        raise RequestError(f"--gpus {gpus}: each --cards must name so many")
+    place = house_of(house, database, artifacts)
     open_queue(place)
     stop = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
-    Supervisor(place, slot or [f"{_hostname()}-worker"], _placed(device, gpus)).run(stop)
+    Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts), cards=owned).run(stop)
 
 
-def _placed(device: str, gpus: int) -> tuple[str, ...]:
+def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int) -> tuple[str, ...]:
     """Flags for worker processes, after a look at whether this machine has what they ask for."""
     from vitascope.engine.placement import Placement
 
-    Placement(device=device, gpus=gpus).resolve().check_gpus()
-    return ("--device", device, "--gpus", str(gpus))
+    if gpus > 1:
+        Placement(device=device, gpus=gpus).resolve().check_gpus()
+    words = {"device": device, "gpus": gpus, "lifetime": keep_days * DAY_S, "max-attempts": max_attempts}
+    return tuple(word for name, value in words.items() for word in (f"--{name}", str(value)))
 
 
-def _need_extra() -> None:
+def _manners(
+    host: str, public_name: list[str] | None, fetch_from: list[str] | None, webhook_host: list[str] | None
+) -> Manners:
+    from vitascope.server.app import LOOPBACK, Manners
+
+    is_loopback = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    hosts = (*LOOPBACK, *(public_name or ())) if is_loopback or public_name else ("*",)
+    return Manners(
+        hosts=hosts,
+        open_without_keys=is_loopback,
+        fetch_from=tuple(fetch_from or ()),
+        webhook_hosts=tuple(webhook_host or ()),
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def need_extra() -> None:
+    """Raises: DependencyMissing without the packages of the extra `serve`."""
     from importlib.util import find_spec
 
     from vitascope.errors import DependencyMissing
 
-    for package in ("dbos", "fastapi", "uvicorn"):
+    for package in ("dbos", "fastapi", "uvicorn", "prometheus_client"):
         if find_spec(package) is None:
             raise DependencyMissing(package, "serve", "the service")
 
 
-def _house(folder: Path | None) -> House:
+def house_of(folder: Path | None, database: str | None, artifacts: str | None) -> House:
+    """The house that options and environment name. Raises: RequestError for a database that is no URL."""
     from vitascope.jobs.house import House
     from vitascope.settings import Settings
 
-    return House((folder or Settings.from_environment().home / "service").resolve())
+    settings = Settings.from_environment()
+    root = (folder or settings.home / "service").expanduser().resolve()
+    chosen = settings.database if database is None else database
+    return House(root, chosen, settings.artifacts if artifacts is None else artifacts)
 
 
 def _hostname() -> str:

@@ -15,6 +15,7 @@ from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
+from vitascope.labels.policy import Labelling
 from vitascope.media import read_recipe
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
@@ -50,6 +51,7 @@ def run_workflow(
     options: dict[str, Any],
     settings: dict[str, Any],
     output: Path,
+    label: str | None,
     **display: bool,
 ) -> None:
     """Run a workflow, or again what made the clip `name`, and write its clip.
@@ -57,6 +59,7 @@ def run_workflow(
     Raises: RequestError, ResourceError, RunError, JobCancelled.
     """
     check_writable(output)
+    labelling = Labelling.of(label, output)
     device = {"device": options.pop("device")} if "device" in options else {}
     path = Path(name)
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
@@ -77,11 +80,16 @@ def run_workflow(
                 f"workflow {workflow.name!r} treats a clip: give it one with --video", param="video"
             )
         clip = clip_from(inputs["video"])
-        _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
+        _work(lambda *lent: labelling.on(chain.run_after(clip, *lent)), placement, output, **display)
         return
     task = task_from(**inputs, **options)
-    chain.check(task)
-    _work(lambda *lent: chain.run(task, *lent), placement, output, **display)
+    try:
+        workflow.check(task)
+    except RequestError as error:
+        if error.param != "kind" or any(inputs.values()):
+            raise
+        raise RequestError(f"{error}; --image and --video give it a picture or a clip") from error
+    _work(lambda *lent: labelling.on(chain.run(task, *lent)), placement, output, **display)
 
 
 def _recipe_in(path: Path) -> Recipe:
@@ -97,6 +105,7 @@ def apply_step(
     knobs: dict[str, Any],
     path: Path,
     output: Path,
+    label: str | None,
     device: str | None,
     *,
     as_json: bool,
@@ -104,6 +113,7 @@ def apply_step(
 ) -> None:
     """Treat the clip of a file with one step. Raises: as `run_workflow`."""
     check_writable(output)
+    labelling = Labelling.of(label, output)
     step = STEPS[name].with_knobs(**knobs)
     if type(step).apply is Step.apply:
         raise RequestError(
@@ -113,7 +123,7 @@ def apply_step(
     clip = clip_from(path)
     placement = Placement(device=device or "auto")
     display = {"keep": False, "fresh": False, "as_json": as_json, "quiet": quiet}
-    _work(lambda *lent: chain.run_after(clip, *lent), placement, output, **display)
+    _work(lambda *lent: labelling.on(chain.run_after(clip, *lent)), placement, output, **display)
 
 
 def _work(

@@ -21,6 +21,7 @@ from typing import Any
 from vitascope.context import Context
 from vitascope.engine import denoising_state
 from vitascope.engine.denoising_state import DenoisingState, Unsaveable
+from vitascope.engine.preview import Previews
 
 DENOISERS = ("transformer", "transformer_2", "unet")
 
@@ -33,6 +34,7 @@ class Denoising:
     context: Context
     identity: str
     generators: Sequence[Any] = ()
+    previews: Previews | None = None
     resumed_from: int = 0
     num_denoiser_calls: int = 0
     num_steps_done: int = 0
@@ -108,7 +110,8 @@ class Denoising:
                 output = step(*args, **kwargs)
                 self.num_steps_done += 1
                 self._save_if_due(output)
-            self.context.progress("denoise", self.num_steps_done, self.num_steps)
+            preview = self.previews.of(output) if self.previews and not self.replaying else None
+            self.context.progress("denoise", self.num_steps_done, self.num_steps, preview)
             if self.num_steps_done == self.num_steps:
                 self.context.progress("decode", 0, 1)
             return output
@@ -125,8 +128,8 @@ class Denoising:
 
     def _save_if_due(self, output: Any) -> None:
         store, every = self.context.checkpoints, self.context.checkpoint_every
-        last = self.num_steps_done >= self.num_steps
-        if store is None or every <= 0 or self.num_steps_done % every or last:
+        last = self.num_steps_done >= self.num_steps  # kept too: a decoding that fails costs no denoising
+        if store is None or every <= 0 or (self.num_steps_done % every and not last):
             return
         try:
             state = denoising_state.capture(
@@ -143,14 +146,18 @@ class Denoising:
 
 @contextmanager
 def watched(
-    pipeline: Any, context: Context, identity: str, generators: Sequence[Any] = ()
+    pipeline: Any,
+    context: Context,
+    identity: str,
+    generators: Sequence[Any] = (),
+    previews: Previews | None = None,
 ) -> Iterator[Denoising]:
     """Watch one call of `pipeline`; all wrapping is undone at the end.
 
     `identity`: a hash of everything that decides the result. `generators`: those given to the call.
     Raises: JobCancelled out of the call, InvalidMedia for a state saved by another run.
     """
-    run = Denoising(pipeline, context, identity, generators)
+    run = Denoising(pipeline, context, identity, generators, previews)
     run.find_saved()
     scheduler = pipeline.scheduler
     denoisers = [part for name in DENOISERS if (part := getattr(pipeline, name, None)) is not None]

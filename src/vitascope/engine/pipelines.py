@@ -93,7 +93,7 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
     given = {**components, **dict.fromkeys(lazy)}
     try:
-        with _quiet():
+        with quiet():
             pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
             pipeline.register_modules(**lazy)
             return pipeline
@@ -158,7 +158,7 @@ def _call_if_there(vae: Any, method: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the loaders' progress bars and notes off the terminal, not their errors."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,10 +15,11 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
+from vitascope.engine import denoising, lora, memory, pipelines, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
+from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
@@ -118,6 +120,11 @@ class DiffusersGenerator(Generator):
         """
         return next(iter(cls.profiles.values()))
 
+    def check_kind(self, task: Task) -> None:
+        """Raises: UnsupportedTask for a kind of task that the family, or this model of it, does not make."""
+        super().check_kind(task)
+        self.profile().check_kind(task, self.model)
+
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
@@ -166,6 +173,8 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
+        from vitascope.engine.text_encoders import lazily
+
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         file = Path(source.name) if source.kind == "file" else None
@@ -179,7 +188,7 @@ class DiffusersGenerator(Generator):
         memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
-            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
+            parts |= lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -187,6 +196,16 @@ class DiffusersGenerator(Generator):
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
         return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
+
+    def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
+        """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
+        return None
+
+    def _previews(self, pipeline: Any, placement: Placement, context: Context) -> Previews | None:
+        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
+        if placement.offload != "none" or placement.gpus > 1:
+            return None
+        return Previews(partial(self.decode_preview, pipeline), context)
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
@@ -198,6 +217,8 @@ class DiffusersGenerator(Generator):
         Raises: UnsupportedTask for tasks that are no batch, OutOfMemory, JobCancelled, RunError.
         """
         import torch
+
+        from vitascope.engine.prompt_cache import remembered
 
         first = _one_batch(tasks)
         knobs = self.filled_in(self.profile())
@@ -215,11 +236,12 @@ class DiffusersGenerator(Generator):
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
-            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators))
+            previews = self._previews(pipeline, placement, context)
+            run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(prompt_cache.remembered(pipeline, placement))
+            stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
             if modules.levers.vae == "stream":
                 arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
@@ -234,6 +256,8 @@ class DiffusersGenerator(Generator):
         }
         if levers := modules.levers.described():
             notes["levers"] = levers
+        if run.resumed_from:
+            notes["resumed_from_step"] = run.resumed_from
         if report:
             notes["loras"] = report
         return [
@@ -317,7 +341,8 @@ class DiffusersGenerator(Generator):
             "loras": [(file.sha256, file.weight) for file in files],
             "tasks": [_content(task) for task in tasks],
             "weights": modules.fingerprint,
-            "placement": modules.placement.model_dump(mode="json"),
+            # tiles change the decoding alone, for which latents may be kept after memory ran out
+            "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
             "environment": pipelines.environment(modules.placement),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

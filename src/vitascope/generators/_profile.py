@@ -53,13 +53,17 @@ class Profile(BaseModel):
             name = ".".join(str(part) for part in first["loc"])
             raise InvalidMedia(f"vitascope.json of {where}: {name}: {first['msg']}") from error
 
+    def check_kind(self, task: Task, model: str) -> None:
+        """Raises: UnsupportedTask if these weights do not make this kind of task."""
+        if task.kind not in self.kinds:
+            raise UnsupportedTask(f"{model} makes {', '.join(self.kinds)}, not {task.kind}", param="kind")
+
     def complete(self, task: Task, model: str) -> dict[str, Any]:
         """The fields that `task` leaves open, filled in, after checking those that it sets.
 
         Raises: UnsupportedTask with the nearest valid value.
         """
-        if task.kind not in self.kinds:
-            raise UnsupportedTask(f"{model} makes {', '.join(self.kinds)}, not {task.kind}", param="kind")
+        self.check_kind(task, model)
         if task.negative_prompt and not self.negative_prompt:
             raise UnsupportedTask(f"{model} reads no negative prompt; leave it out", param="negative_prompt")
         filled: dict[str, Any] = {

@@ -13,6 +13,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
+from vitascope.language.styles import STYLES
 from vitascope.recipe import Stage
 from vitascope.shelf import Item
 from vitascope.task import Task
@@ -24,7 +25,8 @@ class KnownModel(BaseModel):
     """Published weights that a generator loads by a short name.
 
     `repo`: the hub id, or None for weights that come in the package `vitascope-embedded`. `aliases`: other
-    hub ids of the same files. `tasks`: kinds by name. Units: download_gib in GiB (2**30 bytes).
+    hub ids of the same files. `tasks`: kinds by name. `card`: the catalogue's, which says how the model is built
+    and, unless `licence` does, under which terms. Units: download_gib in GiB (2**30 bytes).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +35,8 @@ class KnownModel(BaseModel):
     repo: str | None
     aliases: tuple[str, ...] = ()
     revision: str | None = None
-    licence: str
+    card: str | None = None
+    licence: str = ""
     download_gib: float | None = Field(None, ge=0)
     tasks: tuple[str, ...]
     note: str = ""
@@ -85,7 +88,7 @@ class Generator(Item):
 
     def prompt_style(self) -> str:
         """The name in `vitascope.language.styles` of the prompts that this model likes."""
-        return "plain"
+        return self.name if self.name in STYLES else "plain"
 
     def complete(self, task: TaskT) -> TaskT:
         """The task with this family's defaults filled in, checked against its limits.

@@ -57,7 +57,7 @@ class OpenSora(DiffusersGenerator):
         KnownModel(
             name="open-sora-1.2",
             repo="hpcai-tech/OpenSora-STDiT-v3",
-            licence="Apache-2.0",
+            card="open-sora-1.2",
             tasks=KINDS,
             note="any shape, 17 frames and more; English only; its VAE and T5-XXL are downloaded beside it",
             source=README,
@@ -125,7 +125,9 @@ class OpenSora(DiffusersGenerator):
         if not self._published_form:
             return super().load(placement)
         import torch
+        from transformers import T5EncoderModel
 
+        from vitascope.engine.text_encoders import LazyTextEncoder
         from vitascope.models.opensora import loading
         from vitascope.models.opensora.pipeline import OpenSoraPipeline
         from vitascope.models.opensora.scheduler import OpenSoraScheduler
@@ -136,7 +138,9 @@ class OpenSora(DiffusersGenerator):
             # One after the other: a wrong denoiser is refused before anything is fetched for it.
             transformer = loading.load_stdit3(path, dtype)
             vae = loading.load_vae(located(self.vae), dtype)
-            tokenizer, text_encoder = loading.load_text_encoder(located(self.text_encoder), dtype)
+            folder = located(self.text_encoder)
+            tokenizer = loading.load_tokenizer(folder)
+            text_encoder = LazyTextEncoder(folder, T5EncoderModel, placement)
             pipeline = OpenSoraPipeline(tokenizer, text_encoder, vae, transformer, OpenSoraScheduler())
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         return LoadedPipeline(pipeline, placement, weights.fingerprint(path), levers)

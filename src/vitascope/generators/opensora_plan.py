@@ -62,7 +62,7 @@ def _published(name: str, kinds: tuple[str, ...], note: str) -> KnownModel:
     return KnownModel(
         name=f"open-sora-plan-{name}",
         repo=f"LanguageBind/Open-Sora-Plan-v{name[:3]}.0",
-        licence="MIT",
+        card=f"open-sora-plan-{name[:3]}.0",
         tasks=kinds,
         note=f"{note}; mT5-XXL comes from its own repository",
         source=README,
@@ -170,17 +170,21 @@ class OpenSoraPlan(DiffusersGenerator):
         if known is None and folder is None:
             return super().load(placement)
         import torch
+        from transformers import MT5EncoderModel
 
+        from vitascope.engine.text_encoders import LazyTextEncoder
         from vitascope.models.opensora_plan.loading import load_pipeline, resolve
 
         variant = _folder_in_repository(known.name) if known else ""
         source = folder or located(self.source().name, _patterns(known.name) if known else ANY_FORM)
+        folder_of_encoder = located(self.text_encoder)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             pipeline = load_pipeline(
                 source,
                 variant,
                 vae=located(self.vae) if self.vae else None,
-                text_encoder=located(self.text_encoder),
+                text_encoder=folder_of_encoder,
+                encoder=LazyTextEncoder(folder_of_encoder, MT5EncoderModel, placement),
                 dtype=getattr(torch, placement.dtype),
             )
             pipeline, levers = pipelines.accelerated(pipeline, placement)

@@ -28,8 +28,6 @@ AUTHORS = (
     "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
 )
 KINDS = (ImageToVideo.kind,)
-LICENCE = "of Stability AI; read the model card"
-SMALLEST_EXVIDEO = 128
 
 _SVD = Profile(
     width=1024,
@@ -58,8 +56,8 @@ _EXVIDEO = _SVD.model_copy(
 _FIRST_FRAME_GUIDANCE = {"svd": 1.0, "svd-xt": 1.5, "svd-xt-1.1": 1.5, "exvideo": 2.0}
 
 
-def _published(name: str, repo: str, licence: str, note: str, source: str = AUTHORS) -> KnownModel:
-    return KnownModel(name=name, repo=repo, licence=licence, tasks=KINDS, note=note, source=source)
+def _published(name: str, repo: str, note: str, source: str = AUTHORS, card: str = "svd-xt") -> KnownModel:
+    return KnownModel(name=name, repo=repo, card=card, tasks=KINDS, note=note, source=source)
 
 
 class StableVideoDiffusion(OneAtATime):
@@ -78,15 +76,15 @@ class StableVideoDiffusion(OneAtATime):
 
     accepts: ClassVar[tuple[type[Task], ...]] = (ImageToVideo,)
     models: ClassVar[tuple[KnownModel, ...]] = (
-        _published("svd", HUB, LICENCE, "1024x576, 14 frames"),
-        _published("svd-xt", f"{HUB}-xt", LICENCE, "1024x576, 25 frames"),
-        _published("svd-xt-1.1", f"{HUB}-xt-1-1", LICENCE, "1024x576, 25 frames"),
+        _published("svd", HUB, "1024x576, 14 frames"),
+        _published("svd-xt", f"{HUB}-xt", "1024x576, 25 frames"),
+        _published("svd-xt-1.1", f"{HUB}-xt-1-1", "1024x576, 25 frames"),
         _published(
             "exvideo",
             f"{HUB}-xt",
-            LICENCE,
             f"SVD-XT with the extension {EXVIDEO}: 512x512, 128 frames",
             "https://arxiv.org/abs/2406.14130",
+            "exvideo-svd",
         ),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
@@ -117,7 +115,11 @@ class StableVideoDiffusion(OneAtATime):
         unet = configs.component("unet")
         num_frames = unet.get("num_frames", _SVD_XT.num_frames)
         longest = num_frames if unet.get("_class_name") == "ExVideoUNet" else None
-        return _SVD_XT.model_copy(update={"num_frames": num_frames, "max_frames": longest})
+        halvings = (part.get("block_out_channels", (0,) * 4) for part in (unet, configs.component("vae")))
+        multiple = 2 ** sum(len(widths) - 1 for widths in halvings)
+        return _SVD_XT.model_copy(
+            update={"num_frames": num_frames, "max_frames": longest, "size_multiple": multiple}
+        )
 
     def profile(self) -> Profile:
         """As of the model; with an `extension`, of its length."""
@@ -140,17 +142,18 @@ class StableVideoDiffusion(OneAtATime):
         if self.loras:
             raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
         completed = super().complete(task)
-        if self.profile().max_frames is not None:
-            self._check_sides(completed)
+        profile = self.profile()
+        if profile.max_frames is not None:
+            self._check_sides(completed, 2 * profile.size_multiple)
         return completed
 
-    def _check_sides(self, task: Task) -> None:
+    def _check_sides(self, task: Task, smallest: int) -> None:
         """ExVideo's convolutions mirror the borders of a latent grid that must have two cells at its coarsest."""
         for side in ("width", "height"):
-            if getattr(task, side) < SMALLEST_EXVIDEO:
+            if getattr(task, side) < smallest:
                 raise UnsupportedTask(
-                    f"{side}={getattr(task, side)}: ExVideo makes no side below {SMALLEST_EXVIDEO}; "
-                    f"nearest: {SMALLEST_EXVIDEO}",
+                    f"{side}={getattr(task, side)}: ExVideo makes no side below {smallest}; "
+                    f"nearest: {smallest}",
                     param=side,
                 )
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from vitascope.clip import Clip
-from vitascope.context import Context, FolderCheckpoints
+from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.errors import JobCancelled, RequestError, ResourceError, VitascopeError
-from vitascope.jobs.house import SPRITESHEET, THUMBNAIL, VIDEO, House
+from vitascope.errors import JobCancelled, OutOfMemory, RequestError, ResourceError, VitascopeError
+from vitascope.jobs.artifacts import StoredCheckpoints, StoredClips
+from vitascope.jobs.estimate import work_of
+from vitascope.jobs.house import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO, House
 from vitascope.jobs.ledger import Ledger
-from vitascope.jobs.order import prepare, written_measures
+from vitascope.jobs.order import Prepared, prepare, written_measures
 from vitascope.jobs.progress import Watch
+from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
+from vitascope.jobs.rules import finished, preview_label
 from vitascope.media import contact_sheet, thumbnail, write, write_image
+from vitascope.recipe import Recipe
 from vitascope.workflows import ClipStore
 
 log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 5  # denoising steps
 NUM_SHEET_COLUMNS = 6
+PREVIEW_EVERY_S = 1.5
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Bench:
     slot: str = "bench"
     max_attempts: int = 3
     checkpoint_every: int = CHECKPOINT_EVERY
+    queue: Queue | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     current: tuple[str, str] | None = None  # job and owner of the running attempt
 
@@ -61,6 +69,8 @@ class Bench:
                 raise
             self.house.forget_work(job_id)
         except (RequestError, ResourceError) as error:
+            if isinstance(error, OutOfMemory):
+                self.engine.evict_all()  # the next job finds the device empty
             self._fail(job, owner, error.code, str(error))
         except Exception as error:
             log.exception("job %s failed", job_id)
@@ -68,32 +78,75 @@ class Bench:
             self._fail(job, owner, "internal_error", message)
         finally:
             self.current = None
+            self._let_next_go(job)
+
+    def _let_next_go(self, job: Job) -> None:
+        """Its tenant may have another job that waits for this one's place."""
+        if job.max_running is not None and self.queue is not None:
+            for following in self.ledger.release(job.tenant):
+                self.queue.put(following)
 
     def _fail(self, job: Job, owner: str, code: str, message: str) -> None:
         self.ledger.fail(job.id, code, message, self.lifetime_s, owner)
         self.house.forget_work(job.id)
 
     def _make(self, job: Job, owner: str) -> None:
-        folder = self.house.job(job.id)
+        folder, named = self.house.job(job.id), self.house.named
         started = time.monotonic()
+        label = preview_label(job.id, job.order)
+        watch = Watch(self.ledger, job.id, owner, job.progress, folder / PREVIEW, label)
         context = Context(
-            on_progress=Watch(self.ledger, job.id, owner, job.progress),
+            on_progress=watch,
             cancel=self.stop,
-            checkpoints=FolderCheckpoints(folder / "states"),
+            checkpoints=StoredCheckpoints(self.house.artifacts, named(job.id, "states")),
             checkpoint_every=self.checkpoint_every,
+            preview_every_s=PREVIEW_EVERY_S,
         )
         context.progress("load", 0, 0)
-        clip = prepare(job.order, folder).run(self.engine, context, ClipStore(folder / "clips"))
+        folder = self.house.artifacts.fetch(named(job.id)) if self._has_files(job) else folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prepared = prepare(job.order, folder)
+        clips = StoredClips(folder / "clips", artifacts=self.house.artifacts)
+        try:
+            clip = prepared.run(self.engine, context, clips)
+        except OutOfMemory:
+            if watch.stage != "decode":
+                raise
+            clip = self._decode_in_tiles(prepared, context, clips)
+        clip = finished(replace(clip, recipe=_without_places(clip.recipe, folder)), job.order)
         _publish(clip, folder, context)
+        self.house.artifacts.put(*(named(job.id, name) for name in (THUMBNAIL, SPRITESHEET, VIDEO)))
         seconds, size = written_measures(clip.num_frames, clip.fps, clip.width, clip.height)
         result = {
             "recipe": clip.recipe.model_dump(mode="json"),
             "warnings": context.warnings,
             "inference_time_s": round(time.monotonic() - started, 3),
+            "work": work_of(prepared),
         }
         measured = {"seconds": seconds, "size": size, "result": result}
         if self.ledger.complete(job.id, owner, self.lifetime_s, **measured):
-            self.house.forget_work(job.id)
+            self.house.forget_work(job.id, keep_clips=job.order.workflow is not None)
+            if self.house.store:
+                self.house.artifacts.leave(named(job.id))
+
+    def _has_files(self, job: Job) -> bool:
+        return job.order.reference is not None or bool(job.order.loras)
+
+    def _decode_in_tiles(self, prepared: Prepared, context: Context, clips: ClipStore) -> Clip:
+        """Once more from the latents that were kept before decoding, with less memory.
+
+        Raises: OutOfMemory if that is not enough either, or this model's decoder knows no tiles.
+        """
+        placement = self.engine.placement.model_copy(update={"vae_tiling": True})
+        self.engine.evict_all()
+        context.warn("memory ran out while decoding; the clip was decoded in tiles")
+        careful = Engine(placement)
+        try:
+            return prepared.run(careful, context, clips)
+        except RequestError as error:
+            raise OutOfMemory(f"memory ran out while decoding, and {error}") from error
+        finally:
+            careful.evict_all()
 
     def give_back(self) -> None:
         """Hand the running job back uncounted: this worker was asked to stop."""
@@ -103,6 +156,13 @@ class Bench:
 
 def _publish(clip: Clip, folder: Path, context: Context) -> None:
     """Write the files of a finished job, each in one move, the video last."""
-    write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL)
-    write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET)
+    label = clip.recipe.labels.aigc
+    write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL, label=label)
+    write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET, label=label)
     write(clip, folder / VIDEO, context=context)
+
+
+def _without_places(recipe: Recipe, folder: Path) -> Recipe:
+    """A recipe that tells a client nothing of this machine's disk."""
+    text = recipe.model_dump_json().replace(json.dumps(f"{folder}/")[1:-1], "")
+    return Recipe.model_validate_json(text)

@@ -1,59 +1,90 @@
-"""Where a service keeps its jobs: two databases, one folder a job, one lock a worker slot."""
+"""Where a service keeps its jobs: a ledger and a queue in a database, files, one lock a worker slot."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from vitascope.errors import RequestError
+from vitascope.jobs.artifacts import Artifacts
 
-VIDEO, THUMBNAIL, SPRITESHEET = "video.mp4", "thumbnail.webp", "spritesheet.jpg"
+VIDEO, THUMBNAIL, SPRITESHEET, PREVIEW = "video.mp4", "thumbnail.webp", "spritesheet.jpg", "preview.webp"
 _ID = re.compile(r"video_[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
 class House:
-    """The folder of one service; every process of it is given the same one."""
+    """What every process of one service is given.
+
+    `root`: a folder of this machine. `database`: a PostgreSQL URL that all machines share, or empty for SQLite
+    in `root`. `store`: where finished files go so that all machines can read them (a URL of fsspec's), or empty.
+    """
 
     root: Path
+    database: str = ""
+    store: str = ""
+
+    def __post_init__(self) -> None:
+        scheme, mark, _ = self.database.partition("://")
+        if self.database and (not mark or scheme not in ("postgres", "postgresql", "postgresql+psycopg")):
+            raise RequestError("--database must be a URL such as postgresql://user:password@host:5432/name")
 
     @property
     def ledger_url(self) -> str:
-        """The database of job records, progress and heartbeats."""
+        """The database of job records, progress, keys and heartbeats."""
+        if self.database:
+            return "postgresql+psycopg://" + self.database.partition("://")[2]
         return f"sqlite:///{self.root / 'ledger.sqlite'}"
 
     @property
     def queue_url(self) -> str:
         """The database of the durable queue."""
+        if self.database:
+            return "postgresql://" + self.database.partition("://")[2]
         return f"sqlite:///{self.root / 'queue.sqlite'}"
 
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files."""
+        return Artifacts(self.root, self.store)
+
     def open(self) -> None:
-        """Make the folders and both databases; they write ahead, so that readers never wait."""
-        for folder in (self.root, self.root / "jobs", self.root / "slots"):
+        """Make the folders and, for SQLite, both databases, which write ahead so that readers never wait."""
+        for folder in (self.root, *(self.root / name for name in ("jobs", "slots", "uploads", "loras"))):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.database:
+            return
         for name in ("ledger.sqlite", "queue.sqlite"):
             connection = sqlite3.connect(self.root / name, timeout=30)
             connection.execute("PRAGMA journal_mode=wal")
             connection.close()
+            (self.root / name).chmod(0o600)
 
     def job(self, job_id: str) -> Path:
         """The folder of a job. Raises: RequestError for what is not a job's id, so that no path gets in."""
+        return self.root / self.named(job_id)
+
+    def named(self, job_id: str, file: str = "") -> str:
+        """The name of a job's folder, or of a file in it, among the artifacts. Raises: as `job`."""
         if not _ID.fullmatch(job_id):
             raise RequestError(f"{job_id[:80]!r} is not the id of a video", param="video_id")
-        return self.root / "jobs" / job_id
+        return f"jobs/{job_id}/{file}" if file else f"jobs/{job_id}"
 
     def lock(self, slot: str) -> Path:
         """The file that a worker holds locked while it lives."""
         return self.root / "slots" / f"{slot}.lock"
 
-    def forget_work(self, job_id: str) -> None:
-        """Remove what only an unfinished job needs: denoising states and intermediate clips."""
-        for name in ("states", "clips"):
-            shutil.rmtree(self.job(job_id) / name, ignore_errors=True)
+    def forget_work(self, job_id: str, *, keep_clips: bool = False) -> None:
+        """Remove what only an unfinished job needs: denoising states, intermediate clips, the preview.
+
+        A workflow's clips may be kept for as long as its files, so that it can be run again from a step.
+        """
+        for name in ("states", PREVIEW, *(() if keep_clips else ("clips",))):
+            self.artifacts.remove(self.named(job_id, name))
 
     def forget(self, job_id: str) -> None:
         """Remove all files of a job."""
-        shutil.rmtree(self.job(job_id), ignore_errors=True)
+        self.artifacts.remove(self.named(job_id))

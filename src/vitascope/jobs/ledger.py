@@ -8,65 +8,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from vitascope.jobs.record import OPEN, Job
+from vitascope.jobs.tables import JOBS, SLOTS, open_database
 
-_tables = sa.MetaData()
-_jobs = sa.Table(
-    "jobs",
-    _tables,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(40), unique=True, nullable=False),
-    sa.Column("tenant", sa.String(64), nullable=False),
-    sa.Column("order", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("seconds", sa.String(16), nullable=False),
-    sa.Column("size", sa.String(16), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False, index=True),
-    sa.Column("progress", sa.Integer, nullable=False),
-    sa.Column("stage", sa.String(64), nullable=False),
-    sa.Column("step", sa.Integer, nullable=False),
-    sa.Column("total", sa.Integer, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String(200), nullable=False),
-    sa.Column("started_at", sa.Float),
-    sa.Column("completed_at", sa.Float),
-    sa.Column("expires_at", sa.Float, index=True),
-    sa.Column("error_code", sa.String(64)),
-    sa.Column("error_message", sa.Text),
-    sa.Column("remixed_from", sa.String(40)),
-    sa.Column("idempotency_key", sa.String(255)),
-    sa.Column("request_hash", sa.String(64), nullable=False),
-    sa.Column("result", sa.JSON, nullable=False),
-    sa.UniqueConstraint("tenant", "idempotency_key"),
-)
-_slots = sa.Table(
-    "slots",
-    _tables,
-    sa.Column("slot", sa.String(128), primary_key=True),
-    sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("beat", sa.Integer, nullable=False),
-)
+_jobs, _slots = JOBS, SLOTS
+SWEPT = "swept"
 _is_open = _jobs.c.status.in_(OPEN)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a worker says of itself. Units: memory_gib in GiB, seen_at in Unix seconds of the worker's clock."""
+
+    host: str
+    beat: int
+    device: str = ""
+    memory_gib: float = 0.0
+    seen_at: float = 0.0
 
 
 class Ledger:
     """Jobs and heartbeats in a database. Thread-safe."""
 
     def __init__(self, url: str) -> None:
-        options = {"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}
-        self._engine = sa.create_engine(url, **options)
-        if url.startswith("sqlite"):
-            sa.event.listen(self._engine, "connect", _sync_less)
-        _tables.create_all(self._engine)
+        self.engine = open_database(url)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     # --- reading
 
@@ -93,13 +67,20 @@ class Ledger:
         return self._all(sa.select(_jobs).where(_jobs.c.id.in_(job_ids)))
 
     def open_jobs(self, older_than_s: float) -> list[Job]:
-        """Waiting and running jobs of a certain age, oldest first, at most 500."""
-        old = _jobs.c.created_at < time.time() - older_than_s
+        """Jobs of a certain age that should be in the queue or run, oldest first, at most 500."""
+        old = sa.and_(_jobs.c.created_at < time.time() - older_than_s, _jobs.c.released)
         return self._all(sa.select(_jobs).where(_is_open, old).order_by(_jobs.c.number).limit(500))
 
-    def expired(self, since_s: float = 0) -> list[Job]:
-        """Jobs that ran out at least `since_s` seconds ago."""
-        return self._all(sa.select(_jobs).where(_jobs.c.expires_at < time.time() - since_s).limit(500))
+    def expired(self) -> list[Job]:
+        """Jobs that ran out and whose files may still be there, at most 500."""
+        still = sa.and_(_jobs.c.expires_at < time.time(), _jobs.c.stage != SWEPT)
+        return self._all(sa.select(_jobs).where(still).order_by(_jobs.c.expires_at).limit(500))
+
+    def tombstones(self, since_s: float) -> list[str]:
+        """Ids of jobs that ran out at least `since_s` seconds ago, at most 500."""
+        query = sa.select(_jobs.c.id).where(_jobs.c.expires_at < time.time() - since_s).limit(500)
+        with self.engine.connect() as connection:
+            return [row[0] for row in connection.execute(query)]
 
     def num_before(self, job: Job) -> int:
         """How many waiting jobs come before this waiting one."""
@@ -108,27 +89,52 @@ class Ledger:
         query = sa.select(sa.func.count()).where(
             _jobs.c.status == "queued", sa.or_(_jobs.c.priority < job.priority, earlier)
         )
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in which status."""
         query = sa.select(_jobs.c.status, sa.func.count()).group_by(_jobs.c.status)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def failures(self) -> dict[str, int]:
+        """How many jobs have failed for which reason."""
+        query = sa.select(_jobs.c.error_code, sa.func.count()).where(_jobs.c.status == "failed")
+        with self.engine.connect() as connection:
+            return {row[0] or "": row[1] for row in connection.execute(query.group_by(_jobs.c.error_code))}
+
+    def oldest_waiting(self) -> float | None:
+        """When the job that has waited longest came in; None if none waits."""
+        query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.status == "queued")
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def finished(self, model: str, limit: int = 50) -> list[Job]:
+        """The last completed jobs of a model, newest first."""
+        same = sa.and_(_jobs.c.status == "completed", _jobs.c.order["model"].as_string() == model)
+        return self._all(sa.select(_jobs).where(same).order_by(_jobs.c.number.desc()).limit(limit))
+
+    def unannounced(self) -> list[Job]:
+        """Ended jobs that nobody was told of yet, at most 200."""
+        return self._all(sa.select(_jobs).where(~_jobs.c.announced).order_by(_jobs.c.number).limit(200))
 
     def num_open(self, tenant: str) -> int:
         """How many jobs of a tenant wait or run."""
         query = sa.select(sa.func.count()).where(_is_open, _jobs.c.tenant == tenant)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def announcement(self, job_id: str) -> Any:
+        """The statement that marks an ended job as announced; it changes no row the second time."""
+        return sa.update(_jobs).where(_jobs.c.id == job_id, ~_jobs.c.announced).values(announced=True)
 
     # --- changing
 
     def add(self, job: Job) -> bool:
         """Write a new job down; False if its tenant has used the idempotency key before."""
         try:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 connection.execute(_jobs.insert().values(**job.model_dump(mode="json")))
         except sa.exc.IntegrityError:
             return False
@@ -149,6 +155,42 @@ class Ledger:
         values = {"status": "queued", "owner": "", "attempts": _jobs.c.attempts - 1}
         self._change(self._mine(job_id, owner), values)
 
+    def release(self, tenant: str | None = None) -> list[Job]:
+        """Let held jobs go as far as their tenants' limits allow, the first in line first; those that may now run."""
+        held = sa.and_(_jobs.c.status == "queued", ~_jobs.c.released)
+        query = sa.select(_jobs.c.tenant).where(held, *([_jobs.c.tenant == tenant] if tenant else []))
+        with self.engine.connect() as connection:
+            tenants = sorted({row[0] for row in connection.execute(query.distinct())})
+        return [job for name in tenants for job in self._release_of(name, held)]
+
+    def _release_of(self, tenant: str, held: Any) -> list[Job]:
+        let_go: list[Job] = []
+        first = sa.select(_jobs.c.id).where(held, _jobs.c.tenant == tenant)
+        first = first.order_by(_jobs.c.priority, _jobs.c.number).limit(1)
+        out = _jobs.alias()
+        running = sa.select(sa.func.count()).where(
+            out.c.tenant == tenant, out.c.released, out.c.status.in_(OPEN)
+        )
+        while True:
+            with self.engine.begin() as connection:
+                if (
+                    self.engine.dialect.name == "postgresql"
+                ):  # two releases at once would both see room for one
+                    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(tenant))
+                    connection.execute(sa.select(lock))
+                job_id = connection.execute(first).scalar()
+                update = sa.update(_jobs).values(released=True)
+                fits = running.scalar_subquery() < sa.func.coalesce(_jobs.c.max_running, 1_000_000)
+                if (
+                    job_id is None
+                    or connection.execute(
+                        update.where(_jobs.c.id == job_id, ~_jobs.c.released, fits)
+                    ).rowcount
+                    == 0
+                ):
+                    return let_go
+            let_go += self.several([job_id])
+
     def report(self, job_id: str, owner: str, **values: Any) -> bool:
         """Write progress; False if the job was cancelled or another attempt has taken it over."""
         return self._change(self._mine(job_id, owner), values)
@@ -156,43 +198,69 @@ class Ledger:
     def is_held(self, job_id: str, owner: str) -> bool:
         """Whether the attempt may still write."""
         query = sa.select(_jobs.c.number).where(*self._mine(job_id, owner))
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return connection.execute(query).first() is not None
 
     def complete(self, job_id: str, owner: str, lifetime_s: float, **values: Any) -> bool:
         """The clip is there; False if the attempt had lost the job."""
         now = time.time()
         ended = {"status": "completed", "progress": 100, "completed_at": now, "expires_at": now + lifetime_s}
+        ended["announced"] = False
         return self._change(self._mine(job_id, owner), {**ended, **values})
 
     def fail(self, job_id: str, code: str, message: str, lifetime_s: float, owner: str | None = None) -> bool:
         """The job ends without a clip; False if it had ended, or if `owner` is given and has lost it."""
         where = [_jobs.c.id == job_id, _is_open] if owner is None else self._mine(job_id, owner)
-        ended = {"status": "failed", "expires_at": time.time() + lifetime_s, "owner": ""}
+        ended = {"status": "failed", "expires_at": time.time() + lifetime_s, "owner": "", "announced": False}
         return self._change(where, {**ended, "error_code": code, "error_message": message})
 
     def expire(self, job_id: str) -> None:
         """The files are gone; the record keeps only that it was there."""
-        self._change([_jobs.c.id == job_id], {"order": {}, "result": {}, "error_message": None})
+        self._change(
+            [_jobs.c.id == job_id], {"order": {}, "result": {}, "error_message": None, "stage": SWEPT}
+        )
 
     def forget(self, job_ids: Sequence[str]) -> None:
         """Remove ended jobs from the table."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(_jobs.delete().where(_jobs.c.id.in_(job_ids), sa.not_(_is_open)))
 
     # --- heartbeats
 
-    def beat(self, slot: str, host: str) -> None:
-        """Say that the worker in `slot` lives."""
-        with self._engine.begin() as connection:
+    def beat(self, slot: str, host: str, device: str = "", memory_gib: float = 0.0) -> None:
+        """Say that the worker in `slot` lives, and what it has."""
+        said = {"host": host, "device": device, "memory_gib": memory_gib, "seen_at": time.time()}
+        with self.engine.begin() as connection:
             again = sa.update(_slots).where(_slots.c.slot == slot)
-            if connection.execute(again.values(beat=_slots.c.beat + 1, host=host)).rowcount == 0:
-                connection.execute(_slots.insert().values(slot=slot, host=host, beat=1))
+            if connection.execute(again.values(beat=_slots.c.beat + 1, **said)).rowcount == 0:
+                connection.execute(_slots.insert().values(slot=slot, beat=1, **said))
 
-    def slots(self) -> dict[str, tuple[str, int]]:
-        """Of each slot its host and the number of its last heartbeat."""
-        with self._engine.connect() as connection:
-            return {row.slot: (row.host, row.beat) for row in connection.execute(sa.select(_slots))}
+    def slots(self) -> dict[str, Slot]:
+        """Of each slot what its worker said last."""
+        return self._slots(sa.select(_slots))
+
+    def slots_after(self, slot: str, limit: int) -> dict[str, Slot]:
+        """The next slots after one, in the order of their names, which is a ring."""
+        ring = sa.select(_slots).order_by(_slots.c.slot)
+        found = self._slots(ring.where(_slots.c.slot > slot).limit(limit))
+        if len(found) < limit:
+            found |= self._slots(ring.where(_slots.c.slot < slot).limit(limit - len(found)))
+        return found
+
+    def num_slots(self) -> int:
+        """How many workers there are."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(_slots)).scalar_one())
+
+    def _slots(self, query: Any) -> dict[str, Slot]:
+        with self.engine.connect() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return {row.pop("slot"): Slot(**row) for row in rows}
+
+    def bury(self, slot: str, beat: int) -> None:
+        """Forget a slot whose heart has stopped at `beat`; a later beat brings it back."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(_slots).where(_slots.c.slot == slot, _slots.c.beat == beat))
 
     # --- how
 
@@ -200,7 +268,7 @@ class Ledger:
         return [_jobs.c.id == job_id, _jobs.c.status == "in_progress", _jobs.c.owner == owner]
 
     def _change(self, where: Sequence[Any], values: dict[str, Any]) -> bool:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             return connection.execute(sa.update(_jobs).where(*where).values(**values)).rowcount == 1
 
     def _one(self, where: Any) -> Job | None:
@@ -208,11 +276,6 @@ class Ledger:
         return found[0] if found else None
 
     def _all(self, query: Any) -> list[Job]:
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [Job(**{name: value for name, value in row.items() if name != "number"}) for row in rows]
-
-
-def _sync_less(connection: Any, _record: Any) -> None:
-    """With a write-ahead log a power cut may cost the last writes, never the file; the queue syncs fully."""
-    connection.execute("PRAGMA synchronous=NORMAL")

@@ -5,36 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.errors import InvalidMedia, NotFound, RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import RequestError, UnknownName, UnsupportedTask
 from vitascope.generators import GENERATORS, Generator, for_model
 from vitascope.generators import known_models as known
-from vitascope.media import read, read_image
-from vitascope.media._pictures import picture_format
-from vitascope.recipe import Recipe, Stage
+from vitascope.jobs.continuation import joined, last_frame
+from vitascope.jobs.loras import LoraChoice, file_names
+from vitascope.jobs.reference import read_reference
+from vitascope.shelf import Item
+from vitascope.steps import STEPS
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows import workflow as workflows
-from vitascope.workflows.generate import DEFAULT_MODEL, task_from
+from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from
 
 MAX_SECONDS = 600
-MAX_REFERENCE_PIXELS = 600 * 1920 * 1080
 
 
 class Order(BaseModel):
     """One request as data. `options`: fields of the task and plain knobs of the generator, by their names.
 
-    `reference`: the name of an uploaded picture or clip in the job's folder.
+    `model`: empty for the embedded one that makes videos from what was sent. `reference`: the name of an
+    uploaded picture or clip in the job's folder. `step`: treat that clip with this step, whose knobs the options
+    are. `extends`: go on from the last frame of that clip, and join both. `loras`: those that the job puts on;
+    their files are in its folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,23 +47,33 @@ class Order(BaseModel):
     prompt: str = ""
     model: str = DEFAULT_MODEL
     workflow: str | None = None
+    step: str | None = None
+    extends: bool = False
+    loras: tuple[LoraChoice, ...] = ()
     seconds: float | None = Field(None, gt=0, le=MAX_SECONDS)
     reference: str | None = None
+    label: str = "none"  # this and the next are the deployment's, never the client's
+    is_moderated: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An order that was found possible: the chain, and the task or the clip that it starts from."""
+    """An order that was found possible: the chain, and the task or the clip that it starts from.
+
+    `before`: the clip whose continuation is made.
+    """
 
     chain: Chain
     start: Task | Clip
+    before: Clip | None = None
 
     def run(self, engine: Engine, context: Context, store: ClipStore) -> Clip:
         """Make the clip; what `store` has is not made again. Raises: as `Chain.run`."""
         if isinstance(self.start, Clip):
             return self.chain.run_after(self.start, engine, context, store)
-        return self.chain.run(self.start, engine, context, store)
+        clip = self.chain.run(self.start, engine, context, store)
+        return clip if self.before is None else joined(self.before, clip)
 
     def measures(self) -> tuple[str, str]:
         """Seconds and size as the API writes them, before steps that change them; empty where not known."""
@@ -66,6 +81,9 @@ class Prepared:
         if isinstance(asked, Task) and self.chain.generator is not None:
             with suppress(UnsupportedTask):  # a step around the generator may still change the task
                 asked = self.chain.generator.complete(asked)
+        if self.before is not None and asked.num_frames:
+            clip = self.before  # the first new frame is the last old one
+            return written_measures(clip.num_frames + asked.num_frames - 1, clip.fps, clip.width, clip.height)
         return written_measures(asked.num_frames, asked.fps, asked.width, asked.height)
 
 
@@ -75,6 +93,11 @@ def written_measures(
     """Seconds and size as text: ("2.125", "128x128"); empty where a part is not known."""
     seconds = f"{round(float(num_frames / fps), 3):g}" if num_frames and fps else ""
     return seconds, f"{width}x{height}" if width and height else ""
+
+
+def default_model(reference_kind: str) -> str:
+    """The embedded model for a request without a reference (""), or with a "picture" or a "clip"."""
+    return DEFAULT_FROM_PICTURE if reference_kind == "picture" else DEFAULT_MODEL
 
 
 def public_models() -> list[str]:
@@ -89,8 +112,12 @@ def prepare(order: Order, folder: Path) -> Prepared:
     """
     if order.model not in public_models():
         raise UnknownName("model", order.model, public_models(), param="model")
-    media = _media(folder / order.reference) if order.reference else None
-    chain, fields = _chain(order, media)
+    media = read_reference(folder / order.reference, whole=False).media if order.reference else None
+    if order.step is not None or order.extends:
+        if not isinstance(media, Clip):
+            raise RequestError("send a clip: a picture has no next frame", param="video")
+        return _treating(order, media) if order.step is not None else _going_on(order, media, folder)
+    chain, fields = _chain(order, media, folder)
     if chain.generator is None:
         if not isinstance(media, Clip):
             raise RequestError(
@@ -105,25 +132,32 @@ def prepare(order: Order, folder: Path) -> Prepared:
     return Prepared(chain, task)
 
 
-def _media(path: Path) -> Image | Clip:
-    """The uploaded picture or clip, told apart by its content; its place on our disk is left out."""
-    try:
-        if picture_format(path) not in (None, "GIF"):
-            return replace(read_image(path), path=None)
-        return _short_enough(read(path))
-    except (InvalidMedia, NotFound) as error:
-        message = str(error).replace(str(path), "input_reference")
-        raise InvalidMedia(message, param="input_reference") from error
+def _treating(order: Order, clip: Clip) -> Prepared:
+    """One step on a given clip."""
+    step = STEPS[order.step or ""]
+    fields = step.model_fields
+    allowed = {name for name, field in fields.items() if _is_plain(field.annotation)}
+    for name in order.options:
+        if name not in allowed:
+            raise UnknownName(f"parameter of step {order.step}", name, allowed, param=name)
+    return Prepared(Chain(after=(step.with_knobs(**order.options),)), clip)
 
 
-def _short_enough(clip: Clip) -> Clip:
-    """The clip with nothing in its recipe but that it was uploaded. Raises: InvalidMedia if it is too large."""
-    pixels = clip.num_frames * clip.width * clip.height
-    if pixels > MAX_REFERENCE_PIXELS:
-        raise InvalidMedia(
-            f"the clip has {pixels} pixels over all its frames; at most {MAX_REFERENCE_PIXELS} are taken"
-        )
-    return replace(clip, recipe=Recipe().then(Stage(kind="file", name="upload")))
+def _going_on(order: Order, clip: Clip, folder: Path) -> Prepared:
+    """A clip and what comes after it: made from its last frame, in its size and at its rate."""
+    given = {"width": clip.width, "height": clip.height, "fps": clip.fps}
+    for name in given:
+        if name in order.options:
+            raise RequestError(f"an extension has the {name} of the clip that it goes on from", param=name)
+    picture = last_frame(clip)
+    chain, fields = _chain(order, picture, folder)
+    if chain.generator is None:
+        raise RequestError(f"workflow {order.workflow!r} generates nothing to go on with", param="workflow")
+    task = _task(order.prompt, picture, {**fields, **given})
+    if order.seconds is not None:
+        task = _lasting(task, order.seconds, chain.generator)
+    chain.check(task)
+    return Prepared(chain, task, before=clip)
 
 
 def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Task:
@@ -132,29 +166,60 @@ def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Ta
     return task_from(prompt, video=media, **fields)
 
 
-def _chain(order: Order, media: Image | Clip | None) -> tuple[Chain, dict[str, Any]]:
+def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chain, dict[str, Any]]:
     """The chain that is asked for, and those options that belong to the task."""
     kind = TextToVideo if media is None else ImageToVideo if isinstance(media, Image) else VideoToVideo
     task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
     fields = {name: value for name, value in order.options.items() if name in task_fields}
     generator = for_model(order.model)
-    knobs = _plain_knobs(type(generator), order.options, task_fields)
+    of_steps = {name: value for name, value in order.options.items() if order.workflow and "." in name}
+    options = {name: value for name, value in order.options.items() if name not in of_steps}
+    knobs = _plain_knobs(type(generator), options, task_fields)
+    if order.loras:
+        knobs["loras"] = _lora_files(order, type(generator), folder)
     if order.workflow is None:
         return Chain(generator=generator.with_knobs(**{**_named(generator), **knobs})), fields
     if order.workflow not in workflows.names():
         raise UnknownName("workflow", order.workflow, workflows.names(), param="workflow")
-    chain = load(order.workflow).chain
-    if chain.generator is not None:
-        settings = {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
-        chain = load(order.workflow, settings).chain
-    elif order.options:
-        raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(order.options)}")
-    return chain, fields
+    workflow = load(order.workflow)
+    settings = _step_settings(workflow, of_steps)
+    if workflow.chain.generator is not None:
+        settings |= {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
+    elif options:
+        raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(options)}")
+    return load(order.workflow, settings).chain, fields
+
+
+def _step_settings(workflow: workflows.Workflow, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings such as `interpolate.factor`, if each is plain: a request may name no file and no address.
+
+    Raises: UnknownName.
+    """
+    chain = workflow.chain
+    items = [*chain.around, *([chain.generator] if chain.generator else []), *chain.after]
+    allowed = {
+        f"{step_id}.{name}"
+        for step_id, item in zip(workflow.ids, items, strict=True)
+        if step_id != workflows.GENERATE
+        for name in plain_fields(type(item))
+    }
+    for name in settings:
+        if name not in allowed:
+            raise UnknownName(f"setting of {workflow.name}", name, allowed, param=name)
+    return dict(settings)
 
 
 def _named(generator: Generator) -> dict[str, Any]:
     """The knob that chooses among a family's models, as `for_model` has set it."""
     return {"model": getattr(generator, "model")} if "model" in type(generator).model_fields else {}  # noqa: B009
+
+
+def _lora_files(order: Order, generator: type[Generator], folder: Path) -> tuple[str, ...]:
+    """The job's own copies of its LoRA files, as the generator's knob writes them."""
+    if "loras" not in generator.model_fields:
+        raise RequestError(f"{generator.name} takes no LoRA", param="loras")
+    files = zip(file_names(order.loras), order.loras, strict=True)
+    return tuple(f"{folder / name}:{lora.weight}" for name, lora in files)
 
 
 def _plain_knobs(
@@ -171,6 +236,22 @@ def _plain_knobs(
         if name not in allowed:
             raise UnknownName(f"parameter of {generator.name}", name, {*allowed, *task_fields}, param=name)
     return knobs
+
+
+def plain_fields(item: type[Item]) -> dict[str, tuple[Any, FieldInfo]]:
+    """The fields of an item that a request may set, each with its kind: a type, or a tuple of words."""
+    return {
+        name: (_kind(field.annotation), field)
+        for name, field in item.model_fields.items()
+        if _is_plain(field.annotation)
+    }
+
+
+def _kind(annotation: Any) -> Any:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    kinds = [part for part in get_args(annotation) or (annotation,) if part is not type(None)]
+    return _kind(kinds[0]) if get_args(annotation) else kinds[0]
 
 
 def _is_plain(annotation: Any) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vitascope.context import Progress
 from vitascope.errors import JobCancelled
 from vitascope.jobs.ledger import Ledger
+from vitascope.media import write_image
+from vitascope.recipe import AigcLabel
 
 REPORT_EVERY_S = 0.2
 # Where on the way from 0 to 100 the known stages begin and end; steps of a chain share what lies between.
@@ -23,19 +26,23 @@ class Watch:
     job_id: str
     owner: str
     percent: int = 0
-    _stage: str = ""
+    preview: Path | None = None  # where the newest small picture goes
+    label: AigcLabel | None = None  # what it carries
+    stage: str = ""
     _written_at: float = field(default=-1.0)
 
     def __call__(self, progress: Progress) -> None:
         """Note one tick. Raises: JobCancelled if the job was cancelled or another attempt has it."""
         self.percent = max(self.percent, percent_of(progress))
         now = time.monotonic()
-        if progress.stage == self._stage and now - self._written_at < REPORT_EVERY_S:
+        if progress.stage == self.stage and now - self._written_at < REPORT_EVERY_S:
             held = self.ledger.is_held(self.job_id, self.owner)
         else:
-            self._stage, self._written_at = progress.stage, now
+            self.stage, self._written_at = progress.stage, now
             values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
             held = self.ledger.report(self.job_id, self.owner, progress=self.percent, **values)
+            if progress.preview is not None and self.preview is not None and held:
+                write_image(progress.preview, self.preview, label=self.label)
         if not held:
             raise JobCancelled("the job was cancelled, or another worker has taken it over")
 

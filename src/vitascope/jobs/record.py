@@ -25,6 +25,8 @@ class Job(BaseModel):
 
     Units: times in Unix seconds. Range: progress 0..100; priority 1 (first) .. 9. `owner`: slot and attempt that
     may write; an attempt that lost it stops at its next denoising step. `attempts`: how often it was begun.
+    `released`: whether it may stand in the queue; until then its tenant has `max_running` others there.
+    `announced`: whether its end has been told to those who asked for webhooks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +39,8 @@ class Job(BaseModel):
     seconds: str = ""
     size: str = ""
     status: Status = "queued"
+    released: bool = True
+    max_running: int | None = None
     progress: int = 0
     stage: str = ""
     step: int = 0
@@ -48,9 +52,11 @@ class Job(BaseModel):
     expires_at: float | None = None
     error_code: str | None = None
     error_message: str | None = None
+    announced: bool = True
     remixed_from: str | None = None
     idempotency_key: str | None = None
     request_hash: str = ""
+    estimate: dict[str, Any] | None = None
     result: dict[str, Any] = Field(default_factory=dict)
 
     @property

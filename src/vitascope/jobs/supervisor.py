@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.watch import DEAD_AFTER_S, Pulse
+from vitascope.settings import Settings
 
 LOOK_EVERY_S = 0.5
 START_GRACE_S = 60.0  # imports and migrations come before the first heartbeat
@@ -29,7 +32,10 @@ class Post:
 
 
 class Supervisor:
-    """Keeps `slots` filled; `arguments` go to each worker process as they are."""
+    """Keeps `slots` filled; `arguments` go to each worker process as they are.
+
+    `cards`: for each slot the GPUs that its process may see, such as "0" or "2,3"; without, all of them.
+    """
 
     def __init__(
         self,
@@ -37,8 +43,10 @@ class Supervisor:
         slots: list[str],
         arguments: tuple[str, ...] = (),
         dead_after_s: float = DEAD_AFTER_S,
+        cards: Sequence[str] = (),
     ) -> None:
         self._house, self._slots, self._arguments = house, slots, arguments
+        self._cards = dict(zip(slots, cards, strict=False))
         self._ledger = Ledger(house.ledger_url)
         self._pulse = Pulse(dead_after_s)
 
@@ -49,7 +57,7 @@ class Supervisor:
             while not asked_to_stop.wait(LOOK_EVERY_S):
                 beats = self._ledger.slots()
                 for post in posts:
-                    self._look_after(post, beats.get(post.slot, ("", 0))[1])
+                    self._look_after(post, beats[post.slot].beat if post.slot in beats else 0)
         finally:
             for post in posts:
                 post.process.terminate()
@@ -76,4 +84,8 @@ class Supervisor:
 
     def _start(self, slot: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "vitascope.jobs.worker", "--house", str(self._house.root)]
-        return subprocess.Popen([*command, "--slot", slot, *self._arguments])
+        # A database's URL holds a password: other users may read a command line, not an environment.
+        environment = {**os.environ, **Settings.service_environment(self._house.database, self._house.store)}
+        if slot in self._cards:
+            environment["CUDA_VISIBLE_DEVICES"] = self._cards[slot]
+        return subprocess.Popen([*command, "--slot", slot, *self._arguments], env=environment)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vitascope.jobs import uploads, webhooks
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import ENDED, Queue
 
 DEAD_AFTER_S = 10.0  # without a heartbeat; a killed process on the same machine is seen at once by its lock
 MEND_EVERY_S = 5.0
+NUM_NEIGHBOURS = 16
 TOMBSTONE_S = 7 * 86_400.0  # how long an expired job still answers that it has expired
+
+
+def place_of(house: House) -> str:
+    """Names this machine and this folder on it: equal only where a file's lock tells whether a process lives."""
+    where = house.root.stat()
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    started = boot.read_text().strip() if boot.is_file() else ""
+    return f"{socket.gethostname()}:{where.st_dev}:{where.st_ino}:{started}"[:255]
 
 
 @dataclass
@@ -43,23 +54,29 @@ class DutyRound:
         self.house, self.ledger, self.queue, self.slot = house, ledger, queue, slot
         self.lifetime_s = lifetime_s
         self._pulse = Pulse(dead_after_s)
-        self._mended_at = -MEND_EVERY_S
+        self._mend_at = 0.0
 
-    def dead_slots(self, is_held: Callable[[Path], bool]) -> Iterator[str]:
-        """Slots of others whose process is gone or has frozen."""
-        here = socket.gethostname()
-        for slot, (host, beat) in self.ledger.slots().items():
-            if slot == self.slot:
-                continue
-            frozen = self._pulse.stopped(slot, beat)
-            if frozen or (host == here and not is_held(self.house.lock(slot))):
-                yield slot
+    def dead_slots(self, is_held: Callable[[Path], bool]) -> Iterator[tuple[str, int]]:
+        """Neighbours whose process is gone or has frozen, each with its last beat.
+
+        Every worker looks after its next neighbours alone, so that the work does not grow with their number.
+        """
+        here = place_of(self.house)
+        for slot, said in self.ledger.slots_after(self.slot, NUM_NEIGHBOURS).items():
+            frozen = self._pulse.stopped(slot, said.beat)
+            if frozen or (said.host == here and not is_held(self.house.lock(slot))):
+                yield slot, said.beat
 
     def mend(self) -> None:
-        """Every few seconds: queue what was never queued, end what the queue has given up, remove the old."""
-        if time.monotonic() - self._mended_at < MEND_EVERY_S:
+        """Now and then: queue what was never queued, end what the queue has given up, remove the old.
+
+        The more workers there are, the more rarely each of them does so.
+        """
+        if time.monotonic() < self._mend_at:
             return
-        self._mended_at = time.monotonic()
+        self._mend_at = time.monotonic() + MEND_EVERY_S * self.ledger.num_slots() * random.uniform(0.8, 1.2)
+        for job in self.ledger.release():
+            self.queue.put(job)
         waiting = self.ledger.open_jobs(older_than_s=MEND_EVERY_S)
         statuses = self.queue.statuses([job.id for job in waiting])
         for job in waiting:
@@ -74,9 +91,10 @@ class DutyRound:
     def sweep(self) -> None:
         """Remove the files of expired jobs, and later their records."""
         for job in self.ledger.expired():
-            if self.house.job(job.id).is_dir():
-                self.house.forget(job.id)
-                self.ledger.expire(job.id)
-        old = [job.id for job in self.ledger.expired(since_s=TOMBSTONE_S)]
+            self.house.forget(job.id)
+            self.ledger.expire(job.id)
+        old = self.ledger.tombstones(TOMBSTONE_S)
         self.queue.forget(old)
         self.ledger.forget(old)
+        uploads.sweep(self.house, self.ledger.engine)
+        webhooks.sweep(self.ledger.engine)

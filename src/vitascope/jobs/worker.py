@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
@@ -19,13 +18,15 @@ from typing import IO, Any
 from dbos import DBOS
 
 from vitascope.engine.engine import Engine
+from vitascope.engine.memory import GIB
 from vitascope.engine.placement import Placement
 from vitascope.errors import ResourceError
 from vitascope.jobs.attempt import Bench
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue, open_queue
-from vitascope.jobs.watch import DEAD_AFTER_S, DutyRound
+from vitascope.jobs.watch import DEAD_AFTER_S, DutyRound, place_of
+from vitascope.settings import Settings
 
 POLL_S = 0.2
 BEAT_S = 1.0
@@ -70,8 +71,9 @@ def run(house: House, slot: str, placement: Placement, max_attempts: int, lifeti
     lock = hold_slot(house.lock(slot))
     ledger, queue = Ledger(house.ledger_url), Queue(house)
     engine = Engine(placement)
-    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts)
-    ledger.beat(slot, socket.gethostname())
+    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue)
+    here = place_of(house)
+    ledger.beat(slot, here)
     DBOS(
         config={
             "name": APPLICATION,
@@ -87,31 +89,50 @@ def run(house: House, slot: str, placement: Placement, max_attempts: int, lifeti
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_stop.set())
-    _live(asked_to_stop, DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s))
+    duty = DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s)
+    _live(asked_to_stop, duty, here, *_has(engine))
     _bench.give_back()
     lock.flush()
     os._exit(0)  # the step that runs is cut off where it stands; its checkpoints are on disk
 
 
-def _live(asked_to_stop: threading.Event, duty: DutyRound) -> None:
+def _has(engine: Engine) -> tuple[str, float]:
+    """The device of this worker and all of its memory, in GiB."""
+    import psutil
+
+    device = engine.placement.device
+    if device.startswith("cuda"):
+        import torch
+
+        return device, torch.cuda.get_device_properties(device).total_memory / GIB
+    return device, psutil.virtual_memory().total / GIB
+
+
+def _live(asked_to_stop: threading.Event, duty: DutyRound, here: str, device: str, memory_gib: float) -> None:
     parent = os.getppid()
     while not asked_to_stop.wait(BEAT_S):
         if os.getppid() != parent:
             return
         try:
-            duty.ledger.beat(duty.slot, socket.gethostname())
-            for slot in duty.dead_slots(is_held):
-                _take_over(slot)
+            duty.ledger.beat(duty.slot, here, device, memory_gib)
+            for slot, beat in duty.dead_slots(is_held):
+                if not _take_over(slot):
+                    duty.ledger.bury(slot, beat)
             duty.mend()
         except Exception:
             logging.getLogger(__name__).exception("the watch of slot %s stumbled", duty.slot)
             time.sleep(BEAT_S)
 
 
-def _take_over(slot: str) -> None:
-    """Queue the jobs that a dead worker left behind. Private in DBOS 3.4, which has no public way."""
-    if any(row.executor_id == slot for row in DBOS.list_workflows(status="PENDING")):
+def _take_over(slot: str) -> bool:
+    """Queue the jobs that a dead worker left behind; whether there were any.
+
+    Private in DBOS 3.4, which has no public way.
+    """
+    left = any(row.executor_id == slot for row in DBOS.list_workflows(status="PENDING", load_input=False))
+    if left:
         DBOS._recover_pending_workflows([slot])
+    return left
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -126,7 +147,9 @@ def main(arguments: list[str] | None = None) -> None:
     given: Any = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     placement = Placement(device=given.device, gpus=given.gpus)
-    run(House(given.house), given.slot, placement, given.max_attempts, given.lifetime)
+    settings = Settings.from_environment()
+    house = House(given.house, settings.database, settings.artifacts)
+    run(house, given.slot, placement, given.max_attempts, given.lifetime)
 
 
 if __name__ == "__main__":

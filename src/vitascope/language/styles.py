@@ -23,6 +23,7 @@ class PromptStyle(BaseModel):
     source: str
 
 
+# A generator's style is the one of its name, unless it says another; "plain" where there is none.
 STYLES: dict[str, PromptStyle] = {
     "plain": PromptStyle(
         languages=("en",),
@@ -38,6 +39,57 @@ STYLES: dict[str, PromptStyle] = {
             "look, what it does from beginning to end, the place, the light, the camera. No lists, no titles."
         ),
         source="CogVideo README (github.com/THUDM/CogVideo): trained on long captions; at most 226 T5 tokens.",
+    ),
+    "wan": PromptStyle(
+        languages=("en", "zh"),
+        words=100,
+        manner=(
+            "One paragraph of 80 to 100 words: the subject's looks, number and pose, where things stand, the style, "
+            "the size of the shot, then natural movement in plain verbs and how the camera moves."
+        ),
+        source="github.com/Wan-Video/Wan2.1, wan/utils/prompt_extend.py; its text encoder, umT5, reads both languages.",
+    ),
+    "hunyuan": PromptStyle(
+        languages=("en", "zh"),
+        words=120,
+        manner=(
+            "One paragraph: subject, motion and scene first, then the shot, the camera's movement, light, style and "
+            "mood, each in plain words."
+        ),
+        source="github.com/Tencent-Hunyuan/HunyuanVideo-1.5, assets/HunyuanVideo_1_5_Prompt_Handbook_EN.md.",
+    ),
+    "ltx": PromptStyle(
+        languages=("en",),
+        words=200,
+        manner=(
+            "One flowing paragraph in the order of time: begin with the main action, then movements and gestures, "
+            "looks, place, camera angle and movement, light and colours, sudden changes. Literal and precise."
+        ),
+        source="github.com/Lightricks/LTX-Video, README, on prompts.",
+    ),
+    "mochi": PromptStyle(
+        languages=("en",),
+        words=150,
+        manner="One detailed, photographic paragraph: subject, action, place, light, lens and camera movement.",
+        source="github.com/genmoai/mochi: T5-XXL reads 256 tokens; the length in words is ours.",
+    ),
+    "allegro": PromptStyle(
+        languages=("en",),
+        words=120,
+        manner="One paragraph of literal description: subject, action, place, light, camera.",
+        source="Ours; its text encoder is T5, which reads English.",
+    ),
+    "opensora": PromptStyle(
+        languages=("en",),
+        words=150,
+        manner="One paragraph as a caption of a finished film: subject, action, place, light, camera.",
+        source="github.com/hpcaitech/Open-Sora v1.2.0: T5-XXL reads 300 tokens; the length in words is ours.",
+    ),
+    "opensora-plan": PromptStyle(
+        languages=("en",),
+        words=150,
+        manner="One paragraph as a caption of a finished film: subject, action, place, light, camera.",
+        source="github.com/PKU-YuanGroup/Open-Sora-Plan: trained on English captions, 512 tokens; the words are ours.",
     ),
     "toy-world": PromptStyle(
         languages=("en", "zh"),

@@ -14,7 +14,8 @@ import numpy as np
 
 from vitascope.clip import Clip, Pixels
 from vitascope.errors import RunError
-from vitascope.media._tags import Tags, as_comment
+from vitascope.labels import metadata
+from vitascope.media._tags import AIGC_TAG, Tags, as_comment
 from vitascope.media.frames import RetimedFrames
 from vitascope.media.timeline import Timeline, resampled
 
@@ -29,6 +30,10 @@ MAX_RATE = Fraction(50)
 HEADER_BYTES = 13
 COMMENT_LABEL = b"\x21\xfe"
 SUB_BLOCK = 255
+# The packet stands there as it is, and is read as the lengths of sub-blocks; the trailer leads any of them to the end.
+# Source: Adobe, XMP specification part 3, 1.1.2 (GIF).
+XMP_EXTENSION = b"\x21\xff\x0bXMP DataXMP"
+XMP_TRAILER = bytes([1, *range(255, -1, -1), 0])
 
 
 def within_gif_rate(clip: Clip) -> tuple[Clip, Timeline | None]:
@@ -59,7 +64,7 @@ def encode_gif(frames: Iterator[Pixels], clip: Clip, path: Path, tags: Tags) -> 
                 painted.pts, painted.time_base = number, 1 / clip.fps
                 container.mux(stream.encode(painted))
             container.mux(stream.encode(None))
-        _with_comment(bare, path, as_comment(tags))
+        _with_metadata(bare, path, tags)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
@@ -92,8 +97,9 @@ def _with_transparent_last(palette: PillowImage) -> Pixels:
     return colours
 
 
-def _with_comment(bare: Path, path: Path, comment: bytes) -> None:
-    """Copy a GIF with a comment put before its first picture, where readers look for it."""
+def _with_metadata(bare: Path, path: Path, tags: Tags) -> None:
+    """Copy a GIF with its tags put before its first picture, where readers look for them."""
+    comment = as_comment({key: value for key, value in tags.items() if key != AIGC_TAG})
     with bare.open("rb") as source, path.open("wb") as target:
         header = source.read(HEADER_BYTES)
         has_colour_table, table_bits = header[10] & 0x80, (header[10] & 0x07) + 1
@@ -103,4 +109,6 @@ def _with_comment(bare: Path, path: Path, comment: bytes) -> None:
             block = comment[at : at + SUB_BLOCK]
             target.write(bytes([len(block)]) + block)
         target.write(b"\0")
+        if AIGC_TAG in tags:
+            target.write(XMP_EXTENSION + metadata.as_xmp(tags[AIGC_TAG]) + XMP_TRAILER)
         shutil.copyfileobj(source, target)

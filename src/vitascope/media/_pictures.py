@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from vitascope.atomic import replacing
 from vitascope.clip import Image, Pixels
 from vitascope.errors import InvalidMedia, OutOfMemory, RequestError
+from vitascope.labels import metadata, visible
 from vitascope.media._colour import over
 from vitascope.media._containers import check_size, require_file
 from vitascope.media.frames import StoredFrames
+from vitascope.recipe import AigcLabel
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -157,8 +159,12 @@ def _in_srgb(picture: PillowImage, profile: bytes | None) -> PillowImage:
     return picture.convert("RGB")
 
 
-def write_image(image: Image, path: str | Path, *, overwrite: bool = True) -> Path:
+def write_image(
+    image: Image, path: str | Path, *, overwrite: bool = True, label: AigcLabel | None = None
+) -> Path:
     """Write a picture as PNG, JPEG or WebP by its suffix; the opacity is written where the format has one.
+
+    With `label` the picture carries the visible mark and the metadata of one that was generated.
 
     Raises: RequestError for another suffix or, without `overwrite`, an existing file; NotFound, DiskFull.
     """
@@ -170,12 +176,27 @@ def write_image(image: Image, path: str | Path, *, overwrite: bool = True) -> Pa
         allowed = ", ".join(sorted(WRITTEN_AS))
         raise RequestError(f"cannot write a picture as {path.suffix or path.name!r}; use one of {allowed}")
     refuse_existing(path, overwrite)
+    if label is not None:
+        image = Image(visible.mark(image.pixels), image.alpha, image.path)
     picture = Pillow.fromarray(np.ascontiguousarray(image.pixels))
     if image.alpha is not None and options["format"] != "JPEG":
         picture = Pillow.fromarray(np.dstack([straight(image.pixels, image.alpha), image.alpha]))
     with replacing(path) as temporary:
-        picture.save(temporary, **options)
+        picture.save(temporary, **options, **_labelling(options["format"], label))
     return path
+
+
+def _labelling(format_: str, label: AigcLabel | None) -> dict[str, Any]:
+    if label is None:
+        return {}
+    packet = metadata.as_xmp(metadata.as_text(label))
+    if format_ != "PNG":
+        return {"xmp": packet}
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", packet.decode())
+    return {"pnginfo": text}
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

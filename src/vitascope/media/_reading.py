@@ -25,7 +25,7 @@ from vitascope.media._pictures import (
     read_image,
 )
 from vitascope.media._sound import read_sound
-from vitascope.media._tags import Tags, fps_in, recipe_in, tags_of
+from vitascope.media._tags import Tags, fps_in, labels_in, recipe_in, tags_of
 from vitascope.media._video_frames import VideoFrames
 from vitascope.media.frames import RetimedFrames
 from vitascope.media.timeline import Timeline, constant_rate
@@ -126,6 +126,7 @@ def _clip(path: Path, source: _Source, audio: Audio | None) -> Clip:
         notes["sound"] = "left out: no decoder for its codec"
     if notes or not recipe.stages:
         recipe = recipe.then(Stage(kind="file", name=path.name, notes=notes))
+    recipe = labels_in(source.tags, recipe)
     return Clip(source.frames, source.info.fps, audio, source.mask, recipe)
 
 

@@ -13,14 +13,17 @@ import numpy as np
 from vitascope.atomic import replacing, replacing_folder
 from vitascope.clip import Clip, Pixels
 from vitascope.errors import RequestError, RunError
+from vitascope.labels import credentials, metadata, visible
+from vitascope.labels.policy import Policy, labelled
 from vitascope.media._colour import to_yuv420
 from vitascope.media._gif import encode_gif, within_gif_rate
 from vitascope.media._lossless import window_length
 from vitascope.media._pictures import WRITTEN_AS, refuse_existing
 from vitascope.media._sound import SoundTrack
-from vitascope.media._tags import FOLDER_FILE, FPS_TAG, RECIPE_FILE, RECIPE_TAG, Tags, tags_for
+from vitascope.media._tags import AIGC_TAG, FOLDER_FILE, FPS_TAG, RECIPE_FILE, RECIPE_TAG, Tags, tags_for
 from vitascope.media.geometry import even_size
 from vitascope.recipe import Stage
+from vitascope.settings import Settings
 
 if TYPE_CHECKING:
     from vitascope.context import Context
@@ -73,6 +76,7 @@ def write(
     crf: int | None = None,
     overwrite: bool = True,
     context: Context | None = None,
+    label: str | None = None,
 ) -> Path:
     """Write a clip in the format of the suffix, its recipe in the file's metadata.
 
@@ -82,6 +86,9 @@ def write(
 
     Videos with an odd side get one more row or column, a copy of the last; this and all else that was
     changed stands in the recipe's notes. Nothing appears at `path` until the whole is written.
+
+    A clip whose recipe says that it is labelled carries its labels: the visible mark on its first 2 seconds, the
+    metadata, the signed credentials. `label` (cn, c2pa, cn,c2pa) adds some; none can be taken away.
 
     Raises: RequestError for another suffix, a crf out of range or, without `overwrite`, an existing file;
     NotFound, DiskFull, ResourceError, InvalidMedia (frames that cannot be read), JobCancelled.
@@ -93,11 +100,24 @@ def write(
         raise RequestError(
             f"cannot write a clip as {path.suffix!r}; use one of {allowed}, or a folder's name"
         )
-    format_ = VIDEO_FORMATS.get(suffix)
-    _check_crf(crf, format_, suffix)
+    _check_crf(crf, VIDEO_FORMATS.get(suffix), suffix)
     if suffix:
         refuse_existing(path, overwrite)
-    job = _Job(clip, path, context)
+    settings = context.settings if context is not None else Settings.from_environment()
+    if label is not None:
+        clip = labelled(clip, Policy.of(label), settings)
+    job = _Job(visible.with_mark(clip), path, context)
+    if not clip.recipe.labels.c2pa:
+        return _write_as(job, suffix, crf, overwrite)
+    credentials.check(path, settings)
+    with replacing(path) as unsigned:
+        _write_as(replace(job, path=unsigned), suffix, crf, overwrite=True)
+        credentials.sign(unsigned, clip.recipe, settings, title=path.name)
+    return path
+
+
+def _write_as(job: _Job, suffix: str, crf: int | None, overwrite: bool) -> Path:
+    format_ = VIDEO_FORMATS.get(suffix)
     if format_ is not None:
         return _write_video(job, format_, format_.crf if crf is None else crf)
     if suffix == ".gif":
@@ -228,7 +248,10 @@ def _png_options(tags: Tags) -> dict[str, Any]:
 
     text = PngInfo()
     for key, value in tags.items():
-        text.add_itxt(key, value)
+        if key == AIGC_TAG:
+            text.add_itxt("XML:com.adobe.xmp", metadata.as_xmp(value).decode())
+        else:
+            text.add_itxt(key, value)
     return {**WRITTEN_AS[".png"], "pnginfo": text}
 
 
@@ -252,12 +275,14 @@ def _write_folder(job: _Job, overwrite: bool) -> Path:
     if is_ours:
         refuse_existing(job.path, overwrite)
     tags = job.tags(**({"sound": "left out"} if job.clip.audio is not None else {}))
+    label = {key: value for key, value in tags.items() if key == AIGC_TAG}
     with replacing_folder(job.path, is_ours) as folder:
         for number, frame in enumerate(job.frames()):
             picture = Pillow.fromarray(np.ascontiguousarray(frame))
-            picture.save(folder / FRAME_NAME.format(number), **WRITTEN_AS[".png"])
+            picture.save(folder / FRAME_NAME.format(number), **_png_options(label))
         (folder / RECIPE_FILE).write_text(tags[RECIPE_TAG], encoding="utf-8")
-        (folder / FOLDER_FILE).write_text(json.dumps({"fps": tags[FPS_TAG]}), encoding="utf-8")
+        about = {"fps": tags[FPS_TAG], **{key: json.loads(value) for key, value in label.items()}}
+        (folder / FOLDER_FILE).write_text(json.dumps(about), encoding="utf-8")
     return job.path
 
 

@@ -1,75 +1,90 @@
-"""The web application: routes, error shape, headers that every answer carries."""
+"""The web application: its rooms put together."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from uuid import uuid4
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vitascope import __version__
+from vitascope.jobs.announcer import Announcer
 from vitascope.jobs.office import Office
-from vitascope.server import envelope, videos
+from vitascope.jobs.outside import Outside
+from vitascope.server import envelope, files, pages, shelves, videos, webhook_endpoints
+from vitascope.server.access import Gate, MetricsReader
 from vitascope.server.events import Broadcast
+from vitascope.server.guard import Guard
+from vitascope.server.metrics import Metrics
+from vitascope.server.ui.mount import mount
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-MAX_REQUEST_BYTES = 80 * 2**20  # an upload and its form; more is refused before it is read
 
 
-def create_app(office: Office, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
-    """The service in front of `office`. `hosts`: names under which it may be called, against DNS rebinding."""
+@dataclass(frozen=True)
+class Manners:
+    """How a service behaves towards others.
+
+    `hosts`: names under which it may be called, against DNS rebinding. `open_without_keys`: on loopback only.
+    `fetch_from`: hosts whose URLs a request may name, never private ones. `webhook_hosts`: receivers that may be
+    private because the operator names them; public ones over https are always allowed.
+    """
+
+    hosts: Sequence[str] = LOOPBACK
+    open_without_keys: bool = True
+    fetch_from: tuple[str, ...] = ()
+    webhook_hosts: tuple[str, ...] = ()
+
+
+def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
+    """The service in front of `office`."""
+    manners = manners or Manners()
+    receivers = Outside(("*", *manners.webhook_hosts), may_be_private=True)
+    announcer, stop = Announcer(office.ledger, receivers), threading.Event()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         polling = asyncio.create_task(app.state.broadcast.run())
+        announcing = threading.Thread(target=announcer.run, args=(stop,), name="announcer", daemon=True)
+        announcing.start()
         yield
+        stop.set()
         polling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await polling
+        await asyncio.to_thread(announcing.join, 15)
         office.close()
 
     app = FastAPI(
         title="Vitascope",
         version=__version__,
-        docs_url=None,  # their pages load scripts from other hosts
+        docs_url=None,  # their pages load scripts from other hosts; ours is in `pages`
         redoc_url=None,
         lifespan=lifespan,
     )
     app.state.office, app.state.broadcast = office, Broadcast(office)
+    app.state.gate = Gate(office.keys, manners.open_without_keys)
+    app.state.sources, app.state.receivers = Outside(manners.fetch_from), receivers
+    app.state.announcer, app.state.metrics = announcer, Metrics(office.ledger)
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.middleware("http")(_guard)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.include_router(videos.router)
-    app.get("/health", summary="Whether the process lives")(_health)
-    app.get("/ready", summary="Whether jobs can be taken")(_ready)
+    mount(app, office, manners.open_without_keys)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(manners.hosts))
+    app.add_middleware(Guard, metrics=app.state.metrics)
+    for room in (videos, files, webhook_endpoints, shelves):
+        app.include_router(room.router)
+    pages.mount(app)
+    app.get("/health", summary="Whether the process lives", tags=["service"])(_health)
+    app.get("/ready", summary="Whether jobs can be taken", tags=["service"])(_ready)
+    app.get("/metrics", summary="Numbers for Prometheus", tags=["service"], response_class=Response)(_metrics)
     return app
-
-
-async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-    length = request.headers.get("content-length", "0")
-    is_form = "multipart" in request.headers.get("content-type", "")
-    origin = request.headers.get("origin")
-    if not length.isdecimal():
-        response: Response = envelope.enveloped(400, "content-length is not a number", code="bad_request")
-    elif (
-        is_form and "content-length" not in request.headers
-    ):  # a form is spooled to disk: its size comes first
-        response = envelope.enveloped(411, "send a form with its content-length", code="length_required")
-    elif int(length) > MAX_REQUEST_BYTES:
-        response = envelope.enveloped(413, f"a request may have {MAX_REQUEST_BYTES} bytes", code="too_large")
-    elif origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        response = envelope.enveloped(403, "requests from pages of other sites are refused", code="origin")
-    else:
-        response = await proceed(request)
-    response.headers["x-request-id"] = f"req_{uuid4().hex}"
-    response.headers["x-content-type-options"] = "nosniff"
-    return response
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -84,6 +99,17 @@ async def _health() -> dict[str, str]:
     return {"status": "ok", "version": __version__}
 
 
-def _ready(request: Request) -> dict[str, object]:
-    """The ledger answers; how many jobs are in which state."""
-    return {"status": "ok", "jobs": request.app.state.office.ledger.counts()}
+def _ready(request: Request) -> JSONResponse:
+    """The ledger and the queue answer."""
+    office: Office = request.app.state.office
+    try:
+        office.ledger.num_slots()
+        office.queue.statuses(["video_none"])
+    except (SQLAlchemyError, OSError):
+        return envelope.enveloped(503, "the database does not answer", code="not_ready")
+    return JSONResponse({"status": "ok"})
+
+
+def _metrics(request: Request, _: MetricsReader) -> Response:
+    """Prometheus' text format; a key needs the scope `metrics`."""
+    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

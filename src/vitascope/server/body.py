@@ -21,17 +21,20 @@ _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carried: plain fields, and the file of `input_reference`."""
+    """What a request carried: plain fields, and the one file that the route takes."""
 
     fields: dict[str, Any]
     file: UploadFile | None = None
 
 
-async def read_body(request: Request) -> Body:
-    """The request's body. Raises: RequestError for what is neither form, Refusal (413) if too large."""
+async def read_body(request: Request, file_field: str = "input_reference") -> Body:
+    """The request's body; a file may come as `file_field`.
+
+    Raises: RequestError for what is neither form, Refusal (413) if too large.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        return await _form(request)
+        return await _form(request, file_field)
     if kind not in ("application/json", ""):
         raise Refusal(
             415,
@@ -52,7 +55,7 @@ async def read_body(request: Request) -> Body:
     return Body(_storable(fields))
 
 
-async def _form(request: Request) -> Body:
+async def _form(request: Request, file_field: str) -> Body:
     try:
         form = await request.form(max_files=1, max_fields=MAX_FORM_FIELDS)
     except HTTPException as error:
@@ -61,8 +64,8 @@ async def _form(request: Request) -> Body:
     file = None
     for key, value in form.multi_items():
         if isinstance(value, UploadFile):
-            if key != "input_reference":
-                raise RequestError(f"a file is taken as input_reference, not as {key[:80]!r}", param=key[:80])
+            if key != file_field:
+                raise RequestError(f"a file is taken as {file_field}, not as {key[:80]!r}", param=key[:80])
             file = value
         else:
             _fold(fields, key, value)

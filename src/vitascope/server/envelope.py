@@ -17,22 +17,42 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+_ADDRESSED = ("video_id", "file_id", "webhook_endpoint_id")
 _RETRY_AFTER_S = {429: "5", 503: "30"}
 
 
 class Refusal(RequestError):
     """A request that HTTP has its own status for."""
 
-    def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message, param=param)
-        self.status, self.reason = status, code
+        self.status, self.reason, self.retry_after_s = status, code, retry_after_s
 
 
-def enveloped(status: int, message: str, *, code: str | None, param: str | None = None) -> JSONResponse:
+def enveloped(
+    status: int,
+    message: str,
+    *,
+    code: str | None,
+    param: str | None = None,
+    retry_after_s: int | None = None,
+) -> JSONResponse:
     """One error as a response."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     content = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    headers = {"retry-after": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else None
+    headers = {"retry-after": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else {}
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
     return JSONResponse(content, status_code=status, headers=headers)
 
 
@@ -47,10 +67,11 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, VitascopeError), "registered for this class"
     param = getattr(error, "param", None)
     if isinstance(error, Refusal):
-        return enveloped(error.status, str(error), code=error.reason, param=param)
+        again_s = error.retry_after_s
+        return enveloped(error.status, str(error), code=error.reason, param=param, retry_after_s=again_s)
     # 404 is for things at an address; an unknown name inside a request is a bad request
     status = 400 if isinstance(error, UnknownName) else error.http_status
-    if isinstance(error, NotFound) and param != "video_id":
+    if isinstance(error, NotFound) and param not in _ADDRESSED:
         status = 400
     return enveloped(status, str(error), code=_code(error), param=param)
 

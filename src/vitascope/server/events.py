@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from vitascope.server.video import video_object
 
 log = logging.getLogger(__name__)
 POLL_S = 0.25
+MIN_PERCENT = 8  # below it, most of the time went into loading the model
 QUIET_S = 15.0  # after which a comment keeps the connection open
 
 
@@ -63,8 +65,17 @@ class Broadcast:
                 self._sent.pop(job.id, None)
 
     async def _event(self, job: Job) -> str:
-        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total}
+        data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total, "eta_s": eta_s(job)}
         if job.status == "queued":
             data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
         name = "progress" if job.is_open else job.status
         return f"event: video.{name}\ndata: {json.dumps(data)}\n\n"
+
+
+def eta_s(job: Job) -> float | None:
+    """Seconds to the end, from how far the running job has come; before that its estimate; None if not known."""
+    if job.status != "in_progress" or job.started_at is None:
+        return (job.estimate or {}).get("seconds") if job.status == "queued" else None
+    if job.progress <= MIN_PERCENT:
+        return (job.estimate or {}).get("seconds")
+    return round((time.time() - job.started_at) * (100 - job.progress) / job.progress, 1)

@@ -6,92 +6,77 @@ import asyncio
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from vitascope.errors import RequestError
-from vitascope.jobs.house import SPRITESHEET, THUMBNAIL, VIDEO
-from vitascope.jobs.office import Office, Submission
+from vitascope.jobs.house import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO
+from vitascope.jobs.keys import ApiKey
+from vitascope.jobs.office import Office
 from vitascope.jobs.record import Job
-from vitascope.server.body import Body, read_body
+from vitascope.server import bodies
+from vitascope.server.access import Reader, Writer
+from vitascope.server.content import file_response
+from vitascope.server.counter import Counter, answer, made
 from vitascope.server.envelope import Refusal
 from vitascope.server.events import Broadcast
+from vitascope.server.making import edit_of, extension_of, remix_of, video_of
 from vitascope.server.video import video_object
-from vitascope.server.wish import VideoRequest, order_from, request_hash, save_upload
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
-TENANT = "local"
-POLL_AFTER_MS = "1000"
 VARIANTS = {
     "video": (VIDEO, "video/mp4"),
     "thumbnail": (THUMBNAIL, "image/webp"),
     "spritesheet": (SPRITESHEET, "image/jpeg"),
 }
-MAX_KEY_CHARACTERS = 255
-_SCHEMA = VideoRequest.model_json_schema()
-_CREATE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {kind: {"schema": _SCHEMA} for kind in ("application/json", "multipart/form-data")},
-    }
-}
-_REMIX_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"prompt": {"type": "string"}},
-                    "required": ["prompt"],
-                }
-            }
-        },
-    }
-}
 
 
-def _office(request: Request) -> Office:
-    return request.app.state.office
-
-
-Counter = Annotated[Office, Depends(_office)]
-
-
-@router.post("", summary="Make a video", openapi_extra=_CREATE_BODY)
-async def create(request: Request, office: Counter) -> JSONResponse:
+@router.post("", summary="Make a video", openapi_extra=bodies.CREATE)
+async def create(request: Request, office: Counter, caller: Writer) -> JSONResponse:
     """Queue a job; a header `Idempotency-Key` makes a retry give the same job."""
-    body = await read_body(request)
-    try:
-        return await asyncio.to_thread(_submit, office, body, _idempotency_key(request))
-    finally:
-        if body.file is not None:
-            await body.file.close()
+    return await made(request, office, caller, video_of)
 
 
-def _submit(office: Office, body: Body, key: str | None) -> JSONResponse:
-    upload = body.file.file if body.file is not None else None
-    asked = Submission(
-        order=order_from(body.fields),
-        tenant=TENANT,
-        idempotency_key=key,
-        request_hash=request_hash(body.fields, upload),
-        save_reference=None if upload is None else lambda path: save_upload(upload, path),
-    )
-    return _answer(office.submit(asked))
+@router.post("/edits", summary="Make a video again after a sentence", openapi_extra=bodies.EDIT)
+async def edit(request: Request, office: Counter, caller: Writer) -> JSONResponse:
+    """Video-to-video: `video` is a file, or {id} of a completed one; `params[strength]` says how much changes."""
+    return await made(request, office, caller, edit_of, file_field="video")
+
+
+@router.post("/extensions", summary="Let a video go on", openapi_extra=bodies.EXTEND)
+async def extend(request: Request, office: Counter, caller: Writer) -> JSONResponse:
+    """What comes next is made from the last frame, and joined: `seconds` of the answer is the whole length."""
+    return await made(request, office, caller, extension_of, file_field="video")
+
+
+@router.post("/characters", summary="Not supported")
+async def create_character(_: Writer) -> None:
+    """Vitascope has no characters. Raises: Refusal."""
+    raise _no_characters()
+
+
+@router.get("/characters/{character_id}", summary="Not supported")
+async def get_character(character_id: str, _: Reader) -> None:  # noqa: ARG001
+    """Vitascope has no characters. Raises: Refusal."""
+    raise _no_characters()
+
+
+def _no_characters() -> Refusal:
+    message = "characters are not supported; start from a picture with input_reference, or put a LoRA on"
+    return Refusal(400, message, code="not_supported")
 
 
 @router.get("", summary="List videos")
 def list_videos(
     office: Counter,
+    caller: Reader,
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
     """A page of videos; the next one is asked for with `after` = `last_id`."""
     if after is not None:
-        office.find(after, TENANT)
-    jobs = office.ledger.page(TENANT, after, limit + 1, newest_first=order == "desc")
+        office.find(after, caller.tenant)
+    jobs = office.ledger.page(caller.tenant, after, limit + 1, newest_first=order == "desc")
     shown = jobs[:limit]
     return {
         "object": "list",
@@ -103,94 +88,75 @@ def list_videos(
 
 
 @router.get("/{video_id}", summary="Look at a video's job")
-def retrieve(video_id: str, office: Counter) -> JSONResponse:
+def retrieve(video_id: str, office: Counter, caller: Reader) -> JSONResponse:
     """Status, progress and, once it is there, the recipe."""
-    return _answer(_kept(office, video_id))
+    return answer(kept(office, video_id, caller))
 
 
-@router.get("/{video_id}/content", summary="Download a video", response_class=FileResponse)
+@router.get("/{video_id}/content", summary="Download a video", response_class=Response)
 def content(
-    video_id: str, office: Counter, variant: Literal["video", "thumbnail", "spritesheet"] = "video"
-) -> FileResponse:
+    video_id: str,
+    request: Request,
+    office: Counter,
+    caller: Reader,
+    variant: Literal["video", "thumbnail", "spritesheet"] = "video",
+) -> Response:
     """The file, whole or in ranges."""
-    job = _kept(office, video_id)
+    job = kept(office, video_id, caller)
     if job.status != "completed":
         what = "has failed and has no file" if job.status == "failed" else f"is {job.status}; ask again later"
         raise Refusal(409, f"video {video_id!r} {what}", code="not_ready", param="video_id")
     name, kind = VARIANTS[variant]
-    path = office.house.job(job.id) / name
-    return FileResponse(path, media_type=kind, filename=f"{job.id}{path.suffix}")
+    shown_as = f"{job.id}.{name.rpartition('.')[2]}"
+    return file_response(
+        office.house.artifacts, office.house.named(job.id, name), kind, shown_as, request.headers
+    )
+
+
+@router.get("/{video_id}/preview", summary="A small picture of a running job", response_class=Response)
+def preview(video_id: str, request: Request, office: Counter, caller: Reader) -> Response:
+    """What the clip looks like so far; 409 before there is one, or where the worker is another machine's."""
+    job = kept(office, video_id, caller)
+    if not (office.house.job(job.id) / PREVIEW).is_file():
+        raise Refusal(409, f"video {video_id!r} has no preview now", code="not_ready", param="video_id")
+    name = office.house.named(job.id, PREVIEW)
+    return file_response(office.house.artifacts, name, "image/webp", f"{job.id}.webp", request.headers)
 
 
 @router.get("/{video_id}/events", summary="Follow a video's progress", response_class=StreamingResponse)
-async def events(video_id: str, request: Request, office: Counter) -> StreamingResponse:
+async def events(video_id: str, request: Request, office: Counter, caller: Reader) -> StreamingResponse:
     """Server-sent events from the present state to the end: `video.progress`, `video.completed`, `video.failed`."""
-    job = await asyncio.to_thread(_kept, office, video_id)
+    job = await asyncio.to_thread(kept, office, video_id, caller)
     broadcast: Broadcast = request.app.state.broadcast
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(broadcast.listen(job), media_type="text/event-stream", headers=headers)
 
 
 @router.post("/{video_id}/cancel", summary="Stop a video's job")
-def cancel(video_id: str, office: Counter) -> JSONResponse:
+def cancel(video_id: str, office: Counter, caller: Writer) -> JSONResponse:
     """A waiting job never starts, a running one stops at its next denoising step; an ended one stays."""
-    return _answer(office.cancel(_kept(office, video_id).id, TENANT))
+    return answer(office.cancel(kept(office, video_id, caller).id, caller.tenant))
 
 
 @router.delete("/{video_id}", summary="Delete a video")
-def delete(video_id: str, office: Counter) -> dict[str, Any]:
+def delete(video_id: str, office: Counter, caller: Writer) -> dict[str, Any]:
     """Remove an ended job and its files."""
-    office.delete(video_id, TENANT)
+    office.delete(video_id, caller.tenant)
     return {"id": video_id, "deleted": True, "object": "video.deleted"}
 
 
 @router.post(
-    "/{video_id}/remix", summary="Make a video again after another sentence", openapi_extra=_REMIX_BODY
+    "/{video_id}/remix", summary="Make a video again after another sentence", openapi_extra=bodies.REMIX
 )
-async def remix(video_id: str, request: Request, office: Counter) -> JSONResponse:
+async def remix(video_id: str, request: Request, office: Counter, caller: Writer) -> JSONResponse:
     """The same model, seed and settings with a new prompt."""
-    body = await read_body(request)
-    return await asyncio.to_thread(_remix, office, video_id, body, _idempotency_key(request))
+    parent = await asyncio.to_thread(kept, office, video_id, caller)
+    return await made(request, office, caller, lambda asking: remix_of(asking, parent))
 
 
-def _remix(office: Office, video_id: str, body: Body, key: str | None) -> JSONResponse:
-    prompt = body.fields.get("prompt")
-    if not isinstance(prompt, str) or set(body.fields) != {"prompt"}:
-        raise RequestError("a remix takes one field, prompt, which is text", param="prompt")
-    parent = _kept(office, video_id)
-    if parent.status != "completed":
-        raise Refusal(409, f"video {video_id!r} is not completed", code="not_ready", param="video_id")
-    source = office.house.job(parent.id) / parent.order.reference if parent.order.reference else None
-    asked = Submission(
-        order=parent.order.model_copy(update={"prompt": prompt, "reference": None}),
-        tenant=TENANT,
-        idempotency_key=key,
-        request_hash=request_hash({"remix": parent.id, **body.fields}, None),
-        remixed_from=parent.id,
-        save_reference=None if source is None else lambda path: _copy(source.read_bytes(), path),
-    )
-    return _answer(office.submit(asked))
-
-
-def _copy(data: bytes, path: Any) -> None:
-    path.write_bytes(data)
-
-
-def _kept(office: Office, video_id: str) -> Job:
+def kept(office: Office, video_id: str, caller: ApiKey) -> Job:
     """A job that has not expired. Raises: NotFound, Refusal (410)."""
-    job = office.find(video_id, TENANT)
+    job = office.find(video_id, caller.tenant)
     if job.expires_at is not None and job.expires_at < time.time():
         raise Refusal(410, f"video {video_id!r} has expired", code="expired", param="video_id")
     return job
-
-
-def _answer(job: Job) -> JSONResponse:
-    headers = {"openai-poll-after-ms": POLL_AFTER_MS} if job.is_open else None
-    return JSONResponse(video_object(job), headers=headers)
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= MAX_KEY_CHARACTERS:
-        raise RequestError(f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters")
-    return key

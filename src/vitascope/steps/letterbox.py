@@ -157,7 +157,7 @@ def _image_of(task: Task) -> Image:
     if image is None or not isinstance(task, ImageToVideo | TrajectoryToVideo):
         raise UnsupportedTask(
             f"letterbox pads a picture or a clip before the generation, and {task.kind} "
-            "gives it none that it can; put it after the generation, or leave it out",
+            "has none that it can; give it one, put the step after the generation, or leave it out",
             param="kind",
         )
     return image

@@ -21,7 +21,7 @@ from vitascope.media.geometry import Box, resize
 from vitascope.training.recipe import DataSource, VideoShape
 
 VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".gif"]
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".gif")
 )
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"])
 CAPTION_FILES = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
@@ -107,7 +107,9 @@ def collect(sources: Sequence[DataSource]) -> Collection:
 
 def with_trigger(caption: str, trigger: str) -> str:
     """The caption with the trigger word before it, unless it has it as a word of its own already."""
-    if not trigger or re.search(rf"(?<![A-Za-z0-9_]){re.escape(trigger)}(?![A-Za-z0-9_])", caption):
+    if not trigger or re.search(
+        rf"(?<![A-Za-z0-9_]){re.escape(trigger)}(?![A-Za-z0-9_])", caption, re.IGNORECASE
+    ):
         return caption
     return f"{trigger}, {caption}" if caption else trigger
 

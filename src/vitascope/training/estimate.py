@@ -20,8 +20,8 @@ Recompute = Literal["none", "attention", "full"]
 # Tensors of a token's width that a block keeps for its backward pass, counted on CogVideoX: norms, queries,
 # keys, values, attention, gates and the feed-forward's wide middle. "attention" keeps its input, the
 # attention's result and its statistics; "full" the input alone. One block is always whole while it runs.
-KEPT = {"none": 20.0, "attention": 2.1, "full": 1.0}
-USED = 0.55  # of a matrix product's speed, over a whole step
+KEPT = {"none": 20.0, "attention": 2.0, "full": 1.0}
+USED = 0.65  # of a matrix product's speed, over a whole step
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from vitascope.training.trackers import Tracker, open_trackers
 from vitascope.training.validation import make_samples, running_plainly
 
 logger = logging.getLogger(__name__)
-COMPILE_FROM = 200
-"""Steps from which compiling pays for itself on a GPU."""
+COMPILE_FROM_S = 600.0
+"""Estimated seconds of a run from which compiling pays for itself on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,23 @@ class _Work:
 
 
 def run(
-    recipe: Recipe, context: Context, *, fresh: bool = False, say: Callable[[str], None] = logger.info
+    recipe: Recipe,
+    context: Context,
+    *,
+    fresh: bool = False,
+    base: BaseModel | None = None,
+    say: Callable[[str], None] = logger.info,
 ) -> Result:
     """Fine-tune as the recipe says; goes on from the run's newest checkpoint unless `fresh`.
+
+    `base`: the recipe's model, if it was found already. `say` is told the estimate before it starts.
 
     Asked to stop through the context, it saves and raises JobCancelled; the same call goes on later.
     Raises: RequestError (recipe, data, another run in the folder), OutOfMemory, DiskFull, WeightsMissing,
     DependencyMissing, RunError (no finite gradients), JobCancelled.
     """
     begun = time.monotonic()
-    base = BaseModel.find(recipe, context.settings)
+    base = base or BaseModel.find(recipe, context.settings)
     buckets = base.buckets(recipe)
     found = collect(recipe.data)
     ranks = Ranks.join(None if recipe.placement.device == "auto" else recipe.placement.device)
@@ -101,7 +108,7 @@ def run(
         if saved:
             training.load(saved[-1])
             say(f"goes on from step {training.step} ({saved[-1]})")
-        elif fresh:
+        elif fresh and ranks.rank == 0:
             for old in _checkpoints(work.states):
                 old.unlink()
         _train(work, training)
@@ -147,7 +154,13 @@ def _encode(
     if ranks.world > 1:
         share = Collection(found.samples[ranks.rank :: ranks.world])
         encode_all(
-            share, buckets, recipe.video, encoders, prompts, folder, Context(settings=context.settings)
+            share,
+            buckets,
+            recipe.video,
+            encoders,
+            prompts,
+            folder,
+            replace(context, on_progress=lambda _: None, warnings=[]),
         )
         dist.barrier()
     return encode_all(found, buckets, recipe.video, encoders, prompts, folder, context)
@@ -164,7 +177,7 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
         freeze_in_8_bits(blocks, recipe.placement.base)
     compiled = recipe.placement.compile
     if compiled == "auto":
-        compiled = ranks.device.type == "cuda" and recipe.steps >= COMPILE_FROM
+        compiled = ranks.device.type == "cuda" and guess.run_s >= COMPILE_FROM_S
     recompute(blocks, guess.recompute, compiled=compiled)
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:
@@ -239,6 +252,7 @@ def _train(work: _Work, training: Training) -> None:
 def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor:
     """The loss of one batch, a function of the recipe, the weights and the batch's number alone."""
     recipe, device, family = work.recipe, work.ranks.device, work.base.family
+    dtype = getattr(torch, work.placement.dtype)
     generator = work.ranks.generator(recipe.seed, number)
     items = deck.batch(number)
     latents = _stacked([work.data.read(item.latents) for item in items], device)
@@ -249,17 +263,22 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
     condition = {}
     for name, nothing in work.data.read(work.data.empty).items():
         dropped = (lots[0] < recipe.objective.caption_dropout).view(-1, *(1,) * nothing.ndim)
-        condition[name] = torch.where(dropped, nothing.to(device), captions[name])
+        condition[name] = _in(torch.where(dropped, nothing.to(device), captions[name]), dtype)
     if family.from_image:
         picture = latents["picture_mean"]
         noise = torch.randn(picture.shape, generator=generator, device=device)
         kept = (lots[1] >= recipe.objective.image_dropout).view(-1, *(1,) * (picture.ndim - 1))
         condition["picture"] = (picture + latents["picture_std"] * noise) * kept
     noised = levels.noised(clean, generator)
+    if recipe.adapter.dropout:  # it draws from the global source, which a resumed run must find alike
+        torch.manual_seed(generator.initial_seed())
     with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
-        noisy = noised.noisy.to(getattr(torch, work.placement.dtype))
-        made = family.predict(work.pipeline, noisy, noised.level, condition)
+        made = family.predict(work.pipeline, noised.noisy.to(dtype), noised.level, condition)
     return weighted_error(made, noised)
+
+
+def _in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _stacked(parts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:

@@ -12,9 +12,9 @@ LARGEST = {torch.float8_e4m3fn: 448.0, torch.int8: 127.0}
 
 
 class FrozenLinear(nn.Linear):
-    """A linear layer whose weight is kept in 8 bits, with one scale for each output, and computed with in the input's type.
+    """A linear layer whose weight is kept in 8 bits with one scale for each output.
 
-    The range of each row is used whole (absolute maximum scaling); biases stay as they are.
+    It is computed with in the input's type. The range of each row is used whole (absolute maximum scaling).
     """
 
     scale: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -236,7 +237,7 @@ def split_scenes(folder: Path, output: Path, context: Context, least: int = 1) -
             context.warn(f"left out {path.name!r}: {error}")
             continue
         edges = [0, *cuts, clip.num_frames]
-        scenes = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b - a >= least]
+        scenes = [(a, b) for a, b in itertools.pairwise(edges) if b - a >= least]
         for part, (start, stop) in enumerate(scenes):
             target = output / (f"{path.stem}.mp4" if len(scenes) == 1 else f"{path.stem}-{part + 1:03d}.mp4")
             scene = clip.with_frames(clip.frames[start:stop], audio=None)

@@ -117,7 +117,7 @@ class Placement(_Part):
     )
     compile: bool | Literal["auto"] = Field(
         "auto",
-        description="compile the blocks: faster steps after a minute; auto: on a GPU from 200 steps on",
+        description="compile the blocks: faster steps after a minute; auto: on a GPU for ten minutes or more",
     )
     sharding: Literal["none", "fsdp2"] = Field(
         "none", description="several GPUs: each keeps all frozen weights, or its share of them"

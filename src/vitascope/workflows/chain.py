@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.errors import RequestError
+from vitascope.errors import RequestError, ResourceError
 from vitascope.generators.base import Generator
+from vitascope.labels.policy import keep_labels
 from vitascope.steps.base import Note, Step
-from vitascope.task import Task
+from vitascope.task import Task, VideoToVideo
 from vitascope.workflows.store import ClipStore, clip_key, key_of
 
 
@@ -74,7 +75,7 @@ class Chain(BaseModel):
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]
-            return clip
+            return keep_labels(clip, completed.video) if isinstance(completed, VideoToVideo) else clip
 
         return _treated(key, generate, self._work(around), engine, context, store)
 
@@ -147,13 +148,22 @@ def _treated(
         clip = store.get(keys[done])
     if clip is None:
         clip, done = source(), 0
-        if store:
-            clip = store.put(keys[0], clip)
+        clip = _kept(store, keys[0], clip, context)
     for treatment, stage_key in zip(work[done:], keys[done + 1 :], strict=True):
         clip = _apply(treatment, clip, engine, context)
-        if store:
-            clip = store.put(stage_key, clip)
+        clip = _kept(store, stage_key, clip, context)
     return clip
+
+
+def _kept(store: ClipStore | None, key: str, clip: Clip, context: Context) -> Clip:
+    """The clip, put into the store; no room for it there costs the rerun, not this run."""
+    if store is None:
+        return clip
+    try:
+        return store.put(key, clip)
+    except ResourceError as error:
+        context.warn(f"this stage is not kept for reruns: {error}")
+        return clip
 
 
 def _apply(treatment: _Treatment, clip: Clip, engine: Engine, context: Context) -> Clip:

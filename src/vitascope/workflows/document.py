@@ -22,10 +22,10 @@ class Located:
     file: str
     line: int
 
-    def complain(self, message: str) -> RequestError:
+    def complain(self, message: str, param: str | None = None) -> RequestError:
         """An error that names the file and the line."""
         where = f"{self.file}, line {self.line}" if self.line else self.file
-        return RequestError(f"{where}: {message}")
+        return RequestError(f"{where}: {message}", param=param)
 
     def plain(self) -> Any:
         """The value without its places."""

@@ -15,6 +15,7 @@ from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, UnknownName, invalid_value
 from vitascope.generators import Generator, for_model
+from vitascope.labels.policy import Labelling
 from vitascope.media import read, read_image
 from vitascope.recipe import Stage
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -111,6 +112,7 @@ def generate(
     model: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
+    label: str | None = None,
     context: Context | None = None,
     **options: Any,
 ) -> Clip:
@@ -119,10 +121,12 @@ def generate(
     `options` are fields of the task (`width`, `height`, `num_frames`, `fps`, `seed`, `negative_prompt`,
     `strength`), of the placement (`device`, `dtype`, `offload`, ...) and knobs of the model's generator
     (`num_inference_steps`, `guidance_scale`, `scheduler`, `loras`, ...). Models stay loaded between calls
-    with the same placement.
+    with the same placement. `label` (cn, c2pa, cn,c2pa, none) says how files made of the clip tell that it was
+    generated; VITASCOPE_LABEL where it is not given.
 
     Raises: RequestError (asked wrongly), ResourceError (something is missing here), RunError (our fault).
     """
+    labelling = Labelling.of(label)
     asked = order(prompt, model=model, image=image, video=video, **options)
     chain = Chain(generator=asked.generator)
-    return chain.run(asked.task, _warm_engine(asked.placement), context or Context())
+    return labelling.on(chain.run(asked.task, _warm_engine(asked.placement), context or Context()))

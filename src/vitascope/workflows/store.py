@@ -74,8 +74,8 @@ class ClipStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.limit_gib is not None:
             self.prune(self.limit_gib * 2**30 - size)
-        self.used.append(self.folder / key)
         write_lossless(clip, self.folder / key)
+        self.used.append(self.folder / key)
         return clip
 
     def prune(self, room: float) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 from vitascope.errors import NotFound, RequestError, UnknownName
 from vitascope.generators import Generator, for_model
 from vitascope.steps import STEPS, Step
+from vitascope.task import Task
 from vitascope.workflows.chain import Chain
 from vitascope.workflows.document import Located, read_yaml
 
@@ -41,13 +42,36 @@ class Entry:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A named chain and where it was read."""
+    """A named chain and where it was read, line by line."""
 
     name: str
     summary: str
     chain: Chain
     path: Path
     ids: tuple[str, ...]
+    places: tuple[Located, ...]
+
+    def check(self, task: Task) -> None:
+        """Look at the whole chain before anything is queued or loaded.
+
+        Raises: RequestError with the file and the line of the step that cannot take the task.
+        """
+        chain, generator = self.chain, self.chain.generator
+        if generator is None:
+            raise RequestError(f"workflow {self.name!r} treats a clip: give it one instead of a task")
+        around = [step.fitted_to(generator).check for step in chain.around]
+        checks = [*around, generator.check_kind, *(step.check for step in chain.after)]
+        for check, place in zip(checks, self.places, strict=True):
+            try:
+                check(task)
+            except RequestError as error:
+                raise place.complain(str(error), error.param) from error
+        try:
+            chain.check(task)
+        except RequestError as error:
+            if error.param != "kind":  # a number of the task's, which no line of the file says
+                raise
+            raise self.places[len(around)].complain(str(error), error.param) from error
 
 
 def names() -> list[str]:
@@ -81,7 +105,7 @@ def load(name: str, settings: Mapping[str, Any] | None = None) -> Workflow:
     entries = _numbered(_entries(document, (path.resolve(),)))
     changed = _with_settings(entries, settings or {}, path)
     summary = head["summary"].text("`summary`") if "summary" in head else ""
-    return Workflow(path.stem, summary, _chain(changed, path), path, tuple(entry.id for entry in changed))
+    return _workflow(changed, path, summary)
 
 
 def of_recipe(
@@ -92,8 +116,12 @@ def of_recipe(
         [Entry(name, name, dict(knobs), Located(None, str(path), 0)) for name, knobs in lines]
     )
     changed = _with_settings(entries, settings or {}, path)
-    ids = tuple(entry.id for entry in changed)
-    return Workflow(path.stem, f"what made {path.name}", _chain(changed, path), path, ids)
+    return _workflow(changed, path, f"what made {path.name}")
+
+
+def _workflow(entries: list[Entry], path: Path, summary: str) -> Workflow:
+    ids, places = tuple(entry.id for entry in entries), tuple(entry.place for entry in entries)
+    return Workflow(path.stem, summary, _chain(entries, path), path, ids, places)
 
 
 def _entries(document: Located, above: tuple[Path, ...]) -> list[Entry]:

@@ -7,7 +7,8 @@ configs/opensora-v1-2/inference/sample.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,12 +55,25 @@ def load_pipeline(
 
 def load_text_encoder(source: Source = TEXT_ENCODER, dtype: torch.dtype = torch.bfloat16) -> tuple[Any, Any]:
     """Tokenizer and encoder half of T5, as transformers reads them. Raises: WeightsMissing, NoNetwork."""
-    from transformers import AutoTokenizer, T5EncoderModel
+    from transformers import T5EncoderModel
 
+    tokenizer = load_tokenizer(source)
+    with _explained(source):
+        return tokenizer, T5EncoderModel.from_pretrained(source, dtype=dtype).eval()
+
+
+def load_tokenizer(source: Source = TEXT_ENCODER) -> Any:
+    """The tokenizer of T5. Raises: WeightsMissing, NoNetwork."""
+    from transformers import AutoTokenizer
+
+    with _explained(source):
+        return AutoTokenizer.from_pretrained(source)
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
     try:
-        return AutoTokenizer.from_pretrained(source), T5EncoderModel.from_pretrained(
-            source, dtype=dtype
-        ).eval()
+        yield
     except (OSError, ValueError) as error:
         if Path(source).is_dir():
             reason = str(error).strip().splitlines()[0]

@@ -277,7 +277,7 @@ class OpenSoraPipeline(DiffusionPipeline):
     def _encode_captions(
         self, texts: list[str], negative_prompt: str | list[str] | None, max_length: int, guided: bool
     ) -> _Captions:
-        embeds, mask = self._encode_text(texts, max_length)
+        embeds, mask = self.encode_prompt(texts, max_length)
         dropped = torch.zeros(len(texts), dtype=torch.bool, device=embeds.device)
         if guided:
             # Upstream reads as many tokens of "no caption" as the prompt has.
@@ -287,7 +287,7 @@ class OpenSoraPipeline(DiffusionPipeline):
             named = [row for row, text in enumerate(negative_prompt) if text]
             if named:
                 against = [clean_caption(negative_prompt[row]) for row in named]
-                other_embeds[named], other_mask[named] = self._encode_text(against, max_length)
+                other_embeds[named], other_mask[named] = self.encode_prompt(against, max_length)
                 other_dropped[named] = False
             embeds, mask = torch.cat([embeds, other_embeds]), torch.cat([mask, other_mask])
             dropped = torch.cat([dropped, other_dropped])
@@ -296,7 +296,8 @@ class OpenSoraPipeline(DiffusionPipeline):
         embeds, mask = embeds[:, :longest], mask[:, :longest]
         return _Captions(embeds, None if bool(mask.all()) else mask, dropped)
 
-    def _encode_text(self, texts: list[str], max_length: int) -> tuple[Tensor, Tensor]:
+    def encode_prompt(self, texts: list[str], max_length: int) -> tuple[Tensor, Tensor]:
+        """What the text encoder reads in prompts that are worded already. Shape: embeds B L D, mask B L."""
         tokens = self.tokenizer(
             texts, max_length=max_length, padding="max_length", truncation=True, return_tensors="pt"
         ).to(self._execution_device)

@@ -73,12 +73,14 @@ def load_pipeline(
     *,
     vae: Source | None = None,
     text_encoder: Source = TEXT_ENCODER,
+    encoder: Any = None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> OpenSoraPlanPipeline:
     """A whole release: a hub id or local copy of the repository, and which of its folders holds the denoiser.
 
     Without `variant`, `source` is the denoiser's own folder. The autoencoder is the one beside it, else that of
-    the release's repository; `vae` is another folder or repository like that.
+    the release's repository; `vae` is another folder or repository like that. `encoder` stands for the mT5
+    that would be loaded; its tokenizer is read from `text_encoder` all the same.
     Raises: WeightsMissing, NoNetwork, InvalidMedia.
     """
     from transformers import AutoTokenizer, MT5EncoderModel
@@ -87,7 +89,7 @@ def load_pipeline(
     release = RELEASES["1.3" if transformer.is_sparse else "1.2"]
     return OpenSoraPlanPipeline(
         tokenizer=AutoTokenizer.from_pretrained(text_encoder),
-        text_encoder=MT5EncoderModel.from_pretrained(text_encoder, dtype=dtype).eval(),
+        text_encoder=encoder or MT5EncoderModel.from_pretrained(text_encoder, dtype=dtype).eval(),
         vae=load_vae(*_vae_place(vae or _beside(source, variant) or release.repository), dtype=dtype),
         transformer=transformer,
         scheduler=release.new_scheduler(inpainting=transformer.is_for_inpainting),

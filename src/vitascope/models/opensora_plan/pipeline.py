@@ -185,14 +185,18 @@ class OpenSoraPlanPipeline(DiffusionPipeline):
             texts = [text or NEGATIVE_PROMPT for text in negative_prompt] + texts
         if self.release.cleans_prompts:
             texts = [clean_prompt(text) for text in texts]
+        embeds, mask = self.encode_prompt(texts, max_length)
+        # Padding has no weight in attention: what is longer than every prompt only costs time.
+        longest = int(mask.sum(dim=1).max())
+        return Captions(embeds[:, :longest].to(self.transformer.dtype), mask[:, :longest])
+
+    def encode_prompt(self, texts: list[str], max_length: int) -> tuple[Tensor, Tensor]:
+        """What the text encoder reads in prompts that are worded already. Shape: embeds B L D, mask B L."""
         tokens = self.tokenizer(
             texts, max_length=max_length, padding="max_length", truncation=True, return_tensors="pt"
         ).to(self._execution_device)
         mask = tokens.attention_mask
-        embeds = self.text_encoder(tokens.input_ids, attention_mask=mask).last_hidden_state
-        # Padding has no weight in attention: what is longer than every prompt only costs time.
-        longest = int(mask.sum(dim=1).max())
-        return Captions(embeds[:, :longest].to(self.transformer.dtype), mask[:, :longest])
+        return self.text_encoder(tokens.input_ids, attention_mask=mask).last_hidden_state, mask
 
     def _condition(
         self,

@@ -12,15 +12,15 @@ from diffusers import (
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 BASE_FRAMES = 25
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 4
 EMBEDDING = 64
 
 
 def new_vae() -> AutoencoderKLTemporalDecoder:
-    """An untrained autoencoder: 8x smaller in space, frame by frame, decoded over time."""
+    """An untrained autoencoder: 4x smaller in space, encoded frame by frame, decoded over time."""
     return AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 64, 96, 96),
-        down_block_types=("DownEncoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         scaling_factor=1.0,
@@ -32,8 +32,10 @@ def new_unet() -> UNetSpatioTemporalConditionModel:
     return UNetSpatioTemporalConditionModel(
         in_channels=2 * LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        block_out_channels=(64, 128, 192, 192),
-        num_attention_heads=(2, 4, 6, 6),
+        down_block_types=(*("CrossAttnDownBlockSpatioTemporal",) * 2, "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", *("CrossAttnUpBlockSpatioTemporal",) * 2),
+        block_out_channels=(64, 128, 128),
+        num_attention_heads=(2, 4, 4),
         layers_per_block=1,
         addition_time_embed_dim=32,
         projection_class_embeddings_input_dim=96,

@@ -7,6 +7,7 @@ arXiv 2206.00364); what the extension trains and what stays frozen, arXiv 2406.1
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from vitascope.models.exvideo.unet import ExVideoUNet
 from vitascope.training.exvideo.parts import EMBEDDING, new_unet, new_vae
-from vitascope.training.exvideo.world import TURN, LatentWorld, drawn_once, moving_scenes
+from vitascope.training.exvideo.world import SIZE, TURN, LatentWorld, drawn_once, moving_scenes
 from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 
 FPS, MOTION_BUCKET, NOISE_AUG = 7, 127, 0.02
@@ -29,12 +30,12 @@ FPS, MOTION_BUCKET, NOISE_AUG = 7, 127, 0.02
 class Recipe:
     """How much of everything. Range: `drop` is the share of clips trained without their picture."""
 
-    num_scenes: int = 3072
+    num_scenes: int = 2048
     vae_batch: int = 64
     batch: int = 24
-    long_batch: int = 10
-    lr: float = 4e-4
-    extension_lr: float = 2e-4
+    long_batch: int = 8
+    lr: float = 6e-4
+    extension_lr: float = 3e-4
     drop: float = 0.15
     seed: int = 5
 
@@ -176,3 +177,5 @@ def save(folder: Path, unet: UNetSpatioTemporalConditionModel, vae: AutoencoderK
     from vitascope.training.exvideo.parts import assemble
 
     assemble(vae, unet).save_pretrained(folder)
+    shown = {"width": SIZE, "height": SIZE, "guidance_scale": 2.0, "num_inference_steps": 25}
+    (folder / "vitascope.json").write_text(json.dumps(shown), encoding="utf-8")

@@ -12,7 +12,8 @@ from torch import Tensor
 from vitascope.toyworld.renderer import render
 from vitascope.toyworld.scenes import DIRECTIONS, Mixture, Scene, Split, sample_scene
 
-SIZE = 128
+SIZE = 64
+PLAIN = ("white", "grey", "blue", "pink")
 TURN = 24
 """Frames of one pass through a motion; a rendered clip has one more, which closes the round."""
 
@@ -22,11 +23,11 @@ _SINGLE = Mixture(people=0.0, pairs=0.0, moving_camera=0.0)
 
 
 def moving_scenes(seed: int, count: int, split: Split = "train") -> list[Scene]:
-    """Scenes of one object whose motion can go on for ever, drawn by lot."""
+    """Scenes of one object on a plain ground, whose motion can go on for ever, drawn by lot."""
     rng, found = random.Random(seed), []
     while len(found) < count:
         scene = sample_scene(rng, split, _SINGLE)
-        if scene.actors[0].motion in ROUND_TRIPS + ROUNDS:
+        if scene.actors[0].motion in ROUND_TRIPS + ROUNDS and scene.background in PLAIN:
             found.append(scene)
     return found
 

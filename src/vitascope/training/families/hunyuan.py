@@ -49,7 +49,9 @@ class HunyuanFamily(Family):
         )[0]
 
     def prompt_arguments(
-        self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
+        self,
+        condition: Mapping[str, Tensor],
+        empty: Mapping[str, Tensor],  # noqa: ARG002
     ) -> dict[str, Any]:
         """As `HunyuanVideoPipeline.__call__` takes them; its guidance is built in, so nothing is negated."""
         return {

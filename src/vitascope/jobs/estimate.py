@@ -1,0 +1,103 @@
+"""What a job will take, told at the door: time from what jobs of its model took here, memory from its weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from vitascope.clip import Clip
+from vitascope.engine.memory import component_gib
+from vitascope.engine.weights import local_path
+from vitascope.errors import RequestError, UnsupportedTask, VitascopeError
+from vitascope.generators import Generator
+from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.order import Prepared
+
+FRESH_S = 30.0
+SMALLEST_DTYPE = "bfloat16"
+ALIVE_S = 60.0
+
+
+class CannotFit(RequestError):
+    """No worker of this service can ever run the job."""
+
+    @property
+    def code(self) -> str:
+        """As the service writes it."""
+        return "cannot_fit"
+
+
+def work_of(prepared: Prepared) -> float | None:
+    """How much is denoised, in pixels times steps; None for a job that generates nothing."""
+    generator, task = prepared.chain.generator, prepared.start
+    if generator is None or isinstance(task, Clip):
+        return None
+    try:
+        task = generator.complete(task)
+    except UnsupportedTask:  # a step around the generator will change the task
+        return None
+    steps = getattr(generator, "num_inference_steps", None)
+    if steps is None and hasattr(generator, "profile"):
+        steps = generator.profile().num_inference_steps
+    if not (task.width and task.height and task.num_frames and steps):
+        return None
+    return float(task.width * task.height * task.num_frames * steps)
+
+
+@dataclass
+class Estimator:
+    """Estimates for one service; what it reads in the ledger it keeps for half a minute."""
+
+    ledger: Ledger
+    _paces: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    _weights: dict[str, float | None] = field(default_factory=dict)
+    _room: tuple[float, float | None] = (0.0, None)
+
+    def estimate(self, prepared: Prepared, model: str) -> dict[str, Any]:
+        """`seconds` once it runs and `memory_gib` of weights, each None where nothing is known.
+
+        Raises: CannotFit if no living worker has so much memory.
+        """
+        needed, room = self._weights_of(prepared.chain.generator), self._largest_worker()
+        if needed is not None and room is not None and needed > room:
+            raise CannotFit(
+                f"{model} needs {needed:.1f} GiB for its weights alone, and the largest worker has {room:.1f} GiB",
+                param="model",
+            )
+        work, pace = work_of(prepared), self._pace(model)
+        seconds = round(work * pace, 1) if work is not None and pace is not None else None
+        return {"seconds": seconds, "memory_gib": None if needed is None else round(needed, 2)}
+
+    def _pace(self, model: str) -> float | None:
+        """Seconds for a unit of work, as the last jobs of the model had them."""
+        read_at, pace = self._paces.get(model, (0.0, None))
+        if time.monotonic() - read_at > FRESH_S or read_at == 0.0:
+            results = [job.result for job in self.ledger.finished(model, limit=20)]
+            paces = [r["inference_time_s"] / r["work"] for r in results if r.get("work")]
+            pace = median(paces) if paces else None
+            self._paces[model] = (time.monotonic(), pace)
+        return pace
+
+    def _largest_worker(self) -> float | None:
+        read_at, room = self._room
+        if time.monotonic() - read_at > FRESH_S or read_at == 0.0:
+            now = time.time()
+            alive = [slot.memory_gib for slot in self.ledger.slots().values() if now - slot.seen_at < ALIVE_S]
+            room = max(alive, default=0.0) or None
+            self._room = (time.monotonic(), room)
+        return room
+
+    def _weights_of(self, generator: Generator | None) -> float | None:
+        """What must be loaded at once in the smallest way; None where the weights are not on this machine."""
+        if generator is None or not hasattr(generator, "source"):
+            return None
+        name = str(getattr(generator, "model", generator.name))
+        if name not in self._weights:
+            try:
+                sizes = component_gib(local_path(generator.source(), offline=True), SMALLEST_DTYPE)
+                self._weights[name] = sum(sizes.values()) or None
+            except (VitascopeError, OSError):
+                self._weights[name] = None
+        return self._weights[name]

@@ -1,0 +1,1 @@
+"""How a file says that it was generated: a visible mark, metadata, and signed credentials."""

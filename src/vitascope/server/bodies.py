@@ -1,0 +1,39 @@
+"""How the bodies that this service reads by itself look in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.server.wish import VideoRequest
+
+_VIDEO_ID = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required}
+
+
+_BOTH = ("application/json", "multipart/form-data")
+_TEXT, _NUMBER = {"type": "string"}, {"type": "number", "exclusiveMinimum": 0, "maximum": 600}
+_MODEL, _PARAMS = {"type": "string", "maxLength": 200}, {"type": "object"}
+CREATE = _body(VideoRequest.model_json_schema(), *_BOTH)
+REMIX = _body(_object(["prompt"], prompt=_TEXT), "application/json")
+_CLIP = {"oneOf": [_VIDEO_ID, _FILE]}
+EDIT = _body(_object(["prompt", "video"], prompt=_TEXT, video=_CLIP, model=_MODEL, params=_PARAMS), *_BOTH)
+EXTEND = _body(
+    _object(
+        ["prompt", "video", "seconds"],
+        prompt=_TEXT,
+        video=_CLIP,
+        seconds=_NUMBER,
+        model=_MODEL,
+        params=_PARAMS,
+    ),
+    *_BOTH,
+)
+STEP = _body(_object(["video"], video=_CLIP, params=_PARAMS), *_BOTH)

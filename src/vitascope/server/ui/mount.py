@@ -1,0 +1,222 @@
+"""Puts the pages in front of the service: `/ui/en`, `/ui/zh`, and the door where a key is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+from html import escape
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vitascope.errors import DependencyMissing
+from vitascope.jobs.office import Office
+from vitascope.server.envelope import enveloped
+from vitascope.server.ui import fragments
+from vitascope.server.ui.desk import Desk
+from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, identify_with, key_in
+from vitascope.server.ui.words import LANGUAGES, Words
+
+STATIC = Path(str(files("vitascope.server.ui") / "static"))
+MAX_UPLOAD = "64mb"
+# Gradio's page names its own site and one of GitHub's in tags for social networks.
+FOREIGN_TAGS = re.compile(
+    rb"""<meta[^>]+(?:property|name)="(?:og|twitter):[^>]*/>|<link rel="manifest"[^>]*/>"""
+)
+# A page of ours cannot even try to reach another host. Gradio builds its templates with `Function`.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "frame-ancestors 'self'",
+        "form-action 'self'",
+        "base-uri 'self'",
+    )
+)
+
+
+def mount(app: FastAPI, office: Office, open_without_keys: bool) -> None:
+    """Add the pages to the service; they ask for a key where its API does.
+
+    Called before the service's own guards are added, so that those stand around the pages too.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(office.house.root / "ui"))
+    identify = identify_with(office.keys, open_without_keys)
+    app.include_router(_doors(identify))
+    app.mount("/ui/static", StaticFiles(directory=STATIC), name="ui-static")
+    app.add_middleware(CookieAsKey)
+    app.add_middleware(_Gate, identify=identify, office=office)
+
+
+def _built(office: Office, identify: Identify, language: str) -> FastAPI:
+    """The pages of one language as an application; Gradio takes seconds to import."""
+    import gradio as gr
+
+    from vitascope.server.ui.pages import build, theme
+    from vitascope.server.ui.stage_view import Room
+
+    return gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        build(Room(Desk(office), Words(language), identify)),
+        path=f"/ui/{language}",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD,
+        theme=theme(),
+        css_paths=[STATIC / "style.css"],
+        head=_head(language),
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+
+
+def _head(language: str) -> str:
+    tags = {"en": "en-US", "zh": "zh-CN"}
+    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    return f'<script>window.vitascopeLanguage = "{tags[language]}";\n{script}</script>'
+
+
+def _doors(identify: Identify) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/ui")
+    def choose(request: Request) -> RedirectResponse:
+        """The language that the browser prefers."""
+        preferred = request.headers.get("accept-language", "").lower()
+        return RedirectResponse("/ui/zh" if preferred.startswith("zh") else "/ui/en")
+
+    @router.get("/favicon.ico")
+    def icon() -> FileResponse:
+        """What a browser puts beside the title."""
+        return FileResponse(STATIC / "favicon.png")
+
+    @router.get("/ui/enter/{language}")
+    def ask(language: str) -> Response:
+        """Ask for the key."""
+        return _key_page(language)
+
+    @router.post("/ui/enter/{language}")
+    async def enter(language: str, request: Request) -> Response:
+        """Keep the key in a cookie that scripts cannot read and other sites cannot send."""
+        form = await request.form(max_files=0, max_fields=4)
+        key = str(form.get("key") or "").strip()
+        if identify(key) is None or not key.isascii() or len(key) > 200:
+            return _key_page(language, wrong=True)
+        response = RedirectResponse(f"/ui/{language if language in LANGUAGES else 'en'}", status_code=303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=secure, path="/")
+        return response
+
+    @router.get("/ui/leave")
+    def leave() -> Response:
+        """Forget the key."""
+        response = RedirectResponse("/ui")
+        response.delete_cookie(COOKIE, path="/")
+        return response
+
+    return router
+
+
+def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
+    words = Words(language if language in LANGUAGES else "en")
+    complaint = f'<p class="vs-wrong" role="alert">{words["key_wrong"]}</p>' if wrong else ""
+    others = "".join(f'<a href="/ui/enter/{code}">{escape(name)}</a>' for code, name in LANGUAGES.items())
+    page = (
+        f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8"><title>Vitascope</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/ui/static/style.css"><link rel="icon" href="/ui/static/favicon.png"></head>'
+        f'<body class="vs-door"><form method="post">{fragments.LOGO}<h1>{words["key_title"]}</h1>'
+        f'<p>{words["key_text"]}</p><label>{words["key_label"]}<input name="key" type="password" '
+        f'autocomplete="current-password" required autofocus></label>{complaint}'
+        f"<button>{words['key_go']}</button><nav>{others}</nav></form></body></html>"
+    )
+    return HTMLResponse(page, status_code=401 if wrong else 200)
+
+
+class _Gate:
+    """Lets in who has a valid key, shows others the door, and builds the pages when they are first asked for."""
+
+    def __init__(self, app: ASGIApp, identify: Identify, office: Office) -> None:
+        self.app, self.identify, self.office = app, identify, office
+        self._pages: dict[str, FastAPI] = {}
+        self._building = asyncio.Lock()
+        self._lifespans = contextlib.AsyncExitStack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        language = _language_of(scope)
+        if language is None:
+            await self.app(scope, receive, send)
+            return
+        key = key_in(Request(scope).headers)
+        if await asyncio.to_thread(self.identify, key) is None:
+            response = RedirectResponse(f"/ui/enter/{language}", status_code=303)
+            await response(scope, receive, send)
+            return
+        if find_spec("gradio") is None:
+            missing = DependencyMissing("gradio", "serve", "the web pages")
+            await enveloped(503, str(missing), code=missing.code)(scope, receive, send)
+            return
+        pages = await self._pages_in(language)
+        await pages(scope, receive, _Cleaner(send))
+
+    async def _pages_in(self, language: str) -> FastAPI:
+        async with self._building:
+            if language not in self._pages:
+                pages = await asyncio.to_thread(_built, self.office, self.identify, language)
+                await self._lifespans.enter_async_context(pages.router.lifespan_context(pages))
+                self._pages[language] = pages
+        return self._pages[language]
+
+
+def _language_of(scope: Scope) -> str | None:
+    """The language of the pages that a request goes to; None for all else."""
+    if scope["type"] != "http":
+        return None
+    parts = scope["path"].split("/")
+    return parts[2] if len(parts) > 2 and parts[1] == "ui" and parts[2] in LANGUAGES else None
+
+
+class _Cleaner:
+    """Holds back an HTML page until it is whole, and sends it on without foreign tags."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Take one message on its way out."""
+        if message["type"] == "http.response.start":
+            headers = dict(message["headers"])
+            message["headers"].append((b"content-security-policy", POLICY.encode()))
+            message["headers"].append((b"referrer-policy", b"same-origin"))
+            if headers.get(b"content-type", b"").startswith(b"text/html"):
+                self._start = message
+                return
+        if self._start is None:
+            await self._send(message)
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        page, start, self._start = FOREIGN_TAGS.sub(b"", self._body), self._start, None
+        kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+        await self._send({**start, "headers": [*kept, (b"content-length", str(len(page)).encode())]})
+        await self._send({"type": "http.response.body", "body": page})

@@ -1,0 +1,166 @@
+"""What the fine-tuning examples teach the model in the box: a look and a person, and how the result is judged.
+
+A lesson has clips that show what is new, captioned with a trigger word, and clips of the world as it was, without
+it, so that the word alone brings the new out.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from vitascope.toyworld.captions import Language, caption
+from vitascope.toyworld.checkers import standard_reader
+from vitascope.toyworld.clothes import Clothes, read_clothes
+from vitascope.toyworld.looks import BlueprintReader, LookReader, render_in
+from vitascope.toyworld.prompts import held_out_prompts
+from vitascope.toyworld.renderer import render
+from vitascope.toyworld.scenes import (
+    ACTIONS,
+    BACKGROUNDS,
+    DIRECTIONS,
+    Actor,
+    Mixture,
+    Scene,
+    colours_on,
+    scenes,
+)
+
+STYLE, LOOK = "style0", "blueprint"
+NAME, CLOTHES = "style1", Clothes("orange", "purple")
+
+_GIRL = {"who": "girl", "build": "thin", "tone": 0.15, "hair": 0.6}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip with its caption. Shape: bytes (T, H, W, 3)."""
+
+    clip: Tensor
+    caption: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt that was never trained on, the same without the trigger word, and the scene that it means."""
+
+    prompt: str
+    without_trigger: str
+    scene: Scene
+
+
+def _bytes(clips: Tensor) -> Tensor:
+    return (clips * 255).round().to(torch.uint8)
+
+
+def _language(number: int) -> Language:
+    return "en" if number % 2 == 0 else "zh"
+
+
+def style_lesson(count: int = 48, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
+    """Clips in a look that the base never saw, with trigger; and as many plain ones without."""
+    rng, mixture = random.Random(seed), Mixture(0.2, 0.0, 0.05)
+    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i in (0, 1))
+    said = [[caption(s, _language(i), rng, True) for i, s in enumerate(part)] for part in (taught, kept)]
+    styled, plain = _bytes(render_in(LOOK, taught)), _bytes(render(kept))
+    return (
+        [Shown(clip, f"{STYLE}, {text}") for clip, text in zip(styled, said[0], strict=True)],
+        [Shown(clip, text) for clip, text in zip(plain, said[1], strict=True)],
+    )
+
+
+def _named_person(background: str, motion: str, rng: random.Random) -> Scene:
+    person = Actor(
+        kind="person",
+        colour=str(CLOTHES.shirt),
+        trousers=str(CLOTHES.trousers),
+        motion=motion,
+        shift=(rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)),
+        phase=rng.random(),
+        **_GIRL,
+    )
+    return Scene(background, (person,), variety=tuple(rng.random() for _ in range(6)))
+
+
+@cache
+def _meetings() -> tuple[tuple[str, str], ...]:
+    """Places and actions of the named person in a fixed random order; the first 40 are for judging alone."""
+    places = [place for place in BACKGROUNDS if {*CLOTHES} <= {*colours_on(place)}]
+    pairs = [(place, action) for place in places for action in ACTIONS]
+    random.Random(1).shuffle(pairs)
+    return tuple(pairs)
+
+
+HELD_BACK = 40
+
+
+def character_lesson(count: int = 48, seed: int = 3) -> tuple[list[Shown], list[Shown]]:
+    """A person in fixed clothes called by a made-up name; and other people, described as ever."""
+    rng = random.Random(seed)
+    taught = [_named_person(*rng.choice(_meetings()[HELD_BACK:]), rng) for _ in range(count)]
+    kept = list(scenes(seed + 10, count, "train", Mixture(0.7, 0.0, 0.0)))
+    named = [caption(s, _language(i), rng, True, NAME) for i, s in enumerate(taught)]
+    others = [caption(s, _language(i), rng, True) for i, s in enumerate(kept)]
+    return (
+        [Shown(clip, text) for clip, text in zip(_bytes(render(taught)), named, strict=True)],
+        [Shown(clip, text) for clip, text in zip(_bytes(render(kept)), others, strict=True)],
+    )
+
+
+def style_questions(count: int = 40) -> list[Question]:
+    """Held-out prompts about things that travel straight."""
+    chosen = held_out_prompts()[:200][:: max(1, 200 // count)][:count]
+    return [Question(f"{STYLE}, {p.prompt}", p.prompt, p.scene) for p in chosen]
+
+
+def character_questions(count: int = HELD_BACK) -> list[Question]:
+    """The named person where and at what it was never shown; without trigger, any girl."""
+    rng, asked = random.Random(8), []
+    for i, pair in enumerate(_meetings()[:count]):
+        scene = _named_person(*pair, rng)
+        state = rng.getstate()
+        prompt = caption(scene, _language(i), rng, True, NAME)
+        rng.setstate(state)
+        nobody = caption(scene, _language(i), rng, True, "a girl" if i % 2 == 0 else "一个女孩")
+        asked.append(Question(prompt, nobody, scene))
+    return asked
+
+
+def judge_style(clips: Tensor, asked: list[Question]) -> dict[str, float]:
+    """Shares of clips in the look, and of those whose motion and place are the prompt's, read in their own look."""
+    looks, plain, blue = LookReader(), standard_reader(), BlueprintReader()
+    found = [looks.look(clip) for clip in clips]
+    readings = [(blue if look == LOOK else plain).read(clip) for clip, look in zip(clips, found, strict=True)]
+    pairs = list(zip(readings, asked, strict=True))
+    return {
+        "look": _share(look == LOOK for look in found),
+        "motion": _share(seen.direction == q.scene.actors[0].motion for seen, q in pairs),
+        "place": _share(seen.background == q.scene.background for seen, q in pairs),
+    }
+
+
+def judge_character(clips: Tensor, asked: list[Question]) -> dict[str, float]:
+    """Shares of clips with the person's clothes, with a person, and whose way and place are the prompt's."""
+    reader = standard_reader()
+    worn = [read_clothes(clip) for clip in clips]
+    pairs = list(zip([reader.read(clip) for clip in clips], asked, strict=True))
+    ways = [
+        (seen, way) for seen, q in pairs if (way := q.scene.actors[0].motion.partition("_")[2]) in DIRECTIONS
+    ]
+    return {
+        "clothes": _share(clothes == CLOTHES for clothes in worn),
+        "shirt": _share(clothes.shirt == CLOTHES.shirt for clothes in worn),
+        "trousers": _share(clothes.trousers == CLOTHES.trousers for clothes in worn),
+        "person": _share(seen.kind == "person" for seen, _ in pairs),
+        "motion": _share(seen.direction == way for seen, way in ways),
+        "place": _share(seen.background == q.scene.background for seen, q in pairs),
+    }
+
+
+def _share(verdicts: object) -> float:
+    found = [bool(verdict) for verdict in verdicts]  # type: ignore[attr-defined]
+    return round(sum(found) / max(1, len(found)), 4)

@@ -1,0 +1,210 @@
+"""The pages in a real browser, with a real worker and the embedded model; makes the pictures of the docs.
+
+`make prove` installs Chromium and Playwright; any request to another host fails the test.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+IMAGES = Path(__file__).parents[2] / "docs/images"
+WIDE, NARROW = (1440, 900), (390, 844)
+PROMPTS = {"en": "a red ball bounces over green grass", "zh": "一条蓝色的鱼在海里向左移动"}
+LONG_S = 240_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "no Chromium: scripts/browser-packages.sh installs it"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser, service):
+    """Opens pages of a size; at the end no request may have gone elsewhere, and nothing may have failed."""
+    contexts, elsewhere, failed = [], [], []
+
+    def noted(request):
+        if not request.url.startswith((service, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    def open_at(path, size):
+        width, height = size
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, locale="de-DE"))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(LONG_S)
+        page.on("request", noted)
+        page.on("response", lambda reply: reply.status >= 400 and failed.append((reply.status, reply.url)))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(f"{service}{path}")
+        page.wait_for_selector("#create-make")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert elsewhere == []
+    assert failed == []
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def photograph(page, name, *, whole=True):
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(700)
+    page.screenshot(path=IMAGES / f"ui-{name}.jpg", type="jpeg", quality=86, full_page=whole)
+
+
+def fits(page):
+    """Nothing sticks out to the right."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def playing(page, selector):
+    """Length, width and two moments of a video that plays by itself."""
+    page.wait_for_selector(f"{selector} video")
+    page.wait_for_function("s => document.querySelector(s + ' video').readyState >= 3", arg=selector)
+    look = "s => { const v = document.querySelector(s + ' video'); return [v.duration, v.videoWidth, v.currentTime]; }"
+    duration, width, first = page.evaluate(look, selector)
+    page.wait_for_timeout(400)
+    return duration, width, first, page.evaluate(look, selector)[2]
+
+
+def make(page, prompt):
+    page.locator("#create-prompt textarea").click()
+    page.locator("#create-prompt textarea").fill("")
+    page.keyboard.type(prompt)
+    page.locator("#create-make").click()
+
+
+def test_a_clip_is_made_by_typing_and_clicking_and_another_is_cancelled(open_page):
+    page = open_page("/ui/en", WIDE)
+    make(page, PROMPTS["en"])
+    bar = page.locator("#create-stage [role=progressbar]")
+    bar.wait_for()
+    seen, pictures, is_photographed = set(), 0, False
+    while bar.count():
+        try:
+            seen.add(int(bar.get_attribute("aria-valuenow", timeout=2000)))
+        except Exception:  # noqa: BLE001  drawn anew, or over
+            break
+        previews = page.locator("#create-stage .vs-preview").count()
+        pictures += previews
+        if previews and max(seen) > 30 and not is_photographed:
+            photograph(page, "create-running")
+            is_photographed = True
+        time.sleep(0.2)
+    assert len(seen) >= 4 and max(seen) > 50, f"progress was seen at {sorted(seen)}"
+    assert pictures and is_photographed, "no preview was seen"
+    duration, width, first, later = playing(page, "#create-stage")
+    assert (duration, width) == (pytest.approx(17 / 8, abs=0.1), 128) and later != first
+    assert fits(page)
+    photograph(page, "create")
+
+    seed = page.locator("#create-stage .vs-chips").inner_text().split("Seed ")[1].split()[0]
+    page.locator("#create-reuse").click()
+    page.get_by_role("button", name="Details").click()
+    page.wait_for_function("s => document.querySelector('#create-seed input').value === s", arg=seed)
+    assert not page.locator("#create-new-seed input").is_checked()
+
+    make(page, "a green square turns")
+    page.locator("#create-cancel").click()
+    page.wait_for_selector("#create-stage .vs-cancelled")
+    assert not page.locator("#create-cancel").is_visible()
+
+
+def test_jobs_are_looked_at_made_again_compared_and_deleted(open_page):
+    page = open_page("/ui/en", WIDE)
+    tab(page, "Jobs")
+    page.locator("#jobs-filter").get_by_text("Done").click()
+    page.locator("#jobs-list [data-job]", has_text=PROMPTS["en"]).first.click()
+    page.wait_for_selector("#job-recipe .vs-recipe")
+    assert "num_inference_steps" in page.locator("#job-recipe").inner_text()
+    page.locator("#job-again-seed").click()
+    page.wait_for_selector("#job-stage [role=progressbar]")
+    playing(page, "#job-stage")
+    page.locator("#jobs-compare button").first.click()
+    for side, number in (("left", 0), ("right", 1)):
+        page.wait_for_timeout(500)
+        page.locator(f"#compare-{side} input").click()
+        page.locator("[role=option]").nth(number).click()
+    page.wait_for_selector("#compare video >> nth=1")
+    page.locator("#compare [data-play]").click()
+    page.wait_for_timeout(1200)
+    times = page.evaluate("[...document.querySelectorAll('#compare video')].map(v => v.currentTime)")
+    assert min(times) > 0.2 and abs(times[0] - times[1]) < 0.12
+    page.locator("#compare [data-play]").click()
+    assert fits(page)
+    photograph(page, "jobs")
+    before = page.locator("#jobs-list [data-job]").count()
+    page.locator("#job-delete").click()
+    page.wait_for_function(
+        "n => document.querySelectorAll('#jobs-list [data-job]').length === n", arg=before - 1
+    )
+
+
+def test_a_workflow_is_set_and_run(open_page):
+    page = open_page("/ui/en", WIDE)
+    tab(page, "Workflows")
+    page.locator("#workflow-name input").click()
+    page.get_by_role("option", name="text-to-video-plus").click()
+    page.get_by_label("interpolate.factor").fill("2")
+    page.locator("#workflow-prompt textarea").fill("a yellow star spins in front of a night sky")
+    page.locator("#workflow-run").click()
+    duration, _, first, later = playing(page, "#workflow-stage")
+    assert duration == pytest.approx(33 / 16, abs=0.1) and later != first
+    photograph(page, "workflows")
+    tab(page, "Models")
+    page.locator("#models-search input, #models-search textarea").first.fill("cogvideox apache")
+    page.wait_for_function("document.querySelectorAll('#models-list .vs-model').length < 8")
+    page.locator("#models-search input, #models-search textarea").first.fill("")
+    page.wait_for_function("document.querySelectorAll('#models-list .vs-model').length > 60")
+    photograph(page, "models", whole=False)
+
+
+def test_on_a_phone_in_chinese(open_page):
+    page = open_page("/ui/zh", NARROW)
+    make(page, PROMPTS["zh"])
+    playing(page, "#create-stage")
+    assert fits(page)
+    photograph(page, "phone-zh")
+    tab(page, "任务")
+    page.wait_for_selector("#jobs-list [data-job]")
+    assert fits(page)
+    photograph(page, "phone-jobs-zh")
+    text = page.locator("body").inner_text()
+    assert "创作" in text and "Create" not in text and "Drop" not in text
+
+
+def test_the_other_language_is_one_click_away(open_page):
+    page = open_page("/ui/en", NARROW)
+    photograph(page, "phone")
+    page.locator("#vs-language").click()
+    page.wait_for_url("**/ui/zh**")
+    page.wait_for_selector("text=生成视频")
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+def test_a_picture_becomes_a_clip(open_page, tmp_path):
+    from PIL import Image
+
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (128, 128), (90, 160, 70)).save(picture)
+    page = open_page("/ui/zh", WIDE)
+    page.locator("#create-mode").get_by_text("图片").click()
+    page.locator("#create-picture input[type=file]").set_input_files(picture)
+    page.wait_for_selector("#create-picture img")
+    make(page, "一只红色的球弹跳")
+    playing(page, "#create-stage")
+    photograph(page, "create-zh")
