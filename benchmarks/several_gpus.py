@@ -182,7 +182,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=163)
     parser.add_argument("--whole", type=Path, help="write one whole clip here, end to end")
     parser.add_argument("--whole-steps", type=int, default=50)
-    parser.add_argument("--needs", type=float, default=20, help="seconds that a row must have before DEADLINE")
+    parser.add_argument(
+        "--needs", type=float, default=20, help="seconds that a row must have before DEADLINE"
+    )
     parser.add_argument("--whole-needs", type=float, default=45, help="seconds for the whole clip")
     parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
     parser.add_argument("--keep", type=Path)

@@ -16,7 +16,9 @@ MOCHI = published()["mochi-1"]
 
 
 def predicted(wanted=WHOLE, sizes=MOCHI, device="H200", **placed):
-    return estimate(sizes, wanted, Placement(device="cuda", dtype="bfloat16", **placed), committed().gpu(device))
+    return estimate(
+        sizes, wanted, Placement(device="cuda", dtype="bfloat16", **placed), committed().gpu(device)
+    )
 
 
 def test_arithmetic_agrees_with_counting_by_hand():
