@@ -114,6 +114,7 @@ class Ride:
         return row
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
+        layout = self._spread(text)
         _, _, latents = self._generate(2, decoding=False)
         with torch.inference_mode():  # compiles the decoder, which sees one latent frame at a time
             vae = self.modules.pipeline.vae
@@ -131,7 +132,7 @@ class Ride:
         }
         return {
             "whole": self.given.whole_steps,
-            "layout": text,
+            "gpus": layout.world,
             "speed": speed,
             **self._asked(),
             **said,

@@ -89,7 +89,7 @@ def rows():
         yield from json.loads(file.read_text())["rows"]
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", list(rows()), ids=lambda row: row["name"])
 def test_committed_rows_are_within_fifteen_per_cent(row):
     made = estimate(
         published()[row["model"]],

@@ -135,7 +135,8 @@ def _end_with_parent(parent: int) -> None:
 def main(arguments: list[str]) -> None:
     """The process's door: rank, file descriptor of its connection, folder where the ranks meet."""
     number, descriptor, folder = int(arguments[0]), int(arguments[1]), arguments[2]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C: the parent decides what it means
+    for which in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent decides
+        signal.signal(which, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.WARNING)
     connection = Connection(descriptor)
