@@ -11,6 +11,7 @@ FILE is there.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -66,6 +67,7 @@ class Ride:
             if last and given.whole:
                 self._kept(lambda t=given.layouts[0], s=speed: self._whole(t, s), given.whole_needs)
             del self.modules
+            gc.collect()  # hooks and the network hold each other
 
     def _kept(self, work: Any, needs_s: float) -> None:
         """One row; every rank must have the time for it."""
