@@ -24,7 +24,6 @@ def _frames(rank: int, family: Family, layouts: list[Layout]) -> list[np.ndarray
     return frames
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", SPLIT, ids=str)
 def test_two_ranks_make_the_frames_of_one(family):
     expected = plain_frames(family).astype(int)
