@@ -112,6 +112,8 @@ def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> st
     words += _flags(made.task, _TASK_FLAGS)
     words += _generator_words(stage)
     words += _placement_words(recipe.placement)
+    if recipe.labels.words != "none":
+        words += ["--label", recipe.labels.words]
     words += ["-o", output]
     return shlex.join(words)
 
