@@ -1,6 +1,6 @@
 """The plot of several GPUs in docs/benchmarks.md, from what several_gpus.py wrote.
 
-    python benchmarks/plot_several_gpus.py RESULT.json ... -o docs/images/several-gpus.png
+python benchmarks/plot_several_gpus.py RESULT.json ... -o docs/images/several-gpus.png
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from vitascope.engine.step_plan import SkipSchedule
 
 STEPS = 50
 # The founding report's table; its number of frames and steps and its GPUs are not said there.
-REPORT = {"one GPU, diffusers": 827, "four, original": 308, "four, xDiT with xfuser": 286, "four, xDiT with ray": 279}
+REPORT = {
+    "one GPU, diffusers": 827,
+    "four, original": 308,
+    "four, xDiT with xfuser": 286,
+    "four, xDiT with ray": 279,
+}
 
 
 def computed(row: dict[str, Any]) -> int:
@@ -27,7 +32,9 @@ def computed(row: dict[str, Any]) -> int:
 
 def main() -> None:
     """Bars: seconds of denoising, the report's and ours."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
