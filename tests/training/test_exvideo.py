@@ -1,5 +1,6 @@
 """ExVideo on the toy world: clips that go on for ever, the loss against the sampler, what training touches."""
 
+import itertools
 import random
 
 import torch
@@ -17,7 +18,7 @@ def test_long_clips_have_no_jump():
     """A straight motion turns round, the others come full circle: neighbours are always neighbours."""
     for scene in moving_scenes(1, 40):
         order = frame_order(scene, 5, 100)
-        steps = {abs(a - b) for a, b in zip(order, order[1:], strict=False)}
+        steps = {abs(a - b) for a, b in itertools.pairwise(order)}
         straight = scene.actors[0].motion in DIRECTIONS
         assert steps == ({1} if straight else {1, TURN - 1})
         assert max(order) == (TURN if straight else TURN - 1)
