@@ -6,7 +6,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,20 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
         pipeline.vae.enable_tiling()
     levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
+
+
+def lazy_text_encoders(folder: Path, placement: Placement, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Stand-ins for the text encoders in `folder` that load when a prompt has to be read; not for `taken` parts."""
+    from vitascope.engine.text_encoders import lazily
+
+    return dict(lazily(folder, placement, taken.__contains__))
+
+
+def prompts_remembered(pipeline: Any, placement: Placement) -> AbstractContextManager[None]:
+    """While it lasts, prompts that were read before come from disk; see `prompt_cache`."""
+    from vitascope.engine.prompt_cache import remembered
+
+    return remembered(pipeline, placement)
 
 
 def place(pipeline: Any, placement: Placement) -> Any:
