@@ -116,6 +116,9 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     if chosen.offload == "placement":
         pipeline = place(pipeline, placement)
     else:
+        for part in pipeline.components.values():
+            if hasattr(part, "leaves_after_use"):
+                part.leaves_after_use = True
         pipeline.set_progress_bar_config(disable=True)
     if chosen.vae_tiling:
         pipeline.vae.enable_tiling()
