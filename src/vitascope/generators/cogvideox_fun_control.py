@@ -82,4 +82,5 @@ class CogVideoXFunControl(OneAtATime, NegativePromptByDefault, CogVideoX):
             context.warn(f"{self.name} does not read strength")
         arguments = super().arguments(tasks, pipeline, context)
         del arguments["strength"]
-        return {**arguments, "control_video": control_frames(arguments.pop("video"), self.control)}
+        arguments["control_video"] = control_frames(arguments.pop("video"), self.control)
+        return arguments

@@ -32,7 +32,7 @@ class Recipe:
 
     num_scenes: int = 2048
     vae_batch: int = 64
-    batch: int = 24
+    batch: int = 16
     long_batch: int = 8
     lr: float = 6e-4
     extension_lr: float = 3e-4
