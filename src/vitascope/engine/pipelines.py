@@ -101,7 +101,8 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error).partition('. If you want')[0]}",
+            param="model",
         ) from error
 
 
