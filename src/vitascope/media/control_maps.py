@@ -38,7 +38,7 @@ def control_map(frame: Pixels, kind: ControlMap) -> Pixels:
     if kind == "tile":
         height, width = frame.shape[:2]
         small = cv2.resize(frame, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
-        return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     raise UnknownName("control map", kind, ("given", "canny", "soft-edge", "grey", "tile"), param="control")
 
 

@@ -161,7 +161,7 @@ def _denoising_loss(
         norm = (sigma.square() + 1).sqrt()
         target = velocity_target(clean, noisy, sigma)
         with _half(ranks):
-            made = unet(
+            made = cast(Any, unet)(
                 torch.cat([noisy / norm, picture], dim=2),
                 0.25 * log_sigma,
                 encoder_hidden_states=embedding,
