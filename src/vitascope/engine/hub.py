@@ -292,7 +292,9 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             f"{repo!r} is gated: accept its licence at https://huggingface.co/{repo}, then run: hf auth login"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise UnknownName("model on the hub", repo, (), param="model") from error
+        unknown = UnknownName("model on the hub", repo, (), param="model")
+        unknown.args = (f"the hub has no {repo!r}, or it is private: check the name, or run: hf auth login",)
+        raise unknown from error
     except errors.RevisionNotFoundError as error:
         raise UnknownName(f"revision of {repo}", str(revision), (), param="revision") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
