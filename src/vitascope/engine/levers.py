@@ -78,7 +78,9 @@ class Subject(BaseModel):
         transformer: Any = getattr(pipeline, "transformer", None)
         name = type(transformer).__name__
         parts = {
-            part: sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
+            # A text encoder that is not loaded yet says what it will take.
+            part: getattr(module, "pending_gib", None)
+            or sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
             for part, module in pipeline.components.items()
             if hasattr(module, "parameters")
         }

@@ -22,7 +22,8 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
-from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
+from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
@@ -216,7 +217,7 @@ class DiffusersGenerator(Generator):
         from vitascope.engine import streaming_vae
         from vitascope.engine.prompt_cache import remembered
 
-        first = _one_batch(tasks)
+        first = one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
         pipeline = modules.as_class(self.pipeline_for[first.kind])
@@ -261,7 +262,7 @@ class DiffusersGenerator(Generator):
         if report:
             notes["loras"] = report
         return [
-            self._clip(task, pixels, knobs, modules, _with_place(notes, index, len(tasks)))
+            self._clip(task, pixels, knobs, modules, with_place(notes, index, len(tasks)))
             for index, (task, pixels) in enumerate(zip(tasks, frames, strict=True))
         ]
 
@@ -359,22 +360,3 @@ class DiffusersGenerator(Generator):
             environment=pipelines.environment(modules.placement),
         )
         return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
-
-
-def _one_batch(tasks: Sequence[Task]) -> Task:
-    if not tasks:
-        raise RequestError("a batch needs at least one task")
-    shapes = {
-        (task.kind, task.width, task.height, task.num_frames, getattr(task, "strength", None))
-        for task in tasks
-    }
-    if len(shapes) > 1:
-        raise UnsupportedTask(
-            f"the clips of one batch must be of one kind, size, length and strength, not {len(shapes)}"
-        )
-    return tasks[0]
-
-
-def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
-    """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
-    return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}
