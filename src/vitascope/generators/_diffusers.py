@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
+from vitascope.engine import denoising, lora, memory, pipelines, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
@@ -23,6 +23,7 @@ from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
@@ -174,6 +175,8 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
+        from vitascope.engine.text_encoders import lazily
+
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         file = Path(source.name) if source.kind == "file" else None
@@ -187,7 +190,7 @@ class DiffusersGenerator(Generator):
         memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
-            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
+            parts |= lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -217,6 +220,8 @@ class DiffusersGenerator(Generator):
         """
         import torch
 
+        from vitascope.engine.prompt_cache import remembered
+
         first = _one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
@@ -224,8 +229,8 @@ class DiffusersGenerator(Generator):
         pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
         generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
         files = self._lora_files()
-        if files and modules.levers.linears != "model":
-            raise RequestError("LoRA adapters need exact linears; add quantize='none'", param="loras")
+        if files:
+            modules.levers.check_adapters()
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
@@ -238,8 +243,10 @@ class DiffusersGenerator(Generator):
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(prompt_cache.remembered(pipeline, placement))
+            stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
+            if modules.levers.vae == "stream":
+                arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
             frames = self.frames_of(pipeline(**arguments, generator=drawn))
@@ -318,6 +325,8 @@ class DiffusersGenerator(Generator):
     def frames_of(self, output: Any) -> Pixels:
         """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""
         frames = output.frames if hasattr(output, "frames") else output[0]
+        if hasattr(frames, "permute"):
+            return as_bytes(frames)
         return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
 
     def _identity(
@@ -332,7 +341,7 @@ class DiffusersGenerator(Generator):
             "generator": self.name,
             "knobs": knobs.model_dump(mode="json", exclude={"loras"}),
             "loras": [(file.sha256, file.weight) for file in files],
-            "tasks": [_content(task) for task in tasks],
+            "tasks": [content(task) for task in tasks],
             "weights": modules.fingerprint,
             # how it is decoded may change, after memory ran out, for latents that were kept
             "placement": modules.placement.model_dump(mode="json", exclude=DECODING),
@@ -356,6 +365,15 @@ class DiffusersGenerator(Generator):
         return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
 
 
+def as_bytes(frames: Any) -> Pixels:
+    """Pixels of a tensor in 0 to 1, rounded where it is. Shape: (B, T, 3, H, W) -> (B, T, H, W, 3)."""
+    import torch
+
+    scaled = (frames.float() * 255).round_().clamp_(0, 255).to(torch.uint8)
+    pixels: Pixels = scaled.permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
+    return pixels
+
+
 def _one_batch(tasks: Sequence[Task]) -> Task:
     if not tasks:
         raise RequestError("a batch needs at least one task")
@@ -373,28 +391,3 @@ def _one_batch(tasks: Sequence[Task]) -> Task:
 def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
     """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
     return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}
-
-
-def _content(task: Task) -> dict[str, Any]:
-    """What a task asks for, its media by content."""
-    said = task.described()
-    if isinstance(task, VideoToVideo):
-        digest = hashlib.sha256(np.ascontiguousarray(task.video.frames[0 : task.num_frames or 0]).tobytes())
-        said["video"] = digest.hexdigest()
-    return said
-
-
-def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
-    """A PIL picture of the task's size: scaled to cover it, what juts out cut off evenly; never stretched."""
-    from PIL import Image, ImageOps
-
-    picture = Image.fromarray(pixels)
-    size = (task.width or picture.width, task.height or picture.height)
-    if picture.size == size:
-        return picture
-    if abs(picture.width * size[1] / (picture.height * size[0]) - 1) > 0.01:
-        context.warn(
-            f"{picture.width}x{picture.height} was cut to the shape of {size[0]}x{size[1]}; "
-            "the step 'letterbox' keeps the whole picture"
-        )
-    return ImageOps.fit(picture, size, method=Image.Resampling.LANCZOS)
