@@ -108,7 +108,7 @@ def test_an_extension_goes_on_from_the_last_frame(desk, done):
 
 
 def test_a_step_and_a_workflow_are_jobs(desk, done):
-    video = create(desk, "/v1/steps/reverse", video={"id": done})
+    video = desk.http.post("/v1/steps/reverse", json={"video": {"id": done}}).json()
     assert (video["applied_step"], desk.work(video["id"]).status) == ("reverse", "completed")
     forwards, backwards = (read(desk.office.file(which, VIDEO)).array() for which in (done, video["id"]))
     assert np.abs(forwards[::-1].astype(int) - backwards).mean() < 6
