@@ -104,7 +104,8 @@ def _has(engine: Engine) -> tuple[str, float]:
     if device.startswith("cuda"):
         import torch
 
-        return device, torch.cuda.get_device_properties(device).total_memory / GIB
+        has = torch.cuda.get_device_properties(device)
+        return f"{device} {has.name}"[:64], has.total_memory / GIB
     return device, psutil.virtual_memory().total / GIB
 
 
