@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from dbos import DBOS
+from dbos import DBOS, WorkflowSerializationFormat
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.memory import GIB
@@ -39,7 +39,9 @@ def _make(job_id: str) -> None:
     _bench.work(job_id)
 
 
-@DBOS.workflow(name=WORKFLOW, max_recovery_attempts=50, serialization_type="portable")  # type: ignore[arg-type]
+@DBOS.workflow(
+    name=WORKFLOW, max_recovery_attempts=50, serialization_type=WorkflowSerializationFormat.PORTABLE
+)
 def _make_clip(job_id: str) -> None:
     _make(job_id)
 
