@@ -30,7 +30,9 @@ from pathlib import Path
 
 import psutil
 
-CONNECTIONS = 10
+A_CONNECTION = (
+    25  # requests a second; hey sends those of its own connections in bursts, so each has its own hey
+)
 BODY = json.dumps({"prompt": "bars", "model": "colour-bars", "steps": 1})
 NUM_LISTENERS = 200
 LISTEN_S = 10
@@ -84,9 +86,16 @@ def wait_completed(url: str, video_id: str) -> None:
     raise TimeoutError("the worker made nothing")
 
 
-def attack(url: str, rate: float, seconds: int, *words: str) -> subprocess.Popen[str]:
-    """hey at a steady rate, in the background."""
-    a_connection = f"{rate / CONNECTIONS:g}"
+def attack(url: str, rate: float, seconds: int, *words: str) -> list[subprocess.Popen[str]]:
+    """Several heys at a steady rate, evenly spaced, in the background."""
+    started = []
+    for _ in range(round(rate / A_CONNECTION)):
+        limits = ["-z", f"{seconds}s", "-c", "1", "-q", str(A_CONNECTION)]
+        command = ["hey", *limits, "-o", "csv", *words, url]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        time.sleep(1 / rate)
+    return started
+
     command = [
         "hey",
         "-z",
