@@ -96,25 +96,10 @@ def attack(url: str, rate: float, seconds: int, *words: str) -> list[subprocess.
         time.sleep(1 / rate)
     return started
 
-    command = [
-        "hey",
-        "-z",
-        f"{seconds}s",
-        "-c",
-        str(CONNECTIONS),
-        "-q",
-        a_connection,
-        "-o",
-        "csv",
-        *words,
-        url,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-
-def figures(hey: subprocess.Popen[str], seconds: int) -> dict[str, float]:
-    """What hey measured."""
-    rows = list(csv.DictReader(io.StringIO(hey.communicate()[0])))
+def figures(heys: list[subprocess.Popen[str]], seconds: int) -> dict[str, float]:
+    """What they measured."""
+    rows = [row for hey in heys for row in csv.DictReader(io.StringIO(hey.communicate()[0]))]
     times = sorted(float(row["response-time"]) * 1000 for row in rows)
     at = lambda share: round(times[min(len(times) - 1, int(share * len(times)))], 2)  # noqa: E731
     return {
@@ -184,7 +169,7 @@ def measure_listeners(url: str, process: subprocess.Popen[bytes]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rates", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--rates", type=int, nargs="+", default=[100, 200])
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
