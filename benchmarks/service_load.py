@@ -44,7 +44,7 @@ def service(workers: int):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as house:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as house:
         words = ["serve", "--port", str(port), "--house", house, "--workers", str(workers), "--device", "cpu"]
         command = [sys.executable, "-m", "vitascope", *words, "--max-open", "1000000"]
         process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
