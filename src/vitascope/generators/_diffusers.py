@@ -32,6 +32,7 @@ from vitascope.settings import Settings
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 TaskT = TypeVar("TaskT", bound=Task)
+DECODING = {"vae_tiling", "vae_slicing", "vae_streaming"}
 
 
 class DiffusersGenerator(Generator):
@@ -340,8 +341,8 @@ class DiffusersGenerator(Generator):
             "loras": [(file.sha256, file.weight) for file in files],
             "tasks": [content(task) for task in tasks],
             "weights": modules.fingerprint,
-            # tiles change the decoding alone, for which latents may be kept after memory ran out
-            "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
+            # how it is decoded may change, after memory ran out, for latents that were kept
+            "placement": modules.placement.model_dump(mode="json", exclude=DECODING),
             "environment": pipelines.environment(modules.placement),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -139,7 +139,7 @@ class Bench:
 
         Raises: OutOfMemory if that is not enough either, or this model's decoder knows no tiles.
         """
-        placement = self.engine.placement.model_copy(update={"vae_tiling": True})
+        placement = self.engine.placement.model_copy(update={"vae_tiling": True, "vae_streaming": None})
         self.engine.evict_all()
         context.warn("memory ran out while decoding; the clip was decoded in tiles")
         careful = Engine(placement)
