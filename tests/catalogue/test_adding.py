@@ -10,7 +10,7 @@ from vitascope.catalogue.card import card_of
 from vitascope.errors import InvalidMedia, RequestError, UnknownName
 
 SOURCE = "https://example.org/paper"
-ANSWERS = {"name": "Näme \"quoted\" \\ 视频 \x7f", "org": "Us", "tasks": ["t2v"], "released": "2026-03"}
+ANSWERS = {"name": 'Näme "quoted" \\ 视频 \x7f', "org": "Us", "tasks": ["t2v"], "released": "2026-03"}
 
 
 @pytest.fixture(autouse=True)

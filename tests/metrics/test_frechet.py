@@ -49,7 +49,7 @@ class MeanColours(torch.nn.Module):
 def test_clips_go_through_the_network_prepared_and_the_file_is_named_if_missing(tmp_path):
     path = tmp_path / "i3d_torchscript.pt"
     torch.jit.script(MeanColours()).save(str(path))
-    clips = [panning(18, seed=seed) for seed in range(3)]
+    clips = [panning(18, step=step) for step in range(3)]
     means = np.stack([clip.frames[:16].mean(axis=(0, 1, 2)) / 127.5 - 1 for clip in clips])
     found = frechet_video_distance(clips, clips[::-1] + clips[:1], path)
     assert found == pytest.approx(frechet_distance(means, np.concatenate([means[::-1], means[:1]])), abs=1e-4)

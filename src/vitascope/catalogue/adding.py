@@ -34,7 +34,9 @@ def card_from_answers(card_id: str, answers: dict[str, Any], facts: list[str], s
         stated["release"] = {"value": answers["released"], "source": source, "read": today}
     if kind := answers.pop("licence_kind", None):
         if "licence" not in stated:
-            raise RequestError("a kind of licence needs the licence itself: --fact licence=...", param="licence")
+            raise RequestError(
+                "a kind of licence needs the licence itself: --fact licence=...", param="licence"
+            )
         stated["licence"]["kind"] = kind
     elif "licence" in stated:
         kinds = ", ".join(get_args(LicenceKind))
@@ -73,12 +75,20 @@ def copy_card(path: Path, folder: Path | None = None) -> Path:
 def card_toml(card: Card) -> str:
     """The card as a file: what is unknown is left out."""
     content = card.model_dump(exclude_none=True, exclude_defaults=True, exclude={"id"})
-    plain = {name: value for name, value in content.items() if name not in ("report", "architecture", "facts", "scores")}
+    plain = {
+        name: value
+        for name, value in content.items()
+        if name not in ("report", "architecture", "facts", "scores")
+    }
     lines = [f"{name} = {_value(value)}" for name, value in plain.items()]
     for table in ("report", "architecture", "facts"):
         part = content.get(table)
         if part is not None or table in ("architecture", "facts"):
-            lines += ["", f"[{table}]", *(f"{name} = {_value(value)}" for name, value in (part or {}).items())]
+            lines += [
+                "",
+                f"[{table}]",
+                *(f"{name} = {_value(value)}" for name, value in (part or {}).items()),
+            ]
     for row in content.get("scores", ()):
         lines += ["", "[[scores]]", *(f"{name} = {_value(value)}" for name, value in row.items())]
     return "\n".join(lines) + "\n"

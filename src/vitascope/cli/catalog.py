@@ -136,8 +136,12 @@ def add(
     source: Annotated[str | None, typer.Option(help="The address that the facts were read at.")] = None,
     released: Annotated[str | None, typer.Option(help="YYYY-MM or YYYY-MM-DD.")] = None,
     licence: Annotated[str | None, typer.Option(help="open, conditions, non-commercial, code-only.")] = None,
-    fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as code=https://...; may be repeated.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where to write it, if not into your own catalogue.")] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, such as code=https://...; may be repeated.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write it, if not into your own catalogue.")
+    ] = None,
 ) -> None:
     """Add an algorithm, checked; what is not given is asked for in a terminal. No card is ever overwritten."""
     import sys

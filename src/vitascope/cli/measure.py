@@ -19,7 +19,8 @@ def measure(
         list[str] | None, typer.Option("--metric", help="Only this one; may be repeated.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="METRIC.KNOB=VALUE, such as clip-text-alignment.prompt=...")
+        list[str] | None,
+        typer.Option("--set", help="METRIC.KNOB=VALUE, such as clip-text-alignment.prompt=..."),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="The clip to compare with (PSNR, SSIM, LPIPS).")
@@ -53,7 +54,9 @@ def measure(
     else:
         _print_tables(metrics, measured)
     if failed:
-        raise RequestError(f"{len(failed)} of {len(dict.fromkeys(paths))} clips could not be read: {', '.join(failed)}")
+        raise RequestError(
+            f"{len(failed)} of {len(dict.fromkeys(paths))} clips could not be read: {', '.join(failed)}"
+        )
 
 
 def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]:
@@ -69,7 +72,8 @@ def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]
         owner, _, knob = spelt.rpartition(".")
         if owner not in knobs:
             raise RequestError(
-                f"--set {spelt}: {owner or 'no metric'!r} is not measured here; name it with --metric", param="set"
+                f"--set {spelt}: {owner or 'no metric'!r} is not measured here; name it with --metric",
+                param="set",
             )
         knobs[owner][knob] = value
     return [METRICS[name].with_knobs(**knobs[name]) for name in names]

@@ -8,4 +8,12 @@ from vitascope.shelf import Shelf
 
 METRICS: Shelf[Metric] = Shelf("vitascope.metrics", Metric, "metric")
 
-__all__ = ["METRICS", "AnalysedClip", "Metric", "Score", "frechet_distance", "frechet_video_distance", "measure"]
+__all__ = [
+    "METRICS",
+    "AnalysedClip",
+    "Metric",
+    "Score",
+    "frechet_distance",
+    "frechet_video_distance",
+    "measure",
+]

@@ -49,9 +49,7 @@ class AestheticQuality(EmbeddingMetric):
             state = torch.load(head, map_location="cpu", weights_only=True)
             weight, bias = state["weight"].float()[0], state["bias"].float()[0]
         except Exception as error:
-            raise WeightsMissing(
-                f"{str(head)!r} is not the aesthetic predictor's head: {error}"
-            ) from error
+            raise WeightsMissing(f"{str(head)!r} is not the aesthetic predictor's head: {error}") from error
         return AestheticModules(super().load(placement), weight, bias)
 
     def modules_key(self) -> Any:

@@ -98,4 +98,3 @@ class IdentityDistanceDlib(Metric):
             return self.unmeasured(f"{seen} of {len(frames)} frames show a face that dlib can find")
         distances = np.linalg.norm(np.stack(found) - person, axis=1)
         return self.scored(distances.mean() if self.over_time == "mean" else distances.max())
-

@@ -41,4 +41,3 @@ class ImageSubjectConsistency(EmbeddingMetric):
         to_image = (features @ modules.frames(picture)[0]).clamp(min=0)
         neighbours = (features[1:] * features[:-1]).sum(-1).clamp(min=0)
         return float(0.4 * to_image.max() + 0.3 * neighbours.mean() + 0.3 * neighbours.min())
-
