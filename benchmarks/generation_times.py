@@ -4,7 +4,7 @@
 
 ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact", "gpus": 2}], other fields:
 width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, whole (all 50 steps, unbroken,
-with the MP4 written), latents (a file for the denoised latents). Each row runs twice, two steps to compile and
+with the MP4 written). Each row runs twice, two steps to compile and
 warm up, then the measured one; models stay loaded between rows that can share them.
 """
 
@@ -20,14 +20,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from random_models import FAMILIES, MEASURED, PROMPT
-
+from measured_generators import FAMILIES, MEASURED, PROMPT
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.task import TextToVideo
 
-PLACED = ("speed", "gpus", "cfg_degree", "ulysses_degree", "ring_degree", "quantize", "device", "memory_gib", "attention")
+PLACED = (
+    "speed",
+    "gpus",
+    "cfg_degree",
+    "ulysses_degree",
+    "ring_degree",
+    "quantize",
+    "device",
+    "memory_gib",
+    "attention",
+)
 SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
 
 
@@ -45,11 +54,13 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
     )
     steps = 50 if row.get("whole") else row.get("steps", 5)
     knobs = {"guidance_scale": row["guidance"]} if "guidance" in row else {}
-    if row.get("latents"):
-        os.environ["LATENTS"] = row["latents"]
-    else:
-        os.environ.pop("LATENTS", None)
-    said: dict[str, Any] = {**row, "width": task.width, "height": task.height, "frames": task.num_frames, "steps": steps}
+    said: dict[str, Any] = {
+        **row,
+        "width": task.width,
+        "height": task.height,
+        "frames": task.num_frames,
+        "steps": steps,
+    }
     for num_steps, name in ((2, "first"), (steps, "measured")):
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
         context = Context()
@@ -72,7 +83,9 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
 
 def main() -> None:
     """Measure every row; a row that fails says why and the others go on."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rows", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
@@ -89,7 +102,7 @@ def main() -> None:
             engines.pop(placement).evict_all()
         try:
             result["rows"].append(measure(row, engines))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the other rows go on
             traceback.print_exc()
             result["rows"].append({**row, "error": f"{type(error).__name__}: {error}"[:500]})
         given.output.write_text(json.dumps(result, indent=1))

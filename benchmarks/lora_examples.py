@@ -4,7 +4,7 @@
 
 Each prompt is made four times from the same noise: with and without the LoRA, with and without the trigger word. The
 LoRA is loaded by plain diffusers. Judges have no learned weights (`vitascope.toyworld.lessons`). Rendered truth is
-judged too. The sheets show the first prompts: base above, LoRA below.
+judged too. The sheets show the first prompts: base left, LoRA right.
 """
 
 from __future__ import annotations
@@ -35,27 +35,28 @@ def measure(
     pipe: Any,
     file: Path,
     asked: list[lessons.Question],
-    truth: Tensor,
+    truth: Callable[[], Tensor],
     judge: Judge,
-    weight: float,
-    batch: int,
+    arguments: argparse.Namespace,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Tensor]]:
-    """Judge the four conditions and the rendered truth."""
+    """Judge the four conditions and the rendered truth, or those of them that were asked for."""
     made: dict[str, Tensor] = {}
     prompts = {
         "with trigger": [q.prompt for q in asked],
         "without trigger": [q.without_trigger for q in asked],
     }
-    for name, said in prompts.items():
-        made[f"base, {name}"] = generate(pipe, said, STEPS, GUIDANCE, batch=batch)
-    pipe.load_lora_weights(str(file), adapter_name="taught")
-    pipe.set_adapters(["taught"], [weight])
-    for name, said in prompts.items():
-        made[f"LoRA, {name}"] = generate(pipe, said, STEPS, GUIDANCE, batch=batch)
-    pipe.unload_lora_weights()
-    rows = {name: judge(clips, asked) for name, clips in made.items()}
-    rows["rendered truth"] = judge(truth, asked)
-    return rows, made
+    if "base" in arguments.parts:
+        for name, said in prompts.items():
+            made[f"base, {name}"] = generate(pipe, said, STEPS, GUIDANCE, batch=arguments.batch)
+    if "lora" in arguments.parts:
+        pipe.load_lora_weights(str(file), adapter_name="taught")
+        pipe.set_adapters(["taught"], [arguments.weight])
+        for name, said in prompts.items():
+            made[f"LoRA, {name}"] = generate(pipe, said, STEPS, GUIDANCE, batch=arguments.batch)
+        pipe.unload_lora_weights()
+    if "truth" in arguments.parts:
+        made["rendered truth"] = truth()
+    return {name: judge(clips, asked) for name, clips in made.items()}, made
 
 
 def main() -> None:
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="prompts of each example")
     parser.add_argument("--weight", type=float, default=1.0, help="of the LoRA")
     parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", default=["base", "lora", "truth"], help="what is judged")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -100,14 +102,14 @@ def main() -> None:
         if file is None:
             continue
         begun = time.monotonic()
-        rows, made = measure(pipe, file, asked, truth(), judge, arguments.weight, arguments.batch)
+        rows, made = measure(pipe, file, asked, truth, judge, arguments)
         found[name] = {"prompts": len(asked), "rows": rows, "seconds": round(time.monotonic() - begun, 1)}
         print(name, json.dumps(rows, indent=1), flush=True)
-        shown = min(6, len(asked))
         for number, trigger in enumerate(("with trigger", "without trigger")):
-            base, taught = made[f"base, {trigger}"][:shown], made[f"LoRA, {trigger}"][:shown]
-            pairs = [clip for pair in zip(base, taught, strict=True) for clip in pair]
-            contact_sheet(pairs, arguments.out / f"{name}-{number}.png")
+            shown = [made[f"{who}, {trigger}"][:6] for who in ("base", "LoRA") if f"{who}, {trigger}" in made]
+            if shown:
+                both = [clip for clips in shown for clip in clips]
+                contact_sheet(both, arguments.out / f"{name}-{number}.png", columns=len(shown))
         (arguments.out / "lora-examples.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

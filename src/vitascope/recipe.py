@@ -57,6 +57,11 @@ class Labels(BaseModel):
     aigc: AigcLabel | None = None
     c2pa: bool = False
 
+    @property
+    def words(self) -> str:
+        """Them as a flag writes them: cn, c2pa, cn,c2pa or none."""
+        return ",".join(["cn"] * (self.aigc is not None) + ["c2pa"] * self.c2pa) or "none"
+
 
 class Recipe(BaseModel):
     """The stages that made a clip, in order, and the versions that they ran on."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from vitascope.clip import Clip
+from vitascope.engine.levers import Levers
 from vitascope.errors import OutOfMemory, UnsupportedTask
 from vitascope.generators.base import Generator
 
@@ -48,7 +49,8 @@ class Doubler(Generator):
 
     def load(self, placement: Any) -> Any:
         """The network, and this rank's number as its weights."""
-        return SimpleNamespace(pipeline=SimpleNamespace(transformer=Doubling()), placement=placement)
+        pipeline = SimpleNamespace(transformer=Doubling())
+        return SimpleNamespace(pipeline=pipeline, placement=placement, levers=Levers())
 
     def generate(self, tasks: Any, modules: Any, context: Any) -> list[Clip]:
         """A clip that says what came out, how many samples a rank saw, and which process this is."""
@@ -66,7 +68,8 @@ class Doubler(Generator):
 
     def _befall(self) -> None:
         if self.trouble == "die":
-            print("the roof fell in", file=sys.stderr, flush=True)
+            sys.stderr.write("the roof fell in\n")
+            sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         if self.trouble == "memory":
             raise OutOfMemory("cpu ran out of memory while running a test")

@@ -43,7 +43,7 @@ def test_ranks_share_the_samples_and_progress_and_warnings_come_once(engine):
 def test_processes_stay_warm_and_a_failure_of_all_alike_leaves_them_so(engine):
     said(engine, Doubler())
     before = processes(engine)
-    with pytest.raises(UnsupportedTask, match="^not such a task$") as caught:
+    with pytest.raises(UnsupportedTask, match=r"^not such a task$") as caught:
         said(engine, Doubler(trouble="refuse", on=99))
     assert caught.value.param == "size"
     with pytest.raises(RunError, match=r"rank 0 \(cpu\): ZeroDivisionError: by nothing"):
@@ -125,6 +125,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_starts():
     [
         ({"gpus": 2}, "no GPU"),
         ({"gpus": 2, "device": "cuda:1"}, "device"),
+        ({"gpus": 1, "device": "cpu", "ring_degree": 3}, "ring_degree=3"),
         ({"ulysses_degree": 2, "device": "cpu"}, "needs gpus"),
     ],
 )
@@ -134,4 +135,4 @@ def test_placements_that_cannot_be(fields, words):
     if torch.cuda.is_available():
         pytest.skip("these are about a machine without GPUs")
     with pytest.raises(RequestError, match=words):
-        Placement(**fields).resolve()
+        Placement(**fields).resolve().check_gpus()

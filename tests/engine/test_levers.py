@@ -6,7 +6,7 @@ import pytest
 
 from vitascope.engine.levers import Gpu, Subject, decide
 from vitascope.engine.placement import Placement
-from vitascope.errors import DependencyMissing, RequestError, ResourceError
+from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
 H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True)
 A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
@@ -81,3 +81,42 @@ def test_a_switch_without_effect_is_an_error(subject, gpu, fields, error, said):
 def test_expert_switches_override_the_word():
     levers = decide(MOCHI, placed(speed="turbo", skip_interval=1, quantize="none", attention="model"), H100)
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
+
+
+FULL = Subject(
+    transformer="MochiTransformer3DModel",
+    vae="AutoencoderKLMochi",
+    num_parameters=1e10,
+    fp8_parameters=5.2 * 2**30,
+    parts_gib={"vae": 0.9, "text_encoder": 8.9, "transformer": 18.7},
+)
+
+
+@pytest.mark.parametrize(
+    ("speed", "memory", "offload"),
+    [
+        ("exact", 80, "placement"),
+        ("exact", 24, "blocks"),
+        ("balanced", 24, "turns"),
+        ("balanced", 16, "blocks"),
+    ],
+)
+def test_memory_never_breaks_the_promise_of_speed(speed, memory, offload):
+    levers = decide(FULL, placed(speed=speed, memory_gib=memory), H100)
+    assert levers.offload == offload
+    assert levers.linears == ("model" if speed == "exact" else "fp8")
+
+
+def test_too_little_memory_says_how_much_is_needed():
+    with pytest.raises(OutOfMemory, match="it needs"):
+        decide(FULL, placed(memory_gib=6), H100)
+    with pytest.raises(OutOfMemory, match="offload='model'"):
+        decide(OTHER.model_copy(update={"parts_gib": {"transformer": 30.0}}), placed(memory_gib=24), H100)
+
+
+def test_adapters_need_weights_as_they_were():
+    decide(MOCHI, placed(), H100).check_adapters()
+    with pytest.raises(RequestError, match="quantize"):
+        decide(MOCHI, placed(speed="balanced"), H100).check_adapters()
+    with pytest.raises(RequestError, match="offload"):
+        decide(FULL, placed(memory_gib=24), H100).check_adapters()

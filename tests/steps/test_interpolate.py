@@ -11,7 +11,7 @@ from tests.models.sgm_vfi.tiny import TINY
 from vitascope.clip import Audio, Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia, NotFound, RequestError
+from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, RequestError
 from vitascope.models.sgm_vfi.network import SGMVFI
 from vitascope.steps import STEPS
 
@@ -79,12 +79,18 @@ def test_one_frame_is_refused():
         ({"factor": 1}, "greater than or equal to 2"),
         ({"fps": 0}, "greater than 0"),
         ({"method": "nearest"}, "'dis', 'rife' or 'sgm-vfi'"),
-        ({"weights": "x.pkl"}, "belong to method 'sgm-vfi'"),
+        ({"method": "dis", "weights": "x.pkl"}, "belong to method 'sgm-vfi'"),
     ],
 )
 def test_bad_knobs_are_told(knobs, words):
     with pytest.raises(RequestError, match=words):
         Interpolate.with_knobs(**knobs)
+
+
+def test_without_the_embedded_weights_another_method_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vitascope_embedded", None)
+    with pytest.raises(DependencyMissing, match="'dis' needs no weights"):
+        Interpolate().load(CPU)
 
 
 def test_weights_that_are_not_there_are_told():

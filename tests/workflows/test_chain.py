@@ -11,7 +11,7 @@ from vitascope.errors import JobCancelled, RequestError, UnsupportedTask
 from vitascope.generators.colour_bars import ColourBars
 from vitascope.steps.base import Step
 from vitascope.steps.reverse import Reverse
-from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.task import MotionToVideo, TextToVideo
 from vitascope.workflows import Chain
 
 
@@ -61,8 +61,8 @@ def test_refusals(engine):
         Chain(after=(Reverse(),)).run(TextToVideo(prompt="a star"), engine, Context())
     with pytest.raises(ValidationError, match="goes around a generator"):
         Chain(around=(Tagged(tag="a"),))
-    with pytest.raises(UnsupportedTask, match="image-to-video"):
-        Chain(generator=ColourBars()).check(ImageToVideo.model_construct(prompt=""))
+    with pytest.raises(UnsupportedTask, match="motion-to-video"):
+        Chain(generator=ColourBars()).check(MotionToVideo.model_construct(prompt=""))
 
 
 def test_cancel_stops_between_denoising_steps(engine):

@@ -69,3 +69,25 @@ def test_recipes_that_cannot_be_followed_say_why(stages, words):
     with pytest.raises(RequestError, match=words):
         replay(Recipe(stages=stages))
     assert command(Recipe(stages=stages)) is None
+
+
+def made_with(**fields):
+    task = {"kind": "text-to-video", "prompt": "a star", "seed": 3}
+    stage = Stage(kind="generator", name="colour-bars", task=task)
+    return command(Recipe(stages=(stage,), placement=Placement(**fields).model_dump(mode="json")))
+
+
+def test_speed_memory_and_switches_are_in_the_command():
+    said = made_with(speed="turbo", memory_gib=24.0, skip_interval=2, vae_streaming=False, attention="sdpa")
+    for words in (
+        "--speed turbo",
+        "--memory 24GiB",
+        "skip_interval=2",
+        "vae_streaming=false",
+        "attention=sdpa",
+    ):
+        assert words in said
+
+
+def test_defaults_are_not():
+    assert "--set" not in made_with() and "--speed" not in made_with()

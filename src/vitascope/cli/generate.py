@@ -40,6 +40,10 @@ def generate(
     label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="exact, balanced (8-bit linears), turbo (skips steps).")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
     offload: Annotated[str | None, typer.Option(help="none, model, sequential.")] = None,
     gpus: Annotated[
         int | None, typer.Option(min=1, help="GPUs that share each clip; how is derived (see: plan).")
@@ -49,7 +53,7 @@ def generate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Make a clip: vitascope generate "a red ball bounces over green grass" -o ball.mp4"""
-    from vitascope.cli.making import make_clips, parse_knobs, parse_size
+    from vitascope.cli.making import make_clips, parse_knobs, parse_memory, parse_size
 
     options: dict[str, Any] = {
         "image": image,
@@ -64,6 +68,8 @@ def generate(
         "scheduler": scheduler,
         "device": device,
         "dtype": dtype,
+        "speed": speed,
+        "memory_gib": parse_memory(memory),
         "offload": offload,
         "gpus": gpus,
         **parse_size(size),

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from vitascope.cli import (
+    bench,
     catalog,
     clean,
     dataset,
@@ -19,6 +20,7 @@ from vitascope.cli import (
     keys,
     lora,
     measure,
+    plan,
     pull,
     run,
     serve,
@@ -53,6 +55,8 @@ app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)
+app.command("plan")(plan.plan)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,17 @@ def parse_size(size: str | None) -> dict[str, int]:
     if not (cross and width.isdigit() and height.isdigit()):
         raise RequestError(f"size {size!r} is not WIDTHxHEIGHT, such as 720x480", param="size")
     return {"width": int(width), "height": int(height)}
+
+
+def parse_memory(text: str | None) -> float | None:
+    """`24GiB`, `24GB`, `24G` or `24` as GiB. Raises: RequestError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(gib|gb|g|mib|mb|m)?\s*", text.lower())
+    if found is None or float(found[1]) <= 0:
+        raise RequestError(f"memory {text!r} is not a size, such as 24GiB", param="memory")
+    unit = {"gb": 1e9 / 2**30, "m": 2**-10, "mib": 2**-10, "mb": 1e6 / 2**30}.get(found[2] or "gib", 1.0)
+    return float(found[1]) * unit
 
 
 def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:

@@ -34,8 +34,10 @@ def pull(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Fetch a model's weights: resumes where it stopped, checks sha256, says what it fetches and from where."""
+    from vitascope.catalogue.runnable import facts_of
     from vitascope.cli.fetching import from_hub, from_modelscope
     from vitascope.cli.making import parse_knobs
+    from vitascope.engine.machine import Room
     from vitascope.errors import RequestError, UnsupportedTask
     from vitascope.generators import for_model
 
@@ -53,7 +55,7 @@ def pull(
     if not parts:
         raise UnsupportedTask(f"{model!r} is on this machine already; pull takes a short name or a hub id")
     if known is not None:
-        print(f"{known.name}: {known.note}; licence: {known.licence}")
+        print(f"{known.name}: {known.note}; licence: {facts_of(known, Room.here()).licence}")
     if from_ is From.MODELSCOPE:
         from_modelscope(parts, repo, revision, dry_run=dry_run, quiet=quiet)
     else:

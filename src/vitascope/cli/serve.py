@@ -126,7 +126,7 @@ def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int) -
     from vitascope.engine.placement import Placement
 
     if gpus > 1:
-        Placement(device=device, gpus=gpus).resolve()
+        Placement(device=device, gpus=gpus).resolve().check_gpus()
     words = {"device": device, "gpus": gpus, "lifetime": keep_days * DAY_S, "max-attempts": max_attempts}
     return tuple(word for name, value in words.items() for word in (f"--{name}", str(value)))
 

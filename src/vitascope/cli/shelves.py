@@ -6,34 +6,54 @@ from typing import Annotated, Any
 
 import typer
 
+SHORT = {"text-to-video": "t2v", "image-to-video": "i2v", "video-to-video": "v2v"}
+
 
 def models(json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
-    """List the models: what can run here, what needs a download, licences."""
+    """List the models: how they are built, under which licence, what they need, whether they run here."""
+    from vitascope.catalogue.runnable import facts_of
     from vitascope.cli.display import print_json, print_table
+    from vitascope.engine.machine import Room
     from vitascope.generators import is_here, known_models
 
+    room = Room.here()
     rows = [
-        {"generator": generator.name, "here": is_here(known), **known.model_dump(mode="json")}
+        {
+            "generator": generator.name,
+            "here": is_here(known),
+            **known.model_dump(mode="json"),
+            **facts_of(known, room).model_dump(mode="json", exclude={"model"}),
+        }
         for generator, known in known_models()
     ]
     if json_:
         print_json(rows)
         return
+    columns = {
+        "model": "name",
+        "makes": "tasks",
+        "era": "era",
+        "attention": "attention",
+        "VAE": "vae",
+        "positions": "positions",
+        "text encoder": "text_encoders",
+        "licence": "terms",
+        "memory": "memory",
+        "runs here": "runs_here",
+    }
+    shown = [
+        {
+            **row,
+            "tasks": " ".join(SHORT.get(kind, kind) for kind in row["tasks"]),
+            "terms": row["licence_kind"] or row["licence"].partition(" (")[0],
+        }
+        for row in rows
+    ]
     print_table(
-        ["model", "makes", "here", "download", "licence", "repository", "note"],
-        [
-            [
-                row["name"],
-                ", ".join(row["tasks"]),
-                "yes" if row["here"] else "no",
-                "-" if row["repo"] is None else f"{row['download_gib'] or 0:g} GiB",
-                row["licence"],
-                row["repo"] or "vitascope-embedded",
-                row["note"],
-            ]
-            for row in rows
-        ],
+        [*columns, "weights"],
+        [[*(row[key] for key in columns.values()), "here" if row["here"] else "to fetch"] for row in shown],
     )
+    print("Full licences, notes, repositories: vitascope models --json. Fetch weights: vitascope pull MODEL.")
 
 
 def list_shelf(

@@ -64,6 +64,7 @@ def run_workflow(
     path = Path(name)
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)
+        labelling = Labelling.of(recipe.labels.words if label is None else label, output)
         made = replay(recipe)
         workflow = of_recipe(made.lines, path, settings)
         placement = Placement(**{**recipe.placement, **device})

@@ -71,8 +71,13 @@ def _cudnn(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
         _sdpa(query, key, value, out)
 
 
-EXACT: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa}
-KERNELS: dict[str, Kernel] = dict(EXACT)
+def _int8(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    from vitascope.engine.int8_attention import int8_attention  # triton is on GPU machines only
+
+    int8_attention(query, key, value, out)
+
+
+KERNELS: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa, "int8": _int8}
 
 
 def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
@@ -102,12 +107,11 @@ def check(name: str, device: torch.device | str) -> str:
         return name
     if device.type != "cuda":
         raise ResourceError(f"attention={name!r} needs a CUDA GPU, not {str(device)!r}; use 'sdpa'")
-    if name == "fa3":
-        if torch.cuda.get_device_capability(device) != HOPPER:
-            gpu = torch.cuda.get_device_name(device)
-            raise ResourceError(f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
-        if not has_fa3():
-            raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if name in ("fa3", "int8") and torch.cuda.get_device_capability(device) != HOPPER:
+        gpu = torch.cuda.get_device_name(device)
+        raise ResourceError(f"attention={name!r} needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
+    if name == "fa3" and not has_fa3():
+        raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     return name
 
 

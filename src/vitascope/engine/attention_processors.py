@@ -138,25 +138,30 @@ def supports(transformer: nn.Module) -> bool:
     return type(transformer).__name__ in ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
 
 
-def install(transformer: nn.Module, joint: JointAttend) -> None:
+def install(
+    transformer: nn.Module, joint: JointAttend, edges: JointAttend | None = None, num_edges: int = 1
+) -> None:
     """Let all blocks of a Mochi or CogVideoX transformer attend through `joint`; again to replace it.
 
+    The first and last `num_edges` blocks attend through `edges` where it is given.
     Raises: RequestError for another model: a setting without effect is an error.
     """
     name = type(transformer).__name__
     if name == "MochiTransformer3DModel":
         lengths = TextLengths()
         _read_lengths_before_forward(transformer, lengths)
-        processor: Any = MochiJointProcessor(joint, lengths)
+        processors: list[Any] = [MochiJointProcessor(each, lengths) for each in (joint, edges or joint)]
     elif name == "CogVideoXTransformer3DModel":
-        processor = CogVideoXJointProcessor(joint)
+        processors = [CogVideoXJointProcessor(each) for each in (joint, edges or joint)]
     else:
         raise RequestError(
             f"no attention processor for {name}; leave the attention kernel alone", param="attention"
         )
     # One object for all blocks, so that they share one compiled graph.
-    for block in transformer.transformer_blocks:  # type: ignore[union-attr]
-        block.attn1.processor = processor
+    blocks: Any = transformer.transformer_blocks
+    for index, block in enumerate(blocks):
+        edge = edges is not None and not num_edges <= index < len(blocks) - num_edges
+        block.attn1.processor = processors[int(edge)]
 
 
 def _read_lengths_before_forward(transformer: Any, lengths: TextLengths) -> None:

@@ -85,6 +85,7 @@ class Fleet:
         Raises: what `item.load` and `item.generate` raise, with the rank in the message where it matters.
         """
         check_splittable(item, self.placement.gpus)
+        self.placement.check_gpus()
         try:
             work = pickle.dumps((item, [_in_memory(task) for task in tasks], _Lent.of(context)))
         except Exception as error:

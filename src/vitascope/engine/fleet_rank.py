@@ -98,9 +98,9 @@ class RankProcess:
         object.__setattr__(context, "poll", lambda: self._hear_cancel(context.cancel))
         try:
             modules = self.engine.modules(item)
-            spread(modules.pipeline, self._mesh(item, modules.pipeline))
+            spread(modules, self._mesh(item, modules.pipeline))
             clips = item.generate(tasks, modules, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is told to the parent
             if not isinstance(error, JobCancelled):
                 traceback.print_exc()
             return Failure.of(error)

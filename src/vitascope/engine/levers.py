@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import TURBO, SkipSchedule
-from vitascope.errors import DependencyMissing, RequestError, ResourceError
+from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
 JOINT = ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
 STREAMED = ("AutoencoderKLMochi", "AutoencoderKLCogVideoX")
@@ -19,6 +19,17 @@ STREAMED = ("AutoencoderKLMochi", "AutoencoderKLCogVideoX")
 COMPILE_FROM_PARAMETERS = 5e8
 HOPPER = (9, 0)
 FP8_FROM = (8, 9)
+GIB = 2**30
+# Where heads are 128 wide; at 64 the exact kernel is as fast.
+INT8_PAYS = {"MochiTransformer3DModel"}
+CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
+# Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
+ACTIVATIONS_GIB = {
+    "MochiTransformer3DModel": 5.5,
+    "CogVideoXTransformer3DModel": 2.5,
+    "AutoencoderKLMochi": 12.0,
+    "AutoencoderKLCogVideoX": 14.5,
+}
 
 
 class Gpu(BaseModel):
@@ -55,17 +66,33 @@ class Subject(BaseModel):
     transformer: str
     vae: str
     num_parameters: float
+    fp8_parameters: float = 0.0  # those in linears that fp8 can halve
+    parts_gib: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, pipeline: Any) -> Subject:
         """A loaded pipeline's."""
+        from vitascope.engine.quantize import num_fp8_parameters
+
         transformer = getattr(pipeline, "transformer", None)
-        parameters = transformer.parameters() if transformer is not None else ()
+        name = type(transformer).__name__
+        parts = {
+            part: sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
+            for part, module in pipeline.components.items()
+            if hasattr(module, "parameters")
+        }
         return cls(
-            transformer=type(transformer).__name__,
+            transformer=name,
             vae=type(getattr(pipeline, "vae", None)).__name__,
-            num_parameters=sum(parameter.numel() for parameter in parameters),
+            num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
+            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if name in JOINT else 0,
+            parts_gib=parts,
         )
+
+    def denoiser_gib(self, linears: str) -> float:
+        """The transformer's weights with these linears."""
+        saved = self.fp8_parameters / GIB if linears == "fp8" else 0.0
+        return self.parts_gib.get("transformer", 0.0) - saved
 
 
 class Levers(BaseModel):
@@ -79,12 +106,26 @@ class Levers(BaseModel):
     linears: Literal["model", "fp8"] = "model"
     vae: Literal["model", "stream"] = "model"
     skip: SkipSchedule | None = None
+    offload: Literal["placement", "turns", "blocks"] = "placement"
+    vae_tiling: bool = False
     fallbacks: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
         """For a recipe: the levers that are on."""
         said = self.model_dump(mode="json", exclude_none=True)
-        return {name: value for name, value in said.items() if value not in ("model", False, [], ())}
+        return {
+            name: value for name, value in said.items() if value not in ("model", "placement", False, [], ())
+        }
+
+    def check_adapters(self) -> None:
+        """Raises: RequestError where LoRA adapters cannot be put on the weights as they are kept."""
+        if self.linears != "model":
+            raise RequestError("LoRA adapters need exact linears; add quantize='none'", param="loras")
+        if self.offload != "placement":
+            raise RequestError(
+                "LoRA adapters cannot visit the GPU with their model; leave memory out, or use offload='model'",
+                param="loras",
+            )
 
 
 def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
@@ -98,12 +139,16 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     compiled = _compiled(subject, placement, gpu)
     linears = _linears(subject, placement, gpu, compiled, missed)
     skip = _skip(subject, placement, missed)
+    vae = _vae(subject, placement, gpu)
+    offload, tiling = _within_memory(subject, placement, gpu, linears)
     return Levers(
         attention=attention,
         compile=compiled,
         linears=linears,
-        vae=_vae(subject, placement, gpu),
+        vae="model" if tiling else vae,
         skip=skip,
+        offload=offload,
+        vae_tiling=tiling,
         fallbacks=tuple(missed),
     )
 
@@ -117,7 +162,7 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
         return "model"
-    if asked in ("fa3", "cudnn") and gpu is None:
+    if asked in ("fa3", "cudnn", "int8") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
@@ -128,7 +173,10 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     if asked != "auto" or gpu is None:
         return asked
-    if gpu.capability == HOPPER and gpu.fa3 and placement.dtype == "bfloat16":
+    hopper = gpu.capability == HOPPER and placement.dtype == "bfloat16"
+    if placement.speed != "exact" and hopper and subject.transformer in INT8_PAYS:
+        return "int8"
+    if hopper and gpu.fa3:
         return "fa3"
     half = placement.dtype in ("bfloat16", "float16")
     return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
@@ -192,6 +240,38 @@ def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["mo
     return "stream" if placement.vae_streaming else "model"
 
 
+def _within_memory(
+    subject: Subject, placement: Placement, gpu: Gpu | None, linears: str
+) -> tuple[Literal["placement", "turns", "blocks"], bool]:
+    """How weights are placed so that a clip of the model's own size stays within `memory_gib`, and VAE tiling."""
+    limit = placement.memory_gib
+    if limit is None or gpu is None or placement.offload != "none":
+        return "placement", False
+    room = limit - CONTEXT_GIB
+    if subject.transformer not in JOINT:
+        if sum(subject.parts_gib.values()) > room:
+            raise OutOfMemory(
+                f"the weights do not fit in {limit:.1f} GiB; use offload='model' or 'sequential'"
+            )
+        return "placement", False
+    denoiser, activations = subject.denoiser_gib(linears), ACTIVATIONS_GIB[subject.transformer]
+    others = [gib for part, gib in subject.parts_gib.items() if part != "transformer"]
+    decoding = ACTIVATIONS_GIB.get(subject.vae, 0.0)
+    if denoiser + sum(others) + max(activations, decoding) <= room:
+        return "placement", False
+    tiling = subject.vae == "AutoencoderKLCogVideoX" and decoding + others[0] > room
+    if denoiser + activations <= room:
+        return "turns", tiling
+    largest = 3 * denoiser / 40  # two blocks of forty and what stands beside them
+    if largest + activations > room or max(others, default=0.0) > room:
+        needed = max(largest + activations, *others) + CONTEXT_GIB
+        raise OutOfMemory(
+            f"memory {limit:.1f} GiB is too little for {subject.transformer} even block by block; "
+            f"it needs {needed:.1f} GiB at the model's own size"
+        )
+    return "blocks", tiling
+
+
 def shrink(pipeline: Any, levers: Levers, device: str) -> None:
     """The levers that make weights smaller, before they are moved to `device`."""
     from vitascope.engine import quantize
@@ -200,16 +280,34 @@ def shrink(pipeline: Any, levers: Levers, device: str) -> None:
         quantize.fp8_linears(list(pipeline.transformer.transformer_blocks), device=device)
 
 
-def pull(pipeline: Any, levers: Levers) -> None:
-    """The other levers, once for each set of placed modules."""
-    from vitascope.engine import attention, attention_processors, streaming_vae
+def cap_memory(placement: Placement) -> None:
+    """Hold this process to `memory_gib` on its GPU: beyond it, allocation fails as on a smaller card."""
+    import torch
+
+    if placement.memory_gib is None or not placement.device.startswith("cuda"):
+        return
+    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
+    share = min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total)
+    torch.cuda.set_per_process_memory_fraction(share, torch.device(placement.device))
+
+
+def pull(pipeline: Any, levers: Levers, device: str) -> None:
+    """The other levers, once for each set of modules."""
+    from vitascope.engine import attention, attention_processors, offload, streaming_vae
     from vitascope.engine.compile import compile_blocks, keep_compiled_in
     from vitascope.settings import Settings
 
     if levers.attention != "model":
-        attention_processors.install(pipeline.transformer, attention.joined(levers.attention))
+        exact = None
+        if levers.attention == "int8":
+            exact = attention.joined(attention.best_exact(device, pipeline.transformer.dtype))
+        attention_processors.install(pipeline.transformer, attention.joined(levers.attention), exact)
     if levers.compile:
         keep_compiled_in(Settings.from_environment().home / "compiled")
         compile_blocks(pipeline.transformer.transformer_blocks)
     if levers.vae == "stream":
         streaming_vae.install(pipeline.vae, compiled=levers.compile)
+    if levers.offload != "placement":
+        parts = {name: part for name, part in pipeline.components.items() if hasattr(part, "parameters")}
+        blocks = list(pipeline.transformer.transformer_blocks) if levers.offload == "blocks" else []
+        offload.take_turns(parts, device, blocks)

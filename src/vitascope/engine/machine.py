@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 
@@ -38,13 +40,43 @@ class Machine(BaseModel):
 
     def fits(self, weights_gib: float) -> str:
         """Where weights of this size (bfloat16) have room; activations come on top of it."""
-        if weights_gib <= 0.9 * self.gpu_memory_gib:
+        return Room(self.memory_gib, self.gpu_memory_gib).verdict(weights_gib)
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much memory a machine has. Units: GiB; `gpu_gib` of its largest single GPU, 0 without one."""
+
+    memory_gib: float
+    gpu_gib: float
+
+    @classmethod
+    def here(cls) -> Room:
+        """This machine's, found without importing torch."""
+        return cls(memory_gib(), _gpu_gib_by_driver())
+
+    def verdict(self, gib: float) -> str:
+        """Where something that takes `gib` in bfloat16 has room."""
+        if gib <= 0.9 * self.gpu_gib:
             return "on the GPU"
-        if self.gpu_memory_gib and weights_gib <= 0.9 * self.memory_gib:
+        if self.gpu_gib and gib <= 0.9 * self.memory_gib:
             return "on the GPU with offload"
-        if 2 * weights_gib <= 0.9 * self.memory_gib:
+        if 2 * gib <= 0.9 * self.memory_gib:
             return "on the CPU (float32)"
-        return f"no: {weights_gib:g} GiB of weights"
+        return f"no: {gib:.3g} GiB"
+
+
+def _gpu_gib_by_driver() -> float:
+    """Memory of the largest GPU as NVIDIA's own tool says; 0 without one."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0.0
+    asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0.0
+    return max((float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()), default=0.0)
 
 
 def memory_gib() -> float:

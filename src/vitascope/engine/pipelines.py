@@ -40,7 +40,10 @@ class LoadedPipeline:
         if type(self.pipeline) is not cls:
             wanted = inspect.signature(cls.__init__).parameters
             given = {**self.pipeline.config, **self.pipeline.components}  # flags such as boundary_ratio too
-            self.pipeline = place(cls(**{k: v for k, v in given.items() if k in wanted}), self.placement)
+            pipeline = cls(**{k: v for k, v in given.items() if k in wanted})
+            pipeline.set_progress_bar_config(disable=True)
+            taking_turns = self.levers.offload != "placement"
+            self.pipeline = pipeline if taking_turns else place(pipeline, self.placement)
         return self.pipeline
 
     def new_scheduler(self, where: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
@@ -90,7 +93,7 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
     given = {**components, **dict.fromkeys(lazy)}
     try:
-        with _quiet():
+        with quiet():
             pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
             pipeline.register_modules(**lazy)
             return pipeline
@@ -108,9 +111,15 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+    levers.cap_memory(placement)
     levers.shrink(pipeline, chosen, placement.device)
-    pipeline = place(pipeline, placement)
-    levers.pull(pipeline, chosen)
+    if chosen.offload == "placement":
+        pipeline = place(pipeline, placement)
+    else:
+        pipeline.set_progress_bar_config(disable=True)
+    if chosen.vae_tiling:
+        pipeline.vae.enable_tiling()
+    levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
 
 
@@ -149,7 +158,7 @@ def _call_if_there(vae: Any, method: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the loaders' progress bars and notes off the terminal, not their errors."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -11,7 +11,7 @@ from vitascope.errors import RequestError
 Speed = Literal["exact", "balanced", "turbo"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Offload = Literal["none", "model", "sequential"]
-Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa"]
+Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8"]
 Quantize = Literal["auto", "none", "fp8"]
 
 
@@ -73,13 +73,19 @@ class Placement(BaseModel):
             raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
         if self.text_encoder_device is not None and self.text_encoder_device != "cpu":
             Placement(device=self.text_encoder_device).resolve()
-        self._check_gpus(device)
+        if device == "cpu" and self.device == "auto" and self.gpus > 1:
+            raise RequestError(
+                f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "
+                "the work among CPU processes",
+                param="gpus",
+            )
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
 
-    def _check_gpus(self, device: str) -> None:
+    def check_gpus(self) -> None:
+        """See that this machine has the devices of a resolved placement. Raises: RequestError."""
         degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
         given = {name: degree for name, degree in degrees.items() if degree is not None}
         if self.gpus == 1:
@@ -89,15 +95,9 @@ class Placement(BaseModel):
             return
         import torch
 
-        if device not in ("cuda", "cpu"):
+        if self.device not in ("cuda", "cpu"):
             raise RequestError(
-                f"gpus={self.gpus} needs device 'cuda' (all of them), not {device!r}", param="gpus"
+                f"gpus={self.gpus} needs device 'cuda' (all of them), not {self.device!r}", param="gpus"
             )
-        if device == "cpu" and self.device == "auto":
-            raise RequestError(
-                f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "
-                "the work among CPU processes",
-                param="gpus",
-            )
-        if device == "cuda" and torch.cuda.device_count() < self.gpus:
+        if self.device == "cuda" and torch.cuda.device_count() < self.gpus:
             raise RequestError(f"gpus={self.gpus}, and {torch.cuda.device_count()} are here", param="gpus")

@@ -54,6 +54,12 @@ def _scale(rows: Tensor) -> Tensor:
     return rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
 
 
+def num_fp8_parameters(blocks: Sequence[Any], exact_blocks: int = 1) -> int:
+    """How many parameters `fp8_linears` would replace."""
+    inner = blocks[exact_blocks : len(blocks) - exact_blocks]
+    return sum(block.get_submodule(name).weight.numel() for block in inner for name in VISUAL_LINEARS)
+
+
 def fp8_linears(
     blocks: Sequence[Any], exact_blocks: int = 1, device: torch.device | str | None = None
 ) -> int:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
-from vitascope.engine.denoising import Denoising
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vitascope.engine.denoising import Denoising
 
 
 class SkipSchedule(BaseModel):
@@ -57,6 +58,8 @@ class _Forecast:
         self.outputs = [*self.outputs[-1:], output]
 
     def at(self, timestep: float) -> Tensor | None:
+        import torch
+
         if len(self.outputs) < 2 or self.timesteps[0] == self.timesteps[1]:
             return None
         share = (timestep - self.timesteps[1]) / (self.timesteps[1] - self.timesteps[0])

@@ -38,8 +38,13 @@ class MochiStream:
         self._expand: Callable[..., Any] = _compiled(_expand) if compiled else _expand
         self._pixels: Callable[..., Any] = _compiled(_pixels) if compiled else _pixels
 
-    def decode(self, latents: Tensor, frames_per_group: int = 1) -> Iterator[Tensor]:
-        """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W)."""
+    def decode(self, latents: Tensor, frames_per_group: int | None = None) -> Iterator[Tensor]:
+        """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W).
+
+        Groups are of two latent frames where all can be (each other size is compiled anew), else of one.
+        """
+        if frames_per_group is None:
+            frames_per_group = 1 if latents.shape[2] % 2 else 2
         caches: dict[nn.Module, list[Tensor]] = {}
         for start in range(0, latents.shape[2], frames_per_group):
             group = self._decode_group(latents[:, :, start : start + frames_per_group], caches)
@@ -68,11 +73,11 @@ class MochiStream:
 
 
 def _no_past(resnet: Any, states: Tensor) -> list[Tensor]:
-    shape = list(states.shape)
+    batch, _, _, height, width = states.shape
     pasts = []
     for conv in (resnet.conv1, resnet.conv2):
-        shape[1], shape[2] = conv.conv.in_channels, conv.time_pad
-        pasts.append(states.new_empty(shape))
+        padded = (height + 2 * conv.height_pad, width + 2 * conv.width_pad)
+        pasts.append(states.new_zeros(batch, conv.conv.in_channels, conv.time_pad, *padded))
     return pasts
 
 
@@ -95,12 +100,12 @@ def _norm_silu(norm: Any, states: Tensor) -> Tensor:
 
 
 def _causal_conv(conv: Any, states: Tensor, past: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    past = torch.where(first, states[:, :, :1], past)
-    states = torch.cat([past, states], dim=2)
-    # A copy, so that the group's whole tensor can go.
-    past = states[:, :, states.shape[2] - conv.time_pad :].clone()
+    """The past is kept with its spatial padding, so that all of the convolution's input is written once."""
     pads = (conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad, 0, 0)
     states = functional.pad(states, pads, mode="replicate")
+    states = torch.cat([torch.where(first, states[:, :, :1], past), states], dim=2)
+    # A copy, so that the group's whole tensor can go.
+    past = states[:, :, states.shape[2] - conv.time_pad :].clone()
     return functional.conv3d(states, conv.conv.weight, conv.conv.bias), past
 
 
@@ -151,7 +156,7 @@ class CogVideoXStream:
 
 
 def decode(
-    vae: nn.Module, latents: Tensor, frames_per_group: int = 1, compiled: bool = False
+    vae: nn.Module, latents: Tensor, frames_per_group: int | None = None, compiled: bool = False
 ) -> Iterator[Tensor]:
     """Decode `latents`, one group of frames after the other; together they equal `vae.decode(latents).sample`.
 

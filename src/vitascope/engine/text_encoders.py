@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vitascope.engine import weights
 from vitascope.engine.failures import first_line
+from vitascope.engine.pipelines import quiet
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia
 
@@ -80,9 +81,10 @@ class LazyTextEncoder(nn.Module):
 
     def _load(self) -> nn.Module:
         try:
-            encoder = self._class.from_pretrained(
-                self.folder, dtype=getattr(torch, self._placement.dtype), local_files_only=True
-            )
+            with quiet():
+                encoder = self._class.from_pretrained(
+                    self.folder, dtype=getattr(torch, self._placement.dtype), local_files_only=True
+                )
         except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
             raise InvalidMedia(
                 f"{str(self.folder)!r} cannot be loaded as {self._class.__name__}: {first_line(error)}"

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, prompt_cache, text_encoders, weights
+from vitascope.engine import denoising, lora, memory, pipelines, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
@@ -173,6 +173,8 @@ class DiffusersGenerator(Generator):
 
         Raises: WeightsMissing, InvalidMedia, OutOfMemory, NoNetwork, DiskFull.
         """
+        from vitascope.engine.text_encoders import lazily
+
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         file = Path(source.name) if source.kind == "file" else None
@@ -186,7 +188,7 @@ class DiffusersGenerator(Generator):
         memory.check_room(memory.on_main_device(sizes, placement), placement)
         with memory.exhaustion_explained(placement, f"loading {self.model}"):
             parts = self.components(folder, placement)
-            parts |= text_encoders.lazily(folder, placement, parts.__contains__)
+            parts |= lazily(folder, placement, parts.__contains__)
             if file:
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
@@ -216,6 +218,8 @@ class DiffusersGenerator(Generator):
         """
         import torch
 
+        from vitascope.engine.prompt_cache import remembered
+
         first = _one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
@@ -223,8 +227,8 @@ class DiffusersGenerator(Generator):
         pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
         generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
         files = self._lora_files()
-        if files and modules.levers.linears != "model":
-            raise RequestError("LoRA adapters need exact linears; add quantize='none'", param="loras")
+        if files:
+            modules.levers.check_adapters()
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
@@ -237,8 +241,10 @@ class DiffusersGenerator(Generator):
             if modules.levers.skip:
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(prompt_cache.remembered(pipeline, placement))
+            stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
+            if modules.levers.vae == "stream":
+                arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
             frames = self.frames_of(pipeline(**arguments, generator=drawn))
@@ -317,6 +323,8 @@ class DiffusersGenerator(Generator):
     def frames_of(self, output: Any) -> Pixels:
         """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""
         frames = output.frames if hasattr(output, "frames") else output[0]
+        if hasattr(frames, "permute"):
+            return as_bytes(frames)
         return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
 
     def _identity(
@@ -353,6 +361,15 @@ class DiffusersGenerator(Generator):
             environment=pipelines.environment(modules.placement),
         )
         return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
+
+
+def as_bytes(frames: Any) -> Pixels:
+    """Pixels of a tensor in 0 to 1, rounded where it is. Shape: (B, T, 3, H, W) -> (B, T, H, W, 3)."""
+    import torch
+
+    scaled = (frames.float() * 255).round_().clamp_(0, 255).to(torch.uint8)
+    pixels: Pixels = scaled.permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
+    return pixels
 
 
 def _one_batch(tasks: Sequence[Task]) -> Task:

@@ -78,7 +78,7 @@ class Allegro(NegativePromptByDefault):
         KnownModel(
             name="allegro",
             repo="rhymes-ai/Allegro",
-            licence="Apache-2.0",
+            card="allegro",
             tasks=(TextToVideo.kind,),
             note="1280x720, 88 frames; 27.5 GB, 9.3 GB with offload",
             source="https://github.com/rhymes-ai/Allegro/blob/f395a54b015f7e3296c52f59a45b78acf9dd07f6/README.md",

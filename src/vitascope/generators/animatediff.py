@@ -64,6 +64,7 @@ class AnimateDiff(DiffusersGenerator):
         KnownModel(
             name="animatediff",
             repo="SG161222/Realistic_Vision_V5.1_noVAE",
+            card="animatediff",
             licence="CreativeML OpenRAIL-M (image model), Apache-2.0 (adapter)",
             tasks=_V3.kinds,
             note=f"Realistic Vision 5.1 with {MOTION_ADAPTER}: 512x512, 16 frames",

@@ -25,7 +25,8 @@ class KnownModel(BaseModel):
     """Published weights that a generator loads by a short name.
 
     `repo`: the hub id, or None for weights that come in the package `vitascope-embedded`. `aliases`: other
-    hub ids of the same files. `tasks`: kinds by name. Units: download_gib in GiB (2**30 bytes).
+    hub ids of the same files. `tasks`: kinds by name. `card`: the catalogue's, which says how the model is built
+    and, unless `licence` does, under which terms. Units: download_gib in GiB (2**30 bytes).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,7 +35,8 @@ class KnownModel(BaseModel):
     repo: str | None
     aliases: tuple[str, ...] = ()
     revision: str | None = None
-    licence: str
+    card: str | None = None
+    licence: str = ""
     download_gib: float | None = Field(None, ge=0)
     tasks: tuple[str, ...]
     note: str = ""

@@ -65,14 +65,12 @@ _LATER = _FIRST.model_copy(
 _LATER_IMAGE = _LATER.model_copy(update={"kinds": FROM_IMAGE, "max_height": 1360})
 
 
-def _published(
-    name: str, repo: str, licence: str, gib: float, kinds: tuple[str, ...], note: str
-) -> KnownModel:
+def _published(name: str, repo: str, gib: float, kinds: tuple[str, ...], note: str) -> KnownModel:
     return KnownModel(
         name=name,
         repo=f"zai-org/{repo}",
         aliases=(f"THUDM/{repo}",),
-        licence=licence,
+        card=repo.lower(),
         download_gib=gib,
         tasks=kinds,
         note=note,
@@ -102,6 +100,7 @@ class CogVideoX(DiffusersGenerator):
         KnownModel(
             name="sprout",
             repo=None,
+            card="cogvideox-2b",
             licence="Apache-2.0",
             download_gib=0,
             tasks=FROM_TEXT,
@@ -110,19 +109,17 @@ class CogVideoX(DiffusersGenerator):
         KnownModel(
             name="sprout-i2v",
             repo=None,
+            card="cogvideox-2b",
             licence="Apache-2.0",
             download_gib=0,
             tasks=FROM_IMAGE,
             note="Sprout that goes on from a picture; comes with vitascope-embedded and runs on a CPU",
         ),
-        _published("cogvideox-2b", "CogVideoX-2b", "Apache-2.0", 12.4, FROM_TEXT, "720x480, 49 frames"),
-        _published(
-            "cogvideox-5b", "CogVideoX-5b", "CogVideoX License", 19.6, FROM_TEXT, "720x480, 49 frames"
-        ),
+        _published("cogvideox-2b", "CogVideoX-2b", 12.4, FROM_TEXT, "720x480, 49 frames"),
+        _published("cogvideox-5b", "CogVideoX-5b", 19.6, FROM_TEXT, "720x480, 49 frames"),
         _published(
             "cogvideox-5b-i2v",
             "CogVideoX-5b-I2V",
-            "CogVideoX License",
             19.7,
             FROM_IMAGE,
             "720x480, 49 frames",
@@ -130,7 +127,6 @@ class CogVideoX(DiffusersGenerator):
         _published(
             "cogvideox-1.5-5b",
             "CogVideoX1.5-5B",
-            "CogVideoX License",
             19.6,
             FROM_TEXT,
             "1360x768, 81 to 161 frames",
@@ -138,7 +134,6 @@ class CogVideoX(DiffusersGenerator):
         _published(
             "cogvideox-1.5-5b-i2v",
             "CogVideoX1.5-5B-I2V",
-            "CogVideoX License",
             19.6,
             FROM_IMAGE,
             "up to 1360x1360",

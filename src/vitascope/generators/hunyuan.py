@@ -20,7 +20,6 @@ from vitascope.task import ImageToVideo, Task, TextToVideo
 TaskT = TypeVar("TaskT", bound=Task)
 
 FOLDER = "diffusers.pipelines.hunyuan_video"
-LICENCE = "Tencent Hunyuan Community License (not for use in the EU, the UK and South Korea)"
 
 _TEXT = Profile(
     width=1280,
@@ -37,14 +36,14 @@ _TEXT = Profile(
 _IMAGE = _TEXT.model_copy(update={"kinds": (ImageToVideo.kind,)})
 
 
-def _published(name: str, repo: str, kind: str, source: str) -> KnownModel:
+def _published(name: str, repo: str, kind: str, card: str) -> KnownModel:
     return KnownModel(
         name=name,
         repo=f"hunyuanvideo-community/{repo}",
-        licence=LICENCE,
+        card=card,
         tasks=(kind,),
         note="1280x720, 129 frames; 60 GB without offload",
-        source=f"https://github.com/Tencent/{source}",
+        source=f"https://github.com/Tencent/{repo}",
     )
 
 
@@ -62,8 +61,8 @@ class HunyuanVideo(DiffusersGenerator):
 
     accepts: ClassVar[tuple[type[Task], ...]] = (TextToVideo, ImageToVideo)
     models: ClassVar[tuple[KnownModel, ...]] = (
-        _published("hunyuan-video", "HunyuanVideo", TextToVideo.kind, "HunyuanVideo"),
-        _published("hunyuan-video-i2v", "HunyuanVideo-I2V", ImageToVideo.kind, "HunyuanVideo-I2V"),
+        _published("hunyuan-video", "HunyuanVideo", TextToVideo.kind, "hunyuanvideo"),
+        _published("hunyuan-video-i2v", "HunyuanVideo-I2V", ImageToVideo.kind, "hunyuanvideo-i2v"),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {"hunyuan-video": _TEXT, "hunyuan-video-i2v": _IMAGE}
     pipelines: ClassVar[tuple[str, ...]] = ("HunyuanVideoPipeline", "HunyuanVideoImageToVideoPipeline")

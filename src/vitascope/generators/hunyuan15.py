@@ -17,7 +17,6 @@ from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
 FOLDER = "diffusers.pipelines.hunyuan_video1_5"
-LICENCE = "Tencent Hunyuan Community License (not for use in the EU, the UK and South Korea)"
 SOURCE = "https://github.com/Tencent-Hunyuan/HunyuanVideo-1.5/blob/03719ce0e13dfb527b3dbc9b6b47c047692478a5/README.md"
 
 _480P = Profile(
@@ -56,7 +55,7 @@ def _published(variant: str, profile: Profile) -> KnownModel:
     return KnownModel(
         name=_short(variant),
         repo=f"hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-{variant}",
-        licence=LICENCE,
+        card="hunyuanvideo-1.5",
         tasks=profile.kinds,
         note=f"{profile.width}x{profile.height}, 121 frames{distilled}",
         source=SOURCE,

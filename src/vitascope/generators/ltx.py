@@ -38,7 +38,7 @@ def _published(name: str, repo: str, note: str) -> KnownModel:
     return KnownModel(
         name=name,
         repo=repo,
-        licence="LTX-Video Open Weights (OpenRail-M)",
+        card="ltx-video-2b",
         tasks=KINDS,
         note=note,
         source=SOURCE,

@@ -41,7 +41,7 @@ class Mochi(DiffusersGenerator):
         KnownModel(
             name="mochi-1",
             repo="genmo/mochi-1-preview",
-            licence="Apache-2.0",
+            card="mochi-1",
             tasks=(TextToVideo.kind,),
             note="848x480, 163 frames; about 60 GB without offload",
             source="https://github.com/genmoai/mochi/blob/0c86aebf386e6622deadfb47ff1996878cefc0ac/README.md",

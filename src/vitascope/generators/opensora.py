@@ -57,7 +57,7 @@ class OpenSora(DiffusersGenerator):
         KnownModel(
             name="open-sora-1.2",
             repo="hpcai-tech/OpenSora-STDiT-v3",
-            licence="Apache-2.0",
+            card="open-sora-1.2",
             tasks=KINDS,
             note="any shape, 17 frames and more; English only; its VAE and T5-XXL are downloaded beside it",
             source=README,

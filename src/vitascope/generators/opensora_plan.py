@@ -62,7 +62,7 @@ def _published(name: str, kinds: tuple[str, ...], note: str) -> KnownModel:
     return KnownModel(
         name=f"open-sora-plan-{name}",
         repo=f"LanguageBind/Open-Sora-Plan-v{name[:3]}.0",
-        licence="MIT",
+        card=f"open-sora-plan-{name[:3]}.0",
         tasks=kinds,
         note=f"{note}; mT5-XXL comes from its own repository",
         source=README,

@@ -28,7 +28,6 @@ AUTHORS = (
     "https://github.com/Stability-AI/generative-models/blob/main/scripts/sampling/simple_video_sample.py"
 )
 KINDS = (ImageToVideo.kind,)
-LICENCE = "of Stability AI; read the model card"
 
 _SVD = Profile(
     width=1024,
@@ -57,8 +56,8 @@ _EXVIDEO = _SVD.model_copy(
 _FIRST_FRAME_GUIDANCE = {"svd": 1.0, "svd-xt": 1.5, "svd-xt-1.1": 1.5, "exvideo": 2.0}
 
 
-def _published(name: str, repo: str, licence: str, note: str, source: str = AUTHORS) -> KnownModel:
-    return KnownModel(name=name, repo=repo, licence=licence, tasks=KINDS, note=note, source=source)
+def _published(name: str, repo: str, note: str, source: str = AUTHORS, card: str = "svd-xt") -> KnownModel:
+    return KnownModel(name=name, repo=repo, card=card, tasks=KINDS, note=note, source=source)
 
 
 class StableVideoDiffusion(OneAtATime):
@@ -77,15 +76,15 @@ class StableVideoDiffusion(OneAtATime):
 
     accepts: ClassVar[tuple[type[Task], ...]] = (ImageToVideo,)
     models: ClassVar[tuple[KnownModel, ...]] = (
-        _published("svd", HUB, LICENCE, "1024x576, 14 frames"),
-        _published("svd-xt", f"{HUB}-xt", LICENCE, "1024x576, 25 frames"),
-        _published("svd-xt-1.1", f"{HUB}-xt-1-1", LICENCE, "1024x576, 25 frames"),
+        _published("svd", HUB, "1024x576, 14 frames"),
+        _published("svd-xt", f"{HUB}-xt", "1024x576, 25 frames"),
+        _published("svd-xt-1.1", f"{HUB}-xt-1-1", "1024x576, 25 frames"),
         _published(
             "exvideo",
             f"{HUB}-xt",
-            LICENCE,
             f"SVD-XT with the extension {EXVIDEO}: 512x512, 128 frames",
             "https://arxiv.org/abs/2406.14130",
+            "exvideo-svd",
         ),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {

@@ -58,6 +58,15 @@ _BOTH = _LARGE.model_copy(
         "kinds": (TextToVideo.kind, ImageToVideo.kind),
     }
 )
+CARDS = {
+    "wan2.1-t2v-1.3b": "wan2.1-t2v-1.3b",
+    "wan2.1-t2v-14b": "wan2.1-t2v-14b",
+    "wan2.1-i2v-14b-480p": "wan2.1-i2v-14b",
+    "wan2.1-i2v-14b-720p": "wan2.1-i2v-14b",
+    "wan2.2-t2v-14b": "wan2.2-t2v-a14b",
+    "wan2.2-i2v-14b": "wan2.2-i2v-a14b",
+    "wan2.2-ti2v-5b": "wan2.2-ti2v-5b",
+}
 _LOW_NOISE_GUIDANCE = {"wan2.2-t2v-14b": 3.0, "wan2.2-i2v-14b": 3.5}
 
 
@@ -65,7 +74,7 @@ def _published(name: str, repo: str, profile: Profile) -> KnownModel:
     return KnownModel(
         name=name,
         repo=f"Wan-AI/{repo}-Diffusers",
-        licence="Apache-2.0",
+        card=CARDS[name],
         tasks=profile.kinds,
         note=f"{profile.width}x{profile.height}, {profile.num_frames} frames",
         source=f"https://github.com/Wan-Video/{repo.partition('-')[0]}",

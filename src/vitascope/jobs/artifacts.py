@@ -62,22 +62,24 @@ class Artifacts:
             raise NotFound(f"no file {near.name!r}")
         near.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _explained(self.url):
-            if self._store[0].isdir(self._far(name)):
-                self._fetch_folder(name, near)
-            else:
-                with replacing(near) as part:
-                    self._store[0].get_file(self._far(name), str(part))
+            is_folder = self._store[0].isdir(self._far(name))
+        if is_folder:
+            self._fetch_folder(name, near)
+        else:
+            with replacing(near) as part, _explained(self.url):
+                self._store[0].get_file(self._far(name), str(part))
         return near
 
     def _fetch_folder(self, name: str, near: Path) -> None:
         part = near.with_name(f".{near.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        root = self._store[0]._strip_protocol(self._far(name))
-        for far in self._store[0].find(root):
-            path = part / far.removeprefix(f"{root}/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._store[0].get_file(far, str(path))
-        part.replace(near)
+        with _explained(self.url):
+            root = self._store[0]._strip_protocol(self._far(name))
+            for far in self._store[0].find(root):
+                path = part / far.removeprefix(f"{root}/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._store[0].get_file(far, str(path))
+            part.replace(near)
 
     def size(self, name: str) -> int:
         """Bytes of a file, wherever it is. Raises: NotFound, ResourceError."""
@@ -99,7 +101,7 @@ class Artifacts:
         """Forget a file or folder, here and in the store; no error if it is not there."""
         self.leave(name)
         if self.url:
-            with suppress(FileNotFoundError), _explained(self.url):
+            with suppress(NotFound), _explained(self.url):
                 self._store[0].rm(self._far(name), recursive=True)
 
     def leave(self, name: str) -> None:

@@ -87,6 +87,8 @@ class Bench:
                 self.queue.put(following)
 
     def _fail(self, job: Job, owner: str, code: str, message: str) -> None:
+        for place, shown in ((f"{self.house.job(job.id)}/", ""), (str(Path.home()), "~")):
+            message = message.replace(place, shown)  # a client learns nothing of this machine's disk
         self.ledger.fail(job.id, code, message, self.lifetime_s, owner)
         self.house.forget_work(job.id)
 

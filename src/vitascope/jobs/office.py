@@ -139,7 +139,7 @@ class Office:
         if asked.kept_clips is not None:
             shutil.copytree(asked.kept_clips, folder / "clips")
         prepared = prepare(order, folder)
-        self.rules.on_start(prepared.start)
+        self.rules.on_start(prepared.start, prepared.before)
         seconds, size = prepared.measures()
         return Job(
             id=job_id,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -100,9 +101,10 @@ def default_model(reference_kind: str) -> str:
     return DEFAULT_FROM_PICTURE if reference_kind == "picture" else DEFAULT_MODEL
 
 
-def public_models() -> list[str]:
+@cache
+def public_models() -> tuple[str, ...]:
     """The models that a client may name: never a path, never a hub id that would be downloaded."""
-    return [*(model.name for _, model in known()), *GENERATORS.names()]
+    return (*(model.name for _, model in known()), *GENERATORS.names())
 
 
 def prepare(order: Order, folder: Path) -> Prepared:

@@ -38,10 +38,11 @@ class Rules:
         """The order with the rules in it, whatever stood there."""
         return order.model_copy(update={"label": self.label, "is_moderated": self.moderator is not None})
 
-    def on_start(self, start: Task | Clip) -> None:
+    def on_start(self, *brought: Task | Clip | None) -> None:
         """Look at what a request brings. Raises: ModerationBlocked, ModerationUnavailable."""
-        if self.moderator is not None:
-            self.moderator.check_start(start)
+        for start in brought:
+            if self.moderator is not None and start is not None:
+                self.moderator.check_start(start)
 
 
 def preview_label(job_id: str, order: Order) -> AigcLabel | None:

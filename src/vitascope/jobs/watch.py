@@ -67,26 +67,32 @@ class DutyRound:
             if frozen or (said.host == here and not is_held(self.house.lock(slot))):
                 yield slot, said.beat
 
-    def mend(self) -> None:
+    def mend(self) -> set[str]:
         """Now and then: queue what was never queued, end what the queue has given up, remove the old.
 
-        The more workers there are, the more rarely each of them does so.
+        The more workers there are, the more rarely each of them does so. Gives slots that are forgotten, and yet
+        have a job.
         """
         if time.monotonic() < self._mend_at:
-            return
+            return set()
         self._mend_at = time.monotonic() + MEND_EVERY_S * self.ledger.num_slots() * random.uniform(0.8, 1.2)
         for job in self.ledger.release():
             self.queue.put(job)
         waiting = self.ledger.open_jobs(older_than_s=MEND_EVERY_S)
         statuses = self.queue.statuses([job.id for job in waiting])
+        known, orphaned = self.ledger.slots(), set()
         for job in waiting:
             status = statuses.get(job.id)
+            slot = job.owner.partition("/")[0]
+            if status == "PENDING" and slot and slot not in known:
+                orphaned.add(slot)
             if status is None:
                 self.queue.put(job)
             elif status in ENDED:
                 message = f"the queue ended this job as {status}, without a clip"
                 self.ledger.fail(job.id, "internal_error", message, self.lifetime_s)
         self.sweep()
+        return orphaned
 
     def sweep(self) -> None:
         """Remove the files of expired jobs, and later their records."""

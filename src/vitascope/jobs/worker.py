@@ -118,7 +118,8 @@ def _live(asked_to_stop: threading.Event, duty: DutyRound, here: str, device: st
             for slot, beat in duty.dead_slots(is_held):
                 if not _take_over(slot):
                     duty.ledger.bury(slot, beat)
-            duty.mend()
+            for slot in duty.mend():
+                _take_over(slot)
         except Exception:
             logging.getLogger(__name__).exception("the watch of slot %s stumbled", duty.slot)
             time.sleep(BEAT_S)

@@ -8,13 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from vitascope.media._wholeness import (
-    EBML_ID,
-    FIRST_BOXES,
-    LATER_BOXES,
-    _end_of_segment,
-    _reaches_trailer,
-)
+from vitascope.media._wholeness import EBML_ID, FIRST_BOXES, end_of_boxes, end_of_segment, reaches_trailer
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -43,10 +37,10 @@ def _end(file: BinaryIO, size: int) -> int | None:
         length = int.from_bytes(head[4:8], "little")
         return 8 + length + length % 2 if size % 2 == 0 else 8 + length
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        return file.tell() if _reaches_trailer(file) else size + 1
+        return file.tell() if reaches_trailer(file) else size + 1
     if head[4:8] in FIRST_BOXES:
-        return _end_of_boxes(file, size)
-    return _end_of_segment(file) if head[:4] == EBML_ID else None
+        return end_of_boxes(file, size, whatever_follows=False)
+    return end_of_segment(file) if head[:4] == EBML_ID else None
 
 
 def _end_of_png(file: BinaryIO, size: int) -> int:
@@ -66,21 +60,3 @@ def _end_of_jpeg(file: BinaryIO, size: int) -> int:
     data = file.read().rstrip(b"\0")
     at = data.rfind(JPEG_END)
     return size if at + 2 == len(data) else size + 1 if at < 0 else at + 2
-
-
-def _end_of_boxes(file: BinaryIO, size: int) -> int:
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if head[4:8] not in FIRST_BOXES | LATER_BOXES:
-            return position
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length == 0:
-            return size
-        if length < 8:
-            return position
-        position += length
-    return position

@@ -22,36 +22,39 @@ def is_cut_short(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] in FIRST_BOXES:
-            return _end_of_boxes(file, size) > size
+            return end_of_boxes(file, size) > size
         if head[:4] == EBML_ID:
-            return (_end_of_segment(file) or 0) > size
+            return (end_of_segment(file) or 0) > size
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little") > size
         if head[:6] in (b"GIF87a", b"GIF89a"):
-            return not _reaches_trailer(file)
+            return not reaches_trailer(file)
     return False
 
 
-def _end_of_boxes(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box of an MP4 or MOV file ends; past `size` if it was cut."""
+def end_of_boxes(file: BinaryIO, size: int, *, whatever_follows: bool = True) -> int:
+    """Where the last top-level box of an MP4 or MOV file ends; past `size` if it was cut.
+
+    `whatever_follows`: what is no box any more counts as part of the file.
+    """
     position = 0
     while position + 8 <= size:
         file.seek(position)
         head = file.read(16)
         if head[4:8] not in FIRST_BOXES | LATER_BOXES:
-            return size  # something else was appended
+            return size if whatever_follows else position  # something else was appended
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         elif length == 0:
             return size
         if length < 8:
-            return size
+            return size if whatever_follows else position
         position += length
     return position
 
 
-def _end_of_segment(file: BinaryIO) -> int | None:
+def end_of_segment(file: BinaryIO) -> int | None:
     """Where the segment of a Matroska or WebM file ends; None for a live one of unknown size."""
     file.seek(4)
     header_length, _ = _variable_size(file)
@@ -74,7 +77,7 @@ def _variable_size(file: BinaryIO) -> tuple[int, bool]:
     return value, value == (1 << (7 * length)) - 1
 
 
-def _reaches_trailer(file: BinaryIO) -> bool:
+def reaches_trailer(file: BinaryIO) -> bool:
     """Whether the blocks of a GIF lead to its trailer; what follows that does not matter."""
     file.seek(10)
     _skip_colours(file, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -24,7 +25,7 @@ class Broadcast:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._listeners: dict[str, set[asyncio.Queue[Job]]] = {}
+        self._listeners: dict[str, set[asyncio.Queue[tuple[Job, str]]]] = {}
         self._sent: dict[str, Job] = {}
 
     async def run(self) -> None:
@@ -41,23 +42,23 @@ class Broadcast:
             for job in jobs:
                 if self._sent.get(job.id) != job:
                     self._sent[job.id] = job
+                    text = await self._event(job)  # once for all who listen
                     for queue in self._listeners.get(job.id, ()):
-                        queue.put_nowait(job)
+                        queue.put_nowait((job, text))
 
     async def listen(self, job: Job) -> AsyncIterator[str]:
         """Events of one job from its present state to its end, as text of `text/event-stream`."""
-        queue: asyncio.Queue[Job] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Job, str]] = asyncio.Queue()
         self._listeners.setdefault(job.id, set()).add(queue)
         try:
             current = await asyncio.to_thread(self._office.ledger.get, job.id) or job
             yield await self._event(current)
             while current.is_open:
-                try:
-                    current = await asyncio.wait_for(queue.get(), QUIET_S)
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                yield await self._event(current)
+                text = ": still here\n\n"
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET_S):
+                        current, text = await queue.get()
+                yield text
         finally:
             self._listeners[job.id].discard(queue)
             if not self._listeners[job.id]:
@@ -66,6 +67,8 @@ class Broadcast:
 
     async def _event(self, job: Job) -> str:
         data: dict[str, Any] = video_object(job) | {"step": job.step, "total": job.total, "eta_s": eta_s(job)}
+        if job.stage == "denoise":
+            data["preview"] = f"/v1/videos/{job.id}/preview"
         if job.status == "queued":
             data["queue_position"] = await asyncio.to_thread(self._office.ledger.num_before, job)
         name = "progress" if job.is_open else job.status

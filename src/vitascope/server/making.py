@@ -147,7 +147,8 @@ def remix_of(asking: Asking, parent: Job) -> Submission:
         save = lambda path: _copied(source, path)  # noqa: E731
     order = parent.order.model_copy(update={"prompt": prompt, "reference": None})
     said = {"remix": parent.id, **fields}
-    return asking.submission(order, save, priority=parent.priority, said=said, remixed_from=parent.id)
+    priority = max(parent.priority, asking.caller.best_priority)
+    return asking.submission(order, save, priority=priority, said=said, remixed_from=parent.id)
 
 
 def edit_of(asking: Asking) -> Submission:

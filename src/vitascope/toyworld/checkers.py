@@ -189,6 +189,7 @@ def hue_space(rgb: Tensor) -> Tensor:
 
 @cache
 def named_hues() -> Tensor:
+    """The colours that captions name, in their order. Shape: (K, 4)."""
     return hue_space(torch.tensor(list(COLOURS.values())))
 
 

@@ -105,7 +105,9 @@ class BaseModel:
             return held[part]
 
         texts = [weights.fingerprint(self.folder / n) for n in self.family.prompt_parts if "encoder" in n]
-        marks = {"vae": weights.fingerprint(self.folder / "vae"), "prompts": "+".join(texts)}
+        texts.append(placement.dtype)
+        vae = f"{weights.fingerprint(self.folder / 'vae')}+{placement.dtype}"
+        marks = {"vae": vae, "prompts": "+".join(texts)}
         return Encoders(self.family, load, marks, self.generator.profile().max_sequence_length)
 
     def with_vae(self, pipeline: Any, placement: Placement) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -51,13 +50,20 @@ def recompute(blocks: list[nn.Module], what: Recompute, *, compiled: bool) -> No
     for block in blocks:
         run: Callable[..., Any] = block.forward
         if what == "attention":
-            run = partial(checkpoint, run, use_reentrant=False, context_fn=_keeping_attention)
+            run = _recomputing(run, context_fn=_keeping_attention)
             block.forward = torch.compile(run) if compiled else run
         elif what == "full":
-            run = torch.compile(run) if compiled else run
-            block.forward = partial(checkpoint, run, use_reentrant=False)
+            block.forward = _recomputing(torch.compile(run) if compiled else run)
         elif compiled:
             block.forward = torch.compile(run)
+
+
+def _recomputing(run: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    # A function of our own, since the compiler does not look into a functools.partial of torch's.
+    def forward(*args: Any, _run: Callable[..., Any] = run, _options: Any = options, **kwargs: Any) -> Any:
+        return checkpoint(_run, *args, use_reentrant=False, **_options, **kwargs)
+
+    return forward
 
 
 @contextmanager

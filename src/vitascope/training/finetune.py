@@ -108,7 +108,7 @@ def run(
         if saved:
             training.load(saved[-1])
             say(f"goes on from step {training.step} ({saved[-1]})")
-        elif fresh:
+        elif fresh and ranks.rank == 0:
             for old in _checkpoints(work.states):
                 old.unlink()
         _train(work, training)
@@ -252,6 +252,7 @@ def _train(work: _Work, training: Training) -> None:
 def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor:
     """The loss of one batch, a function of the recipe, the weights and the batch's number alone."""
     recipe, device, family = work.recipe, work.ranks.device, work.base.family
+    dtype = getattr(torch, work.placement.dtype)
     generator = work.ranks.generator(recipe.seed, number)
     items = deck.batch(number)
     latents = _stacked([work.data.read(item.latents) for item in items], device)
@@ -262,7 +263,7 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
     condition = {}
     for name, nothing in work.data.read(work.data.empty).items():
         dropped = (lots[0] < recipe.objective.caption_dropout).view(-1, *(1,) * nothing.ndim)
-        condition[name] = torch.where(dropped, nothing.to(device), captions[name])
+        condition[name] = _in(torch.where(dropped, nothing.to(device), captions[name]), dtype)
     if family.from_image:
         picture = latents["picture_mean"]
         noise = torch.randn(picture.shape, generator=generator, device=device)
@@ -272,9 +273,12 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
     if recipe.adapter.dropout:  # it draws from the global source, which a resumed run must find alike
         torch.manual_seed(generator.initial_seed())
     with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
-        noisy = noised.noisy.to(getattr(torch, work.placement.dtype))
-        made = family.predict(work.pipeline, noisy, noised.level, condition)
+        made = family.predict(work.pipeline, noised.noisy.to(dtype), noised.level, condition)
     return weighted_error(made, noised)
+
+
+def _in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _stacked(parts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:

@@ -246,7 +246,7 @@ def train(
             logged = now
             entry = {
                 "step": training.step,
-                "seconds": round(now - start, 1),
+                "seconds": round(now - start, 3),
                 "lr": factor,
                 "grad_norm": float(norm),
             }

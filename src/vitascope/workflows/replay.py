@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 from vitascope.recipe import Recipe, Stage
 
@@ -109,11 +111,26 @@ def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> st
         words += ["--size", f"{made.task['width']}x{made.task['height']}"]
     words += _flags(made.task, _TASK_FLAGS)
     words += _generator_words(stage)
-    for name in ("device", "dtype", "offload"):
-        if recipe.placement.get(name) not in (None, "auto", "none"):
-            words += [f"--{name}", str(recipe.placement[name])]
+    words += _placement_words(recipe.placement)
+    if recipe.labels.words != "none":
+        words += ["--label", recipe.labels.words]
     words += ["-o", output]
     return shlex.join(words)
+
+
+def _placement_words(placement: dict[str, Any]) -> list[str]:
+    words = []
+    for name, value in placement.items():
+        field = Placement.model_fields.get(name)
+        if field is None or value in (None, field.default):
+            continue
+        if name in ("device", "dtype", "offload", "speed"):
+            words += [f"--{name}", str(value)]
+        elif name == "memory_gib":
+            words += ["--memory", f"{value:g}GiB"]
+        else:
+            words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return words
 
 
 def _flags(values: dict[str, Any], flags: dict[str, str]) -> list[str]:

@@ -57,6 +57,6 @@ def _rank(
         )
         with torch.inference_mode():
             pipe.send((True, work(rank, *arguments)))
-    except BaseException:
+    except BaseException:  # noqa: BLE001  it is told to the parent
         pipe.send((False, traceback.format_exc()))
     pipe.recv()  # until the parent has every answer and kills us

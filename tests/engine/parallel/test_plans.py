@@ -61,8 +61,8 @@ def _outputs(rank, model, inputs, layouts):
     outputs = []
     for layout in layouts:
         mesh = Mesh.join(layout, torch.device("cpu"))
-        installed = split(model, mesh, joined("sdpa"))
-        install(model, installed.joint)
+        installed = split(model, mesh, "sdpa")
+        install(model, installed.joint or joined("sdpa"))
         outputs.append(model(**inputs).sample)
         installed.remove()
     return outputs
@@ -112,7 +112,7 @@ def test_compiled_blocks_stay_one_graph():
 
 def _compiled_like_eager(rank):
     model, inputs, expected = mochi_and_inputs()
-    installed = split(model, Mesh.join(Layout(ulysses=2), torch.device("cpu")), joined("sdpa"))
+    installed = split(model, Mesh.join(Layout(ulysses=2), torch.device("cpu")), "sdpa")
     install(model, installed.joint)
     for block in model.transformer_blocks:
         block.forward = torch.compile(block.forward, backend="eager", fullgraph=True, dynamic=False)

@@ -1,22 +1,26 @@
 """Joint attention of video and text tokens whose video tokens are shared out among ranks.
 
-Text tokens are few and every rank has them all. All functions take (B, L, H, D).
+Text tokens are few and every rank has them all. Ulysses gives each rank some heads of all tokens of its group;
+what is then left to do for one sample, on one device or around a ring, is an `OneSample`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vitascope.engine.attention import QKV, JointAttend
-from vitascope.engine.parallel.exchange import gathered, heads_for_tokens, tokens_for_heads
+from vitascope.engine.attention import QKV, attend
+from vitascope.engine.parallel.exchange import exchanged, gathered, packed, unpacked
 from vitascope.engine.parallel.layout import ranges, shares
-from vitascope.engine.parallel.mesh import Group
+from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.partial_attention import PartialAttend, merged
+
+# query, key, value of one sample, video tokens then valid text tokens, and how many are video
+OneSample = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 @dataclass
@@ -25,152 +29,135 @@ class Tokens:
 
     total: int = 0
 
+    def of_ulysses_groups(self, mesh: Mesh) -> list[list[int]]:
+        """The tokens of each rank of each Ulysses group of one sample."""
+        size = mesh.layout.ulysses
+        every = shares(self.total, mesh.layout.sequence)
+        return [every[begin : begin + size] for begin in range(0, len(every), size)]
 
-@dataclass(frozen=True)
-class UlyssesAttend:
-    """Every rank attends with some heads over all tokens of its group.
 
-    `inner` does that (and may be a ring). `tokens` are those of all ranks, `num_groups` how many Ulysses
-    groups share them, `index` which of these this is. Heads go in `pieces`, so that the exchange of one hides
-    behind the attention of another.
+def on_one_device(kernel: str) -> OneSample:
+    """Attention over all tokens, which are all here."""
+
+    def one(query: Tensor, key: Tensor, value: Tensor, num_video: int) -> Tensor:  # noqa: ARG001
+        return attend(query, key, value, kernel)
+
+    return one
+
+
+class SplitAttend:
+    """A `JointAttend` over the ranks of a mesh.
+
+    `torch.compile` sees one operation with plain code around it, so that the exchange breaks no graph and
+    packing costs no pass over memory of its own.
     """
 
-    inner: JointAttend
-    group: Group
-    tokens: Tokens
-    num_groups: int = 1
-    index: int = 0
-    pieces: int = 2
+    def __init__(self, mesh: Mesh, tokens: Tokens, one: OneSample) -> None:
+        self.mesh, self.tokens, self.one = mesh, tokens, one
+        # The same name in every process and at every start, so that compiled graphs are found again.
+        self.name = f"{mesh.layout.described()} #{len(_KNOWN)}"
+        _KNOWN[self.name] = self
 
     def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Shape: (B, tokens of this rank, H, D) and (B, L, H, D), as they come."""
-        size, num_heads = self.group.size, video.query.shape[2]
-        every = shares(self.tokens.total, self.num_groups * size)
-        tokens = every[self.index * size : (self.index + 1) * size]
-        plans = _head_plans(num_heads, size, self.pieces)
-        started = [[tokens_for_heads(x, tokens, plan, self.group) for x in video] for plan in plans]
-        video_out = torch.empty_like(video.query, memory_format=torch.contiguous_format)
-        text_parts, finish = [], []
-        for plan, exchanges in zip(plans, started, strict=True):
-            begin, end = plan[self.group.index]
-            own_video = QKV(*(wait() for wait in exchanges))
-            own_text = QKV(*(x[:, :, begin:end] for x in text))
-            out, text_out = self.inner(own_video, own_text, text_lengths)
-            finish.append(heads_for_tokens(out, tokens, plan, self.group, into=video_out))
-            text_parts.append(text_out)
-        text_whole = gathered(torch.cat(text_parts, 2), 2, shares(num_heads, size), self.group)
-        for wait in finish:
+        _, num_tokens, num_heads, width = video.query.shape
+        heads = ranges(num_heads, self.mesh.layout.ulysses)
+        flat = [packed(x, heads) for x in video]
+        out, text_out = torch.ops.vitascope.split_attend(*flat, *text, text_lengths, self.name)
+        return unpacked(out, heads, num_tokens, width), text_out
+
+    def run(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The operation itself. Shape: video (B, packed), text (B, L, H, D), as they come."""
+        batch, num_text, num_heads, width = text.query.shape
+        group = self.mesh.ulysses
+        tokens = self.tokens.of_ulysses_groups(self.mesh)[self.mesh.ring.index]
+        begin, end = ranges(num_heads, group.size)[group.index]
+        coming = [count * (end - begin) * width for count in tokens]
+        going = [tokens[group.index] * share * width for share in shares(num_heads, group.size)]
+        lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
+        own_text = [x[:, :, begin:end] for x in text]
+        started = [
+            [
+                self._whole_tokens(x[i], own[i, :length], coming, going)
+                for x, own in zip(video, own_text, strict=True)
+            ]
+            for i, length in enumerate(lengths)
+        ]
+        out, back = torch.empty_like(video.query), []
+        text_part = torch.zeros_like(own_text[0], memory_format=torch.contiguous_format)
+        for i, exchanges in enumerate(started):
+            query, key, value = (wait() for wait in exchanges)
+            attended = self.one(query[None], key[None], value[None], sum(tokens))[0]
+            back.append(exchanged(out[i], attended.flatten()[: sum(coming)], going, coming, group))
+            text_part[i, : lengths[i]] = attended[sum(tokens) :]
+        text_out = gathered(text_part, 2, shares(num_heads, group.size), group).contiguous()
+        for wait in back:
             wait()
-        return video_out, text_whole.contiguous()
+        return out, text_out
+
+    def _whole_tokens(
+        self, flat: Tensor, text: Tensor, coming: list[int], going: list[int]
+    ) -> Callable[[], Tensor]:
+        """All video tokens of this rank's heads, then the text's, in one piece of memory."""
+        length, heads, width = text.shape
+        num_video = sum(coming) // (heads * width)
+        whole = flat.new_empty(num_video + length, heads, width)
+        arrived = exchanged(whole.view(-1)[: sum(coming)], flat, coming, going, self.mesh.ulysses)
+        whole[num_video:] = text
+
+        def wait() -> Tensor:
+            arrived()
+            return whole
+
+        return wait
 
 
-def _head_plans(num_heads: int, size: int, pieces: int) -> list[list[tuple[int, int]]]:
-    """For each piece, the range of heads that every rank attends with."""
-    owned = ranges(num_heads, size)
-    pieces = max(1, min(pieces, num_heads // size))
-    split = [[(begin + a, begin + b) for a, b in ranges(end - begin, pieces)] for begin, end in owned]
-    return [[of_rank[piece] for of_rank in split] for piece in range(pieces)]
-
-
-@dataclass(frozen=True)
 class RingAttend:
-    """Queries stay; keys and values of the video go around, text is added once.
+    """An `OneSample` whose queries stay while keys and values of the video go around; text is added once.
 
     `attend` gives outputs with their log-sum-exp, from which the parts are merged exactly.
-    `group_tokens`: how many ranks of a Ulysses group inside each ring rank have given their tokens.
     Source: Liu et al., Ring Attention, https://arxiv.org/abs/2310.01889.
     """
 
-    attend: PartialAttend
-    group: Group
-    tokens: Tokens
-    ulysses: int = 1
+    def __init__(self, mesh: Mesh, tokens: Tokens, attend: PartialAttend) -> None:
+        self.mesh, self.tokens, self.attend = mesh, tokens, attend
 
-    def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Shape: (B, tokens of this rank's block, H, D) and (B, L, H, D), as they come."""
-        size, me = self.group.size, self.group.index
-        every = shares(self.tokens.total, size * self.ulysses)
-        blocks = [sum(every[i * self.ulysses : (i + 1) * self.ulysses]) for i in range(size)]
-        query = torch.cat([video.query, text.query], 1)
-        passed = torch.stack([video.key, video.value])
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, num_video: int) -> Tensor:
+        """Shape: (1, tokens of this rank's block + text, H, D), as they come."""
+        size, me = self.mesh.ring.size, self.mesh.ring.index
+        blocks = [sum(group) for group in self.tokens.of_ulysses_groups(self.mesh)]
+        passed = torch.stack([key[:, :num_video], value[:, :num_video]])
         out, lse = None, None
         for step in range(size):
-            coming = _pass_on(passed, blocks[(me - step - 1) % size], self.group) if step < size - 1 else None
-            if step == 0:
-                part = self._with_text(query, video, text, text_lengths)
-            else:
-                part = self.attend(query, *passed.unbind(0))
-            out, lse = merged(out, lse, *part)
+            coming = self._pass_on(passed, blocks[(me - step - 1) % size]) if step < size - 1 else None
+            keys, values = passed.unbind(0) if step else (key, value)
+            out, lse = merged(out, lse, *self.attend(query, keys, values))
             if coming is not None:
                 passed = coming()
         assert out is not None, "a ring has at least one rank"
-        num_video = video.query.shape[1]
-        video_out = torch.empty_like(video.query, memory_format=torch.contiguous_format).copy_(
-            out[:, :num_video]
+        return out.to(query.dtype)
+
+    def _pass_on(self, passed: Tensor, num_coming: int) -> Callable[[], Tensor]:
+        """Send keys and values to the next rank of the ring while those of the one before come in."""
+        group = self.mesh.ring
+        coming = passed.new_empty(2, 1, num_coming, *passed.shape[3:])
+        after, before = (group.ranks[(group.index + way) % group.size] for way in (1, -1))
+        works = dist.batch_isend_irecv(
+            [
+                dist.P2POp(dist.isend, passed, after, group.process_group),
+                dist.P2POp(dist.irecv, coming, before, group.process_group),
+            ]
         )
-        text_out = torch.empty_like(text.query, memory_format=torch.contiguous_format).copy_(
-            out[:, num_video:]
-        )
-        for sample, length in enumerate([] if text_lengths is None else text_lengths.tolist()):
-            text_out[sample, length:] = 0
-        return video_out, text_out
 
-    def _with_text(
-        self, query: Tensor, video: QKV, text: QKV, text_lengths: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Attention over this rank's own keys and, once, the valid keys of the text."""
-        batch, num_text = text.query.shape[:2]
-        lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
-        parts = []
-        for sample, length in enumerate(lengths):
-            one = slice(sample, sample + 1)
-            key = torch.cat([video.key[one], text.key[one, :length]], 1)
-            value = torch.cat([video.value[one], text.value[one, :length]], 1)
-            parts.append(self.attend(query[one], key, value))
-        return torch.cat([out for out, _ in parts]), torch.cat([lse for _, lse in parts])
+        def wait() -> Tensor:
+            for work in works:
+                work.wait()
+            return coming
+
+        return wait
 
 
-def _pass_on(passed: Tensor, num_coming: int, group: Group) -> Callable[[], Tensor]:
-    """Send keys and values to the next rank of the ring while those of the one before come in."""
-    shape = list(passed.shape)
-    shape[2] = num_coming
-    coming = passed.new_empty(shape)
-    after, before = (group.ranks[(group.index + way) % group.size] for way in (1, -1))
-    works = dist.batch_isend_irecv(
-        [
-            dist.P2POp(dist.isend, passed, after, group.process_group),
-            dist.P2POp(dist.irecv, coming, before, group.process_group),
-        ]
-    )
-
-    def wait() -> Tensor:
-        for work in works:
-            work.wait()
-        return coming
-
-    return wait
-
-
-@dataclass
-class Compilable:
-    """A joint attention that `torch.compile` sees as one operation, so that its exchanges break no graph."""
-
-    attend: JointAttend
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name = f"attend-{len(_KNOWN)}"
-        _KNOWN[self.name] = self.attend
-
-    def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Shape: as `attend`."""
-        result: tuple[Tensor, Tensor] = torch.ops.vitascope.split_attend(
-            *video, *text, text_lengths, self.name
-        )
-        return result
-
-
-_KNOWN: dict[str, JointAttend] = {}  # an operation of torch takes no Python object but a name
+_KNOWN: dict[str, SplitAttend] = {}  # an operation of torch takes no Python object but a name
 
 
 @torch.library.custom_op("vitascope::split_attend", mutates_args=())
@@ -184,7 +171,7 @@ def _split_attend(
     text_lengths: Tensor | None,
     name: str,
 ) -> tuple[Tensor, Tensor]:
-    return _KNOWN[name](QKV(query, key, value), QKV(text_query, text_key, text_value), text_lengths)
+    return _KNOWN[name].run(QKV(query, key, value), QKV(text_query, text_key, text_value), text_lengths)
 
 
 @_split_attend.register_fake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -130,4 +131,4 @@ def ranges(total: int, parts: int) -> list[tuple[int, int]]:
     ends = [0]
     for share in shares(total, parts):
         ends.append(ends[-1] + share)
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))

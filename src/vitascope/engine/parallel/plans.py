@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from vitascope.engine.attention import JointAttend
-from vitascope.engine.parallel.attention import Compilable, RingAttend, Tokens, UlyssesAttend
+from vitascope.engine.parallel.attention import RingAttend, SplitAttend, Tokens, on_one_device
 from vitascope.engine.parallel.hooks import BatchSplit, TokenSplit
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.partial_attention import partial_attend
@@ -74,6 +74,8 @@ def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     ]
 
 
+# Kernels that give no log-sum-exp, from which the parts of a ring are put together.
+APPROXIMATE = ("int8",)
 PLANS: dict[str, Plan] = {
     "MochiTransformer3DModel": Plan(_mochi_tokens, _split_mochi),
     "CogVideoXTransformer3DModel": Plan(_cogvideox_tokens, _split_cogvideox),
@@ -82,14 +84,15 @@ PLANS: dict[str, Plan] = {
 
 @dataclass
 class Installed:
-    """Hooks on a denoiser: the joint attention its blocks must use with them, and the one without.
+    """Hooks on a denoiser, and how its blocks must attend with them.
 
-    None where the blocks attend as the model has it, which splitting the batch leaves alone.
+    `joint` is None where the tokens stay whole, and the blocks attend as on one device. `edges`: for the first
+    and last blocks, where they attend exactly and the others do not.
     """
 
-    joint: JointAttend | None
-    alone: JointAttend | None
     hooks: list[RemovableHandle]
+    joint: JointAttend | None = None
+    edges: JointAttend | None = None
 
     def remove(self) -> None:
         """Take the hooks away; the blocks still use `joint` until told otherwise."""
@@ -97,49 +100,48 @@ class Installed:
             hook.remove()
 
 
-def split(denoiser: Any, mesh: Mesh, alone: JointAttend | None, pieces: int = 2) -> Installed:
-    """Install the hooks of `mesh` on a denoiser. `alone`: the joint attention of its blocks on one device, which
-    a layout that splits tokens cannot do without.
+def split(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | None = None) -> Installed:
+    """Install the hooks of `mesh` on a denoiser. `kernel`: the attention kernel of its blocks.
 
-    Raises: RequestError for a family that says nothing of how its tokens are split.
+    Raises: RequestError for a family that says nothing of how its tokens are split, or a kernel that cannot.
     """
-    layout, joint = mesh.layout, alone
-    hooks: list[RemovableHandle] = []
-    if layout.sequence > 1:
-        assert alone is not None
-        joint = _split_tokens(denoiser, mesh, alone, pieces, hooks)
+    layout = mesh.layout
+    installed = _split_tokens(denoiser, mesh, kernel, edge_kernel) if layout.sequence > 1 else Installed([])
     if layout.cfg > 1:
-        hooks += BatchSplit(mesh.cfg).install(denoiser)
-    return Installed(joint, alone, hooks)
+        installed.hooks += BatchSplit(mesh.cfg).install(denoiser)
+    return installed
 
 
-def _split_tokens(
-    denoiser: Any, mesh: Mesh, attend: JointAttend, pieces: int, hooks: list[RemovableHandle]
-) -> JointAttend:
-    plan = PLANS.get(type(denoiser).__name__)
+def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | None) -> Installed:
+    plan, layout = PLANS.get(type(denoiser).__name__), mesh.layout
     if plan is None:
         raise RequestError(
             f"the tokens of {type(denoiser).__name__} cannot be split over GPUs; those of "
             f"{', '.join(sorted(PLANS))} can",
             param="gpus",
         )
-    tokens, layout = Tokens(), mesh.layout
+    if layout.ring > 1 and kernel in APPROXIMATE:
+        raise RequestError(
+            f"attention={kernel!r} cannot go around a ring of {layout.ring}; use ulysses_degree, or "
+            "attention='fa3'",
+            param="ring_degree",
+        )
+    tokens = Tokens()
     token_split = TokenSplit(mesh.sequence, tokens)
 
     def count(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         tokens.total = plan.num_tokens(denoiser.config, latents)
         if tokens.total < layout.sequence:
-            tokens_here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
-            raise RequestError(
-                f"gpus: {tokens_here} cannot be shared by {layout.sequence} ranks", param="gpus"
-            )
+            here = "1 token" if tokens.total == 1 else f"{tokens.total} tokens"
+            raise RequestError(f"gpus: {here} cannot be shared by {layout.sequence} ranks", param="gpus")
 
-    hooks.append(denoiser.register_forward_pre_hook(count, with_kwargs=True))
+    hooks = [denoiser.register_forward_pre_hook(count, with_kwargs=True)]
     hooks += plan.install(denoiser, token_split)
     hooks.append(token_split.after_projection(denoiser.proj_out))
-    if layout.ring > 1:
-        attend = RingAttend(partial_attend, mesh.ring, tokens, layout.ulysses)
-    if layout.ulysses > 1:
-        attend = UlyssesAttend(attend, mesh.ulysses, tokens, layout.ring, mesh.ring.index, pieces)
-    return Compilable(attend)
+
+    def attends(name: str) -> JointAttend:
+        one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(name)
+        return SplitAttend(mesh, tokens, one)
+
+    return Installed(hooks, attends(kernel), attends(edge_kernel) if edge_kernel else None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from vitascope.engine.attention import best_exact, joined
 from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
-from vitascope.engine.parallel.plans import Installed, split
+from vitascope.engine.parallel.plans import APPROXIMATE, Installed, split
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 
@@ -51,28 +53,23 @@ def check_splittable(item: Any, gpus: int) -> None:
         raise RequestError(f"{item.name} runs on one GPU, not on gpus={gpus}", param="gpus")
 
 
-def spread(pipeline: Any, mesh: Mesh) -> None:
-    """Let the pipeline's denoiser share its work with the other ranks; again for another layout.
+def spread(modules: Any, mesh: Mesh) -> None:
+    """Let the denoiser of loaded modules share its work with the other ranks; again for another layout.
 
+    Where the levers leave attention to the model, a split of tokens puts the best exact kernel in its place.
     Raises: RequestError for a denoiser that cannot be split so.
     """
-    denoiser = pipeline.transformer
+    denoiser, attention = modules.pipeline.transformer, modules.levers.attention
     now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
     if now is not None and now.layout == mesh.layout:
         return
-    alone = None if now is None else now.installed.alone
     if now is not None:
         now.installed.remove()
-    if alone is None and mesh.layout.sequence > 1:
-        alone = _joint_of(denoiser)
-    installed = split(denoiser, mesh, alone)
+    exact = best_exact(mesh.device, getattr(torch, modules.placement.dtype))
+    kernel, edges = exact if attention == "model" else attention, exact if attention in APPROXIMATE else None
+    installed = split(denoiser, mesh, kernel, edges)
     if installed.joint is not None:
-        install(denoiser, installed.joint)
+        install(denoiser, installed.joint, installed.edges)
+    elif now is not None and now.installed.joint is not None:
+        install(denoiser, joined(kernel), joined(edges) if edges else None)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
-
-
-def _joint_of(denoiser: Any) -> Any:
-    """The joint attention that the placement chose, or the best exact one."""
-    blocks = getattr(denoiser, "transformer_blocks", None)
-    processor = getattr(getattr(blocks[0] if blocks else None, "attn1", None), "processor", None)
-    return getattr(processor, "joint", None) or joined(best_exact(denoiser.device, denoiser.dtype))

@@ -45,11 +45,12 @@ def header(words: Words, counts: dict[str, int], has_key: bool) -> str:
     )
 
 
-def empty_stage(words: Words) -> str:
-    """The stage before anything was asked for."""
+def empty_stage(words: Words, page: str) -> str:
+    """The stage of a page before anything was asked for."""
+    title, text = f"{page}_title", f"{page}_text"
     return (
         f'<div class="vs-stage vs-empty"><div class="vs-noise"></div><div class="vs-hint">{FILM}'
-        f"<b>{words['empty_title']}</b><p>{words['empty_text']}</p></div></div>"
+        f"<b>{words[title]}</b><p>{words[text]}</p></div></div>"
     )
 
 

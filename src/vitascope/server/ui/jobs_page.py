@@ -57,7 +57,7 @@ class JobsPage:
 
     def _detail(self) -> None:
         words = self.room.words
-        self.stage = StageView(self.room, "job")
+        self.stage = StageView(self.room, "jobs")
         with gr.Row(elem_classes="vs-actions", visible=False) as self.actions:
             self.again = gr.Button(words["again"], elem_id="job-again")
             self.again_seed = gr.Button(words["again_seed"], elem_id="job-again-seed")
@@ -174,9 +174,8 @@ class JobsPage:
         except VitascopeError as error:
             raise complaint(error) from error
         gr.Info(self.room.words["deleted"], duration=4)
-        blank = fragments.empty_stage(self.room.words)
         hidden = gr.update(visible=False)
-        stage = [Watched(), blank, hidden, hidden, gr.Timer(active=False)]
+        stage = [Watched(), self.stage.blank, hidden, hidden, gr.Timer(active=False)]
         return [*stage, hidden, hidden, gr.skip(), "", self.listed(wanted, after, Watched(), request)]
 
     # --- two jobs

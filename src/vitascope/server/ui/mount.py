@@ -26,10 +26,11 @@ from vitascope.server.ui.words import LANGUAGES, Words
 
 STATIC = Path(str(files("vitascope.server.ui") / "static"))
 MAX_UPLOAD = "64mb"
-# Gradio's page names its own site and one of GitHub's in tags for social networks.
+# Gradio's page names its own site in tags for social networks, and others in examples for its API page.
 FOREIGN_TAGS = re.compile(
     rb"""<meta[^>]+(?:property|name)="(?:og|twitter):[^>]*/>|<link rel="manifest"[^>]*/>"""
 )
+NAMESPACE = rb"www\.w3\.org/"  # of SVG: a name, not an address
 # A page of ours cannot even try to reach another host. Gradio builds its templates with `Function`.
 POLICY = "; ".join(
     (
@@ -174,7 +175,7 @@ class _Gate:
             await enveloped(503, str(missing), code=missing.code)(scope, receive, send)
             return
         pages = await self._pages_in(language)
-        await pages(scope, receive, _Cleaner(send))
+        await pages(scope, receive, _Cleaner(send, Request(scope).headers.get("host", "")))
 
     async def _pages_in(self, language: str) -> FastAPI:
         async with self._building:
@@ -194,10 +195,14 @@ def _language_of(scope: Scope) -> str | None:
 
 
 class _Cleaner:
-    """Holds back an HTML page until it is whole, and sends it on without foreign tags."""
+    """Holds back a page or its configuration until it is whole, and sends it on without foreign addresses."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, host: str) -> None:
         self._send = send
+        own = re.escape(host.encode("latin-1", "ignore"))
+        self._foreign = re.compile(
+            rb"https?://(?!" + NAMESPACE + rb"|" + own + rb"/)[\w.-]+\.[a-z]{2,}[^\"'\\\s<>]*"
+        )
         self._start: Message | None = None
         self._body = b""
 
@@ -207,7 +212,7 @@ class _Cleaner:
             headers = dict(message["headers"])
             message["headers"].append((b"content-security-policy", POLICY.encode()))
             message["headers"].append((b"referrer-policy", b"same-origin"))
-            if headers.get(b"content-type", b"").startswith(b"text/html"):
+            if headers.get(b"content-type", b"").startswith((b"text/html", b"application/json")):
                 self._start = message
                 return
         if self._start is None:
@@ -217,6 +222,8 @@ class _Cleaner:
         if message.get("more_body"):
             return
         page, start, self._start = FOREIGN_TAGS.sub(b"", self._body), self._start, None
+        if page.startswith((b"<!doctype", b'{"version"')):  # answers of a user's own keep their words
+            page = self._foreign.sub(b"", page)
         kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
         await self._send({**start, "headers": [*kept, (b"content-length", str(len(page)).encode())]})
         await self._send({"type": "http.response.body", "body": page})

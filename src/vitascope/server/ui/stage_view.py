@@ -72,9 +72,10 @@ class StageView:
 
     def __init__(self, room: Room, name: str, *, offers_seed: bool = False) -> None:
         self.room, words, self.offers_seed = room, room.words, offers_seed
+        self.blank = fragments.empty_stage(words, name)
         self.watched = gr.State(Watched())
         self.screen = gr.HTML(
-            fragments.empty_stage(words),
+            self.blank,
             elem_id=f"{name}-stage",
             elem_classes="vs-stage-box",
             apply_default_css=False,
@@ -97,10 +98,9 @@ class StageView:
     def _tick(self, watched: Watched, request: gr.Request) -> list[Any]:
         job = self.room.desk.find(watched.job_id, self.room.tenant(request))
         if job is None:
-            blank = fragments.empty_stage(self.room.words)
             return [
                 Watched(),
-                blank,
+                self.blank,
                 gr.update(visible=False),
                 gr.update(visible=False),
                 gr.Timer(active=False),

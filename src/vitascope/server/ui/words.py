@@ -52,8 +52,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "make": ("Create the clip", "生成视频"),
     "recent": ("Recent", "最近"),
     "nothing_yet": ("Nothing here yet", "这里还没有内容"),
-    "empty_title": ("Your clip appears here", "视频会出现在这里"),
-    "empty_text": (
+    "create_title": ("Your clip appears here", "视频会出现在这里"),
+    "create_text": (
         "Say what it shall show, press Create, and watch it come out of the noise.",
         "写下画面内容，点击生成，看着它从噪声中浮现。",
     ),
@@ -80,7 +80,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     # jobs
     "filter": ("Show", "显示"),
     "all": ("All", "全部"),
-    "choose_job": ("Choose a job to see its clip and its recipe", "选择一个任务，查看视频和配方"),
+    "jobs_title": ("Choose a job", "选择一个任务"),
+    "jobs_text": (
+        "Its clip, its facts and the recipe that made it are shown here.",
+        "这里会显示它的视频、信息和生成配方。",
+    ),
+    "workflows_title": ("Run a workflow", "运行一个工作流"),
+    "workflows_text": (
+        "Set its steps, run it, and watch it come out of the noise.",
+        "设置各步参数，运行，看着视频从噪声中浮现。",
+    ),
     "again": ("Make again", "再次生成"),
     "again_seed": ("With a new seed", "换种子再生成"),
     "delete": ("Delete", "删除"),
@@ -98,8 +107,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "rerun_go": ("Run", "运行"),
     "deleted": ("The job is deleted.", "任务已删除。"),
-    "older": ("Older", "更早"),
-    "newer": ("Newer", "更新"),
+    "older": ("Older", "较早"),
+    "newer": ("Newer", "较新"),
     # workflows
     "workflow": ("Workflow", "工作流"),
     "settings": ("Settings", "参数"),

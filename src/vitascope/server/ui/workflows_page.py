@@ -53,7 +53,7 @@ class WorkflowsPage:
                 )
                 self._forms()
             with gr.Column(scale=8, min_width=300, elem_classes="vs-right"):
-                self.stage = StageView(room, "workflow")
+                self.stage = StageView(room, "workflows")
         shown = [self.about, self.prompt, self.model]
         self.workflow.change(self._chosen, self.workflow, shown, show_progress="hidden", queue=False)
 
@@ -89,12 +89,17 @@ class WorkflowsPage:
     def _field(self, knob: Knob) -> Any:
         label, info = knob.dotted, knob.description or None
         if isinstance(knob.kind, tuple):
-            return gr.Dropdown(list(knob.kind), value=knob.default, label=label, info=info)
+            return gr.Dropdown(list(knob.kind), value=knob.default, label=label, info=info, interactive=True)
         if knob.kind is bool:
-            return gr.Checkbox(bool(knob.default), label=label, info=info)
+            return gr.Checkbox(bool(knob.default), label=label, info=info, interactive=True)
         whole = 0 if knob.kind is int else None
         return gr.Number(
-            knob.default, label=label, info=info, precision=whole, placeholder=self.room.words["default"]
+            knob.default,
+            label=label,
+            info=info,
+            interactive=True,
+            precision=whole,
+            placeholder=self.room.words["default"],
         )
 
     def _run(

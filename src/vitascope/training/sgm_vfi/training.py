@@ -46,7 +46,8 @@ class Recipe(BaseModel):
 
     Units: `largest_motion` in pixels between the outer frames; `minutes` of this run. With `finish` the
     learning rate falls to zero over the last `decay_share` of the run. `batch_size` synthetic triplets and
-    `filmed_batch_size` filmed ones (if clips are given) go to each of the GPUs.
+    `filmed_batch_size` filmed ones (if clips are given) go to each of the GPUs. `compile` fuses kernels, which
+    takes a minute or two before the first step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +65,11 @@ class Recipe(BaseModel):
     finish: bool = False
     ema_decay: float = Field(0.998, ge=0, lt=1)
     num_fractals: int = Field(96, ge=8)
+    compile: bool = False
     seed: int = Field(0, ge=0)
+
+
+LossOf = Callable[[SGMVFI, Triplets], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
 class Lessons(Protocol):
@@ -125,6 +130,8 @@ def start(recipe: Recipe, out: Path, device: torch.device) -> Trained:
     network = SGMVFI(recipe.network)
     initialise(network)
     network.to(device)
+    if device.type == "cuda":  # a sixth faster there
+        nn.Module.to(network, memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     trained = Trained(network, average, optimizer)
@@ -190,6 +197,7 @@ def train(
         tell(
             f"{len(data.synthetic.textures)} textures, {num_parameters:,} parameters, {ranks.world} processes"
         )
+    loss_of = torch.compile(training_loss, dynamic=False) if recipe.compile else training_loss
     first_step, seconds_before, saved = trained.step, trained.seconds, began
     while True:
         spent = time.monotonic() - began
@@ -200,7 +208,7 @@ def train(
         if share_done >= 1:
             break
         rate = learning_rate(recipe, trained.step, share_done)
-        told = training_step(trained, data, rate, recipe.ema_decay, ranks)
+        told = training_step(trained, data, rate, recipe.ema_decay, ranks, loss_of)
         trained.seconds = seconds_before + time.monotonic() - began
         if ranks.rank != 0:
             continue
@@ -216,14 +224,19 @@ def train(
 
 
 def training_step(
-    trained: Trained, data: Lessons, rate: float, ema_decay: float, ranks: Ranks
+    trained: Trained,
+    data: Lessons,
+    rate: float,
+    ema_decay: float,
+    ranks: Ranks,
+    loss_of: LossOf = training_loss,
 ) -> dict[str, Any]:
     """Learn from the next batch; gives what to write in the log."""
     for group in trained.optimizer.param_groups:
         group["lr"] = rate
     trained.network.train()
     number = trained.step * ranks.world + ranks.rank
-    loss, told = training_loss(trained.network, data.batch(number))
+    loss, told = loss_of(trained.network, data.batch(number))
     trained.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     ranks.average_gradients(list(trained.network.parameters()))

@@ -1,0 +1,129 @@
+"""What each lever costs in quality, on Sprout: `python benchmarks/speed_quality.py MODEL_DIR --out FILE.json`.
+
+Held-out prompts, one seed each, every variant from the same noise: share of clips that show what was asked, and
+PSNR and SSIM to the exact clips. On a Hopper GPU the 8-bit levers too; elsewhere skipped steps alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import CogVideoXPipeline
+from skimage.metrics import structural_similarity
+
+from conditions import conditions
+from vitascope.context import Context
+from vitascope.engine import denoising
+from vitascope.engine.pipelines import accelerated
+from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import SkipSchedule, skipping
+from vitascope.toyworld.checkers import check
+from vitascope.toyworld.prompts import held_out_prompts
+from vitascope.training.embedded.export import generate
+
+
+class Skipped:
+    """A pipeline whose calls skip steps, for `generate`."""
+
+    def __init__(self, pipeline: Any, schedule: SkipSchedule | None) -> None:
+        self.pipeline, self.schedule, self.num_calls = pipeline, schedule, 0
+
+    def __call__(self, **arguments: Any) -> Any:
+        with ExitStack() as stack:
+            run = stack.enter_context(denoising.watched(self.pipeline, Context(), "calibration"))
+            if self.schedule:
+                stack.enter_context(skipping(self.pipeline, "transformer", run, self.schedule))
+            output = self.pipeline(**arguments)
+        self.num_calls = run.num_denoiser_calls
+        return output
+
+
+def _adherence(clips: np.ndarray, scenes: list[Any], workers: ProcessPoolExecutor) -> dict[str, float]:
+    verdicts = list(workers.map(check, clips, scenes, chunksize=4))
+    return {
+        "attributes": round(float(np.mean([v for found in verdicts for v in found.values()])), 4),
+        "all": round(float(np.mean([all(found.values()) for found in verdicts])), 4),
+    }
+
+
+def _distance(clips: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    error = ((clips.astype(np.float32) - exact) ** 2).mean(axis=(1, 2, 3, 4))
+    psnr = 10 * np.log10(255**2 / np.maximum(error, 1e-3))
+    middle = clips.shape[1] // 2
+    ssim = [
+        structural_similarity(a[middle], b[middle], channel_axis=2) for a, b in zip(clips, exact, strict=True)
+    ]
+    return {"psnr_db": round(float(np.median(psnr)), 2), "ssim": round(float(np.mean(ssim)), 4)}
+
+
+def main() -> None:
+    """Measure and write one JSON file, after each variant."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, 16])
+    parser.add_argument("--every", type=int, default=1, help="only every n-th prompt")
+    parser.add_argument("--batch", type=int, default=40)
+    arguments = parser.parse_args()
+    torch.set_grad_enabled(False)
+    prompts = held_out_prompts()[:: arguments.every]
+    scenes = [prompt.scene for prompt in prompts]
+    cuda = arguments.device.startswith("cuda")
+    exact = Placement(device=arguments.device, dtype="bfloat16" if cuda else "float32", vae_streaming=False)
+    variants: dict[str, tuple[dict[str, Any], SkipSchedule | None]] = {"exact": ({"attention": "sdpa"}, None)}
+    variants |= {f"every {n}": ({"attention": "sdpa"}, SkipSchedule(interval=n)) for n in (2, 3, 4)}
+    if cuda:
+        eight_bit = {"attention": "int8", "quantize": "fp8"}
+        variants |= {
+            "fp8 linears": ({"attention": "sdpa", "quantize": "fp8"}, None),
+            "int8 attention": ({"attention": "int8"}, None),
+            "balanced": (eight_bit, None),
+            "turbo": (eight_bit, SkipSchedule(interval=3)),
+        }
+    result: dict[str, Any] = {
+        **conditions(arguments.device, "diffusers"),
+        "prompts": len(prompts),
+        "steps": {},
+    }
+    with ProcessPoolExecutor(
+        max(1, (os.cpu_count() or 2) // 2),
+        get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+    ) as workers:
+        for steps in arguments.steps:
+            rows = result["steps"][str(steps)] = {}
+            reference = None
+            for name, (switches, schedule) in variants.items():
+                pipeline = CogVideoXPipeline.from_pretrained(
+                    arguments.model, torch_dtype=getattr(torch, exact.dtype)
+                )
+                pipeline, _ = accelerated(pipeline, exact.model_copy(update=switches))
+                wrapped = Skipped(pipeline, schedule)
+                begun = time.monotonic()
+                clips = generate(wrapped, [p.prompt for p in prompts], steps, 4.0, 0, arguments.batch).numpy()  # type: ignore[arg-type]
+                seconds = time.monotonic() - begun
+                reference = clips if reference is None else reference
+                rows[name] = {
+                    "denoiser_calls": wrapped.num_calls,
+                    "seconds": round(seconds, 1),
+                    **_adherence(clips, scenes, workers),
+                    **_distance(clips, reference),
+                }
+                print(steps, name, rows[name], flush=True)
+                arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""`vitascope bench`: ours against diffusers as it is, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    model: Annotated[str, typer.Argument(help="mochi or cogvideox-5b.")],
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Real size, random weights: nothing is downloaded.")
+    ] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="FILE for FILE.json, .md and .png.")] = Path(
+        "bench"
+    ),
+    clip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--clip", help="Also one whole clip at this speed (exact, balanced, turbo); may be repeated."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=4, help="Denoising steps of a clip.")] = 50,
+    rounds: Annotated[int, typer.Option(min=0, help="Alternating blocks of steps; 0: only whole clips.")] = 3,
+    memory: Annotated[
+        str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB (whole clips).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cuda, cuda:1, or cpu with --tiny.")] = "auto",
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="A toy size of the same model, to try this command.")
+    ] = False,
+    minutes: Annotated[float | None, typer.Option(help="Begin nothing new after this many minutes.")] = None,
+) -> None:
+    """Time a model here: steps and VAE decode of ours and of diffusers, alternating; then whole clips."""
+    import sys
+    import time
+
+    from vitascope.cli.display import print_table
+    from vitascope.cli.making import parse_memory
+    from vitascope.engine.placement import Placement
+    from vitascope.errors import DependencyMissing, RequestError, UnknownName
+    from vitascope.evaluation.speed import report
+    from vitascope.evaluation.speed.bench import Bench
+    from vitascope.evaluation.speed.random_models import find
+
+    if not random_weights:
+        raise RequestError(
+            "bench times models with random weights, which cost the same time: add --random-weights",
+            param="random_weights",
+        )
+    for speed in clip or ():
+        if speed not in ("exact", "balanced", "turbo"):
+            raise UnknownName("speed", speed, ("exact", "balanced", "turbo"), param="clip")
+    deadline = None if minutes is None else time.time() + 60 * minutes
+    placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
+    timing = Bench(
+        find(model),
+        placement,
+        steps,
+        lambda result: report.write(result, output) and None,
+        deadline,
+        tiny,
+    )
+    if rounds:
+        timing.time_parts(rounds)
+    for speed in clip or ():
+        timing.time_clip(speed, output.parent)
+    print_table(*report.rows(timing.result))
+    try:
+        report.plot(timing.result, output)
+    except DependencyMissing as error:
+        print(f"no plot: {error}", file=sys.stderr)
+    print(f"written: {output}.json, {output}.md")
+    failed = [name for name, row in timing.result.timings.items() if row.failed]
+    if failed:
+        print(f"failed: {', '.join(failed)}; the reasons are in {output}.json", file=sys.stderr)
+        raise typer.Exit(1)

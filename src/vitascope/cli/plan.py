@@ -1,0 +1,102 @@
+"""`vitascope plan`: what a generation will take, before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vitascope.engine.estimate import Estimate
+
+PROMPT = "a clip of some length"  # words cost nothing
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help="Name or folder of a model, e.g. mochi-1.")],
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, e.g. 848x480.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    speed: Annotated[str | None, typer.Option(help="exact, balanced, turbo.")] = None,
+    memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that share the clip.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="H100, H200 or cpu; default: this machine, else H100.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other knob: name=value.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Say what will be done and why, seconds and GiB: vitascope plan mochi-1 --frames 163 --gpus 2"""
+    from vitascope.cli.display import print_json
+    from vitascope.cli.making import parse_knobs, parse_memory, parse_size
+    from vitascope.generators import _planning
+    from vitascope.workflows.generate import order
+
+    options: dict[str, Any] = {
+        "num_frames": frames,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "speed": speed,
+        "memory_gib": parse_memory(memory),
+        "gpus": gpus,
+        **parse_size(size),
+        **parse_knobs(set_ or []),
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = order(PROMPT, model=model, **given)
+    _planning.architecture_of(asked.generator)
+    task = asked.generator.complete(asked.task)
+    gpu = _planning.planned_gpu(on)
+    made = _planning.plan(asked.generator, task, asked.placement, gpu)
+    if json_:
+        print_json({**made.model_dump(mode="json"), "total_s": made.total_s, "peak_gib": made.peak_gib})
+        return
+    for line in said(
+        model, made, (task.width or 0, task.height or 0, task.num_frames or 0), _steps(asked), on
+    ):
+        print(line)
+
+
+def _steps(asked: Any) -> int:
+    generator = asked.generator
+    return int(generator.filled_in(generator.profile()).num_inference_steps)
+
+
+def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on: str | None) -> list[str]:
+    """A plan in lines."""
+    width, height, frames = size
+    many = "" if made.layout.world == 1 else f"{made.layout.world} x "
+    return [
+        f"{model}: {frames} frames of {width}x{height}, {steps} steps, on {many}{made.device}"
+        + ("" if on or _is_here() else " (this machine has no GPU: planned for an H100)"),
+        f"  {made.num_tokens} visual tokens; a step is {made.step_flop / 1e15:.3g} PFLOP",
+        "how",
+        *(f"  {line}" for line in made.because),
+        "seconds (modules loaded, blocks compiled before)",
+        *_seconds(made, steps),
+        "GiB a GPU",
+        *(f"  {part:<10}{gib:8.1f}" for part, gib in made.gib.items()),
+        f"  {'at most':<10}{made.peak_gib:8.1f}   with {made.context_gib:g} of CUDA's own",
+    ]
+
+
+def _seconds(made: Estimate, steps: int) -> list[str]:
+    if made.seconds is None or made.seconds_per_step is None:
+        return ["  not predicted"]
+    computed = made.num_computed_steps
+    notes = {
+        "denoise": f"{computed} steps of {made.seconds_per_step:.3g} s"
+        + ("" if computed == steps else f", {steps - computed} foretold"),
+        "pixels": "to 8 bits in main memory; writing the file comes on top",
+    }
+    rows = [
+        f"  {part:<10}{value:8.1f}   {notes.get(part, '')}".rstrip() for part, value in made.seconds.items()
+    ]
+    return [*rows, f"  {'together':<10}{made.total_s:8.1f}"]
+
+
+def _is_here() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

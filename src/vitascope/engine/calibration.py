@@ -1,0 +1,130 @@
+"""Measured rates, read from the committed calibration file."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.engine.levers import Gpu, Levers
+
+
+class _Rates(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: str = Field("", alias="from")
+
+
+class StepRate(_Rates):
+    """How fast the blocks of a family run on a device. Units: TFLOP/s."""
+
+    device: str
+    family: str
+    attention: str
+    linears: str
+    linears_tflops: float = Field(gt=0)
+    attention_tflops: float = Field(gt=0)
+
+
+class Activations(_Rates):
+    """Peak memory beside the weights while denoising. Units: GiB."""
+
+    family: str
+    fixed_gib: float
+    gib_per_million_tokens: float
+    exchange_gib_per_million_tokens: float
+
+
+class Decode(_Rates):
+    """How a VAE decodes. Units: a million pixels of the clip for seconds, of one frame for memory."""
+
+    family: str
+    vae: str
+    seconds_per_megapixel: float
+    group_gib_per_megapixel: float
+
+
+class Exchange(_Rates):
+    """What an exchange between GPUs costs in all, as a bandwidth. Units: GB/s a direction."""
+
+    kind: str
+    gb_s: float = Field(gt=0)
+
+
+class Device(BaseModel):
+    """A GPU that can be planned for without having it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gpu: str
+    capability: tuple[int, int]
+    memory_gib: float
+
+
+class Other(BaseModel):
+    """What is about the same for every clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text_s: float
+    pixels_s_per_megapixel: float
+    context_gib: float
+
+
+class Calibration(BaseModel):
+    """All of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    made: date
+    half_rate_tokens: float
+    devices: dict[str, Device]
+    steps: tuple[StepRate, ...]
+    activations: tuple[Activations, ...]
+    decodes: tuple[Decode, ...]
+    exchanges: tuple[Exchange, ...]
+    other: Other
+
+    def device_called(self, gpu_name: str) -> str | None:
+        """The calibrated device that a GPU is, by its short name; None for another one."""
+        return next((name for name, device in self.devices.items() if name in gpu_name), None)
+
+    def gpu(self, name: str) -> Gpu:
+        """A calibrated device as the levers see it, with FlashAttention-3 installed."""
+        device = self.devices[name]
+        return Gpu(name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True)
+
+    def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
+        """The rates of blocks that run so; None if that was never measured."""
+        wanted = (device, family, levers.attention, levers.linears)
+        found = (
+            rate for rate in self.steps if (rate.device, rate.family, rate.attention, rate.linears) == wanted
+        )
+        return next(found, None) if levers.compile else None
+
+    def activation(self, family: str) -> Activations:
+        """The memory of a family's blocks."""
+        return _only(self.activations, family=family)
+
+    def decode(self, family: str, vae: str) -> Decode | None:
+        """How a family's VAE decodes; None if never measured so."""
+        return next((row for row in self.decodes if (row.family, row.vae) == (family, vae)), None)
+
+    def exchange(self, kind: str) -> Exchange:
+        """Of "ulysses" or "ring"."""
+        return _only(self.exchanges, kind=kind)
+
+
+def _only(rows: Any, **wanted: str) -> Any:
+    return next(row for row in rows if all(getattr(row, name) == value for name, value in wanted.items()))
+
+
+@cache
+def committed() -> Calibration:
+    """The calibration that comes with Vitascope."""
+    text = Path(__file__).with_name("calibration.toml").read_text(encoding="utf-8")
+    return Calibration.model_validate(tomllib.loads(text))

@@ -1,0 +1,257 @@
+"""Time and memory of a generation before anything is loaded, for GPUs that need not be here."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from vitascope.engine.calibration import Calibration, StepRate, committed
+from vitascope.engine.levers import Gpu, Levers, Subject, decide
+from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.placement import Placement
+from vitascope.engine.workload import Architecture, StepWork
+
+
+class Wanted(BaseModel):
+    """What is to be made. Units: pixels, frames, denoising steps; `guided`: two samples a step, not one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int
+    height: int
+    num_frames: int
+    num_inference_steps: int
+    guided: bool = True
+    prompt_tokens: int = 128
+
+
+class Estimate(BaseModel):
+    """What is predicted, and why. Units: seconds, GiB a GPU, FLOP.
+
+    `seconds` by part is for compiled code that is already in the cache and modules that are loaded; None where
+    this way of running was never measured on this device. `gib` is the peak while each part runs, of what torch
+    allocates; CUDA's own comes on top of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    layout: Layout
+    levers: Levers
+    num_tokens: int
+    num_computed_steps: int
+    seconds_per_step: float | None
+    seconds: dict[str, float] | None
+    weights_gib: dict[str, float]
+    gib: dict[str, float]
+    context_gib: float
+    step_flop: float
+    because: tuple[str, ...]
+
+    @property
+    def total_s(self) -> float | None:
+        """All parts together."""
+        return None if self.seconds is None else sum(self.seconds.values())
+
+    @property
+    def peak_gib(self) -> float:
+        """The most that one GPU needs, CUDA's own included."""
+        return max(self.gib.values()) + self.context_gib
+
+
+def estimate(
+    sizes: Architecture,
+    wanted: Wanted,
+    placement: Placement,
+    gpu: Gpu | None,
+    calibration: Calibration | None = None,
+    *,
+    splits: tuple[str, ...] = ("guidance", "tokens"),
+) -> Estimate:
+    """Predict one clip on `placement.gpus` GPUs like `gpu`, which need not be here (None: the CPU).
+
+    Raises: RequestError, ResourceError for a placement that this model or device cannot have; OutOfMemory where
+    `memory_gib` is too little.
+    """
+    calibration = calibration or committed()
+    device = calibration.device_called(gpu.name) if gpu else "CPU"
+    levers = decide(subject_of(sizes, placement.dtype), placement, gpu)
+    layout = _layout(sizes, wanted, placement, splits)
+    rate = calibration.step(device or "", sizes.family, levers)
+    tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
+    samples = (2 if wanted.guided else 1) // layout.cfg
+    work = StepWork.of(
+        sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
+    )
+    computed = _num_computed(levers, wanted.num_inference_steps)
+    step_s = (
+        None
+        if rate is None
+        else _step_seconds(work, rate, layout, calibration)
+        + _exchange_seconds(sizes, work, layout, calibration)
+    )
+    seconds = None
+    decode_s = _decode_seconds(sizes, wanted, levers, calibration)
+    if step_s is not None and decode_s is not None:
+        megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
+        seconds = {
+            "text": calibration.other.text_s,
+            "denoise": step_s * computed,
+            "decode": decode_s,
+            "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
+        }
+    weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
+    return Estimate(
+        device=device or (gpu.name if gpu else "CPU"),
+        layout=layout,
+        levers=levers,
+        num_tokens=tokens,
+        num_computed_steps=computed,
+        seconds_per_step=step_s,
+        seconds=seconds,
+        weights_gib=weights,
+        gib=_memory(sizes, wanted, levers, placement, work, layout, weights, calibration),
+        context_gib=calibration.other.context_gib,
+        step_flop=(work.linears + work.attention) * layout.world,
+        because=_reasons(levers, layout, gpu, rate, placement),
+    )
+
+
+def subject_of(sizes: Architecture, dtype: str) -> Subject:
+    """What the levers must know of a model."""
+    weights = sizes.weights_gib(dtype)
+    return Subject(
+        transformer=sizes.transformer,
+        vae=sizes.vae,
+        num_parameters=sizes.billions.denoiser * 1e9,
+        fp8_parameters=sizes.billions.linears * 1e9,
+        parts_gib={
+            "transformer": weights["denoiser"],
+            "text_encoder": weights["text_encoder"],
+            "vae": weights["vae"],
+        },
+    )
+
+
+def _layout(sizes: Architecture, wanted: Wanted, placement: Placement, splits: tuple[str, ...]) -> Layout:
+    return Layout.derived(
+        placement.gpus,
+        sizes.num_heads if "tokens" in splits else None,
+        guided=wanted.guided and "guidance" in splits,
+        cfg=placement.cfg_degree,
+        ulysses=placement.ulysses_degree,
+        ring=placement.ring_degree,
+    )
+
+
+def _num_computed(levers: Levers, steps: int) -> int:
+    return steps if levers.skip is None else sum(levers.skip.computed(steps))
+
+
+def _step_seconds(work: StepWork, rate: StepRate, layout: Layout, calibration: Calibration) -> float:
+    """Arithmetic over the measured rates; short sequences keep attention from its full rate."""
+    at_once = work.tokens * layout.ulysses
+    reached = at_once / (at_once + calibration.half_rate_tokens)
+    linears = work.linears / (rate.linears_tflops * 1e12)
+    return linears + work.attention / (rate.attention_tflops * 1e12 * reached)
+
+
+def _exchange_seconds(sizes: Architecture, work: StepWork, layout: Layout, calibration: Calibration) -> float:
+    """What handing tokens around costs: queries, keys, values and outputs in Ulysses, keys and values in a ring."""
+    tensor = work.samples * work.tokens * sizes.width * 2.0  # bytes of one, in bfloat16
+    seconds = 0.0
+    if layout.ulysses > 1:
+        leaving = 4 * tensor * (layout.ulysses - 1) / layout.ulysses
+        seconds += leaving / (calibration.exchange("ulysses").gb_s * 1e9)
+    if layout.ring > 1:
+        passing = 2 * tensor * (layout.ring - 1)
+        seconds += passing / (calibration.exchange("ring").gb_s * 1e9)
+    return seconds * sizes.num_layers
+
+
+def _decode_seconds(
+    sizes: Architecture, wanted: Wanted, levers: Levers, calibration: Calibration
+) -> float | None:
+    rate = calibration.decode(sizes.family, levers.vae)
+    if rate is None:
+        return None
+    return rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
+
+
+def _memory(
+    sizes: Architecture,
+    wanted: Wanted,
+    levers: Levers,
+    placement: Placement,
+    work: StepWork,
+    layout: Layout,
+    weights: dict[str, float],
+    calibration: Calibration,
+) -> dict[str, float]:
+    """Peak of each part: the weights that are on the GPU then, and what the part itself needs."""
+    rate = calibration.activation(sizes.family)
+    million = work.samples * work.tokens / 1e6
+    denoising = rate.fixed_gib + rate.gib_per_million_tokens * million
+    if layout.sequence > 1:
+        denoising += rate.exchange_gib_per_million_tokens * million
+    frame = wanted.width * wanted.height / 1e6
+    clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
+    decode = calibration.decode(sizes.family, levers.vae)
+    decoding = clip + (decode.group_gib_per_megapixel * frame if decode else 0.0)
+    alone = placement.offload != "none" or levers.offload != "placement"
+    everything = sum(weights.values())
+
+    def beside(part: str) -> float:
+        if placement.offload == "sequential" or (levers.offload == "blocks" and part == "denoiser"):
+            return 3 * weights[part] / sizes.num_layers
+        return weights[part] if alone else everything
+
+    return {
+        "text": beside("text_encoder") + 0.1,
+        "denoise": beside("denoiser") + denoising,
+        "decode": beside("vae") + decoding,
+    }
+
+
+def _reasons(
+    levers: Levers, layout: Layout, gpu: Gpu | None, rate: StepRate | None, placement: Placement
+) -> tuple[str, ...]:
+    """Why it will run so, a line for each choice."""
+    name = gpu.name if gpu else "a CPU"
+    said = {
+        "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
+        "int8": "attention: 8-bit with smoothing, which speed='" + placement.speed + "' allows",
+        "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
+        "sdpa": "attention: torch's own choice",
+        "model": "attention: as diffusers has it",
+    }
+    lines = [said[levers.attention]]
+    if levers.compile:
+        lines.append("blocks compiled: each new size takes up to a minute once, then it is kept on disk")
+    if levers.linears == "fp8":
+        lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
+    if levers.skip is not None:
+        lines.append(
+            f"every {levers.skip.interval}th step computed after the first ones, the others foretold"
+        )
+    if levers.vae == "stream":
+        lines.append("VAE: group by group of frames with its causal past, no tile seams")
+    if levers.offload != "placement":
+        how = "parts take turns on the GPU" if levers.offload == "turns" else "blocks arrive one ahead"
+        lines.append(f"memory_gib={placement.memory_gib:g}: {how}")
+    if layout.world > 1:
+        lines.append(f"{layout.world} GPUs as {layout.described()}: {_why(layout)}")
+    lines += [f"not here: {missed}" for missed in levers.fallbacks]
+    if rate is None:
+        lines.append("no time is predicted: this way of running was not measured on this device")
+    return tuple(lines)
+
+
+def _why(layout: Layout) -> str:
+    said = []
+    if layout.cfg > 1:
+        said.append("the prompt and the negative prompt on different GPUs, which sends least")
+    if layout.ulysses > 1:
+        said.append("tokens exchanged for heads")
+    if layout.ring > 1:
+        said.append("keys and values in a ring, since the heads do not share out evenly")
+    return "; ".join(said)

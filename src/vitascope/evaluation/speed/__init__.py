@@ -1,0 +1,1 @@
+"""How fast models run here against diffusers as it is: `vitascope bench`."""

@@ -1,0 +1,361 @@
+"""Ours against diffusers as it is, in one run: alternating blocks of steps, a VAE decode each, whole clips."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.clip import Clip
+from vitascope.context import Context
+from vitascope.engine import levers as levers_of
+from vitascope.engine import streaming_vae
+from vitascope.engine.levers import Gpu, Levers, Subject
+from vitascope.engine.pipelines import LoadedPipeline, accelerated, environment, import_class
+from vitascope.engine.placement import Placement
+from vitascope.errors import ResourceError
+from vitascope.evaluation.speed import random_models
+from vitascope.evaluation.speed.flops import floor_seconds, step_flops
+from vitascope.evaluation.speed.random_models import BenchModel
+from vitascope.generators._diffusers import as_bytes
+
+GIB = 2**30
+AS_IS = "diffusers"
+WARM_UP_STEPS = 3
+PLANS = ("exact", "balanced")  # turbo's steps are balanced's, fewer of them
+
+
+class Timing(BaseModel):
+    """One way of running a model. Units: seconds, GiB."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    levers: dict[str, Any] = Field(default_factory=dict)
+    first_step_s: float | None = None
+    steps_s: list[float] = Field(default_factory=list)
+    step_peak_gib: float | None = None
+    relative_error: float | None = None
+    decode_first_s: float | None = None
+    decodes_s: list[float] = Field(default_factory=list)
+    decode_peak_gib: float | None = None
+    decode_relative_error: float | None = None
+    finish_s: float | None = None  # from latents to a finished MP4
+    clip_s: float | None = None
+    clip_peak_gib: float | None = None
+    clip_device_gib: float | None = None  # as the card sees it: with what torch reserves and CUDA's own
+    first_clip_s: float | None = None
+    num_denoiser_calls: int | None = None
+    failed: str | None = None
+
+    @property
+    def step_s(self) -> float | None:
+        """The median step."""
+        return statistics.median(self.steps_s) if self.steps_s else None
+
+    @property
+    def decode_s(self) -> float | None:
+        """The median decode."""
+        return statistics.median(self.decodes_s) if self.decodes_s else None
+
+
+class BenchResult(BaseModel):
+    """All that one run measured, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    weights: str = "random"
+    task: dict[str, Any]
+    num_steps: int
+    environment: dict[str, str]
+    date: str
+    floor_step_s: float | None = None
+    step_pflop: float | None = None
+    timings: dict[str, Timing] = Field(default_factory=dict)
+
+
+class Bench:
+    """One model on one GPU. `on_result` is handed the result after each piece, to keep what was measured."""
+
+    def __init__(
+        self,
+        model: BenchModel,
+        placement: Placement,
+        num_steps: int,
+        on_result: Callable[[BenchResult], None],
+        deadline: float | None = None,
+        tiny: bool = False,
+    ) -> None:
+        import torch
+
+        self._model, self._tiny, self._num_steps = model, tiny, num_steps
+        self._placement, self._deadline, self._told = placement, deadline, on_result
+        self._cuda = placement.device.startswith("cuda")
+        if not self._cuda and not tiny:
+            raise ResourceError(
+                f"timing {model.name} needs a CUDA GPU, not {placement.device}; --tiny runs anywhere"
+            )
+        self.task = model.item(num_steps).complete(model.task(tiny))
+        dtype = getattr(torch, placement.dtype)
+        self._parts = random_models.components(model, placement.device, dtype, tiny)
+        self.result = BenchResult(
+            model=model.name,
+            task=self.task.described(),
+            num_steps=num_steps,
+            environment=environment(placement),
+            date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+
+    def time_parts(self, rounds: int = 3) -> None:
+        """The steps in alternating blocks, then the decodes."""
+        import torch
+
+        with torch.inference_mode():
+            self._time_steps(rounds)
+            self._time_decodes(2)
+
+    def _time_steps(self, rounds: int) -> None:
+        inputs = self._step_inputs()
+        runs: dict[str, Any] = {AS_IS: self._parts["transformer"]}
+        for speed in PLANS:
+            with self._kept(speed):
+                runs[speed] = self._transformer(speed)
+        reference = None
+        for round_ in range(rounds):
+            for name, module in runs.items():
+                timing = self.result.timings.setdefault(name, Timing())
+                if self._too_late(20) or timing.failed:
+                    continue
+                with self._kept(name):
+                    if round_ == 0:
+                        self._forget_peak()
+                        timing.first_step_s, output = self._timed(
+                            lambda m=module: m(**inputs, return_dict=False)[0]
+                        )
+                        reference = output if reference is None else reference
+                        timing.relative_error = _relative_error(output, reference)
+                        del output
+                    for _ in range(1 if name == AS_IS else 2):
+                        seconds, _output = self._timed(lambda m=module: m(**inputs, return_dict=False)[0])
+                        del _output
+                        timing.steps_s.append(seconds)
+                    timing.step_peak_gib = self._peak()
+        runs.clear()
+
+    def _transformer(self, speed: str) -> Any:
+        module = random_models.sharing_weights(self._parts["transformer"])
+        stand_in = SimpleNamespace(transformer=module, vae=None, components={"transformer": module})
+        chosen = self._levers(stand_in, speed)
+        levers_of.shrink(stand_in, chosen, self._placement.device)
+        levers_of.pull(stand_in, chosen, self._placement.device)
+        self.result.timings.setdefault(speed, Timing()).levers = chosen.described()
+        return module
+
+    def _levers(self, pipeline: Any, speed: str) -> Levers:
+        placement = self._placement.model_copy(update={"speed": speed})
+        return levers_of.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+
+    def _step_inputs(self) -> dict[str, Any]:
+        import torch
+
+        transformer, text = self._parts["transformer"], self._parts["text_encoder"]
+        device, dtype = self._placement.device, transformer.dtype
+        task, length = self.task, self._model.text_length
+        vae = self._parts["vae"]
+        latents = _latent_shape(vae, task.width, task.height, task.num_frames)
+        generator = torch.Generator(device).manual_seed(1)
+
+        def noise(*shape: int) -> Any:
+            return torch.randn(shape, generator=generator, device=device, dtype=dtype)
+
+        num_video = latents[1] * latents[2] * latents[3] // transformer.config.patch_size**2
+        if self._model.name == "mochi":
+            valid = (0, 128)
+            mask = torch.arange(length, device=device) < torch.tensor(valid, device=device)[:, None]
+            inputs = {"hidden_states": noise(2, *latents), "encoder_attention_mask": mask}
+            timestep = torch.full((2,), 500.0, device=device)
+        else:
+            valid = (length, length)
+            channels, frames, height, width = latents
+            tables = (
+                noise(num_video, 2 * transformer.config.attention_head_dim).float().clamp(-1, 1).chunk(2, 1)
+            )
+            inputs = {
+                "hidden_states": noise(2, frames, channels, height, width),
+                "image_rotary_emb": tuple(table.contiguous() for table in tables),
+            }
+            timestep = torch.full((2,), 500, device=device)
+        flops = step_flops(transformer, num_video, valid, length)
+        self.result.step_pflop = flops / 1e15
+        gpu = self.result.environment.get("gpu", "")
+        self.result.floor_step_s = floor_seconds(flops, gpu) if self._cuda else None
+        text_states = noise(2, length, text.config.d_model)
+        return {**inputs, "encoder_hidden_states": text_states, "timestep": timestep}
+
+    def _time_decodes(self, repeats: int) -> None:
+        import torch
+
+        vae, task = self._parts["vae"], self.task
+        shape = _latent_shape(vae, task.width, task.height, task.num_frames)
+        generator = torch.Generator(self._placement.device).manual_seed(2)
+        latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
+        ours = random_models.sharing_weights(vae)
+        with self._kept(AS_IS):
+            if self._model.name == "mochi":
+                vae.enable_tiling()  # untiled, diffusers needs more than an 80 GB card
+            self._decode_with(AS_IS, vae, latents, repeats, None)
+            vae.use_tiling = False
+        with self._kept("exact"):
+            stand_in = SimpleNamespace(
+                transformer=self._parts["transformer"], vae=ours, components={"vae": ours}
+            )
+            chosen = self._levers(stand_in, "exact")
+            if chosen.vae == "stream":
+                streaming_vae.install(ours, compiled=chosen.compile)
+            self._decode_with("exact", ours, latents, repeats, self._parts["vae"])
+
+    def _decode_with(self, name: str, vae: Any, latents: Any, repeats: int, reference: Any) -> None:
+        timing = self.result.timings.setdefault(name, Timing())
+        if self._too_late(60):
+            return
+        self._forget_peak()
+        timing.decode_first_s, pixels = self._timed(lambda: vae.decode(latents, return_dict=False)[0])
+        del pixels
+        for _ in range(repeats):
+            seconds, pixels = self._timed(lambda: vae.decode(latents, return_dict=False)[0])
+            del pixels
+            timing.decodes_s.append(seconds)
+        timing.decode_peak_gib = self._peak()
+        timing.finish_s, _ = self._timed(
+            lambda: self._finish(name, vae.decode(latents, return_dict=False)[0])
+        )
+        if reference is not None:  # against one shot, on a corner that fits
+            corner = latents[:, :, :4, :30, :40]
+            expected = reference.decode(corner, return_dict=False)[0]
+            timing.decode_relative_error = _relative_error(vae.decode(corner, return_dict=False)[0], expected)
+
+    def _finish(self, name: str, pixels: Any) -> None:
+        """Decoded pixels into an MP4; diffusers hands out floats, ours bytes."""
+        from diffusers.video_processor import VideoProcessor
+
+        kind = "np" if name == AS_IS else "pt"
+        video = VideoProcessor().postprocess_video(pixels, output_type=kind)
+        frames = (video[0] * 255).round().astype("uint8") if name == AS_IS else as_bytes(video)[0]
+        with TemporaryDirectory() as folder:
+            Clip(frames, fps=self.task.fps or Fraction(8)).save(Path(folder) / "clip.mp4")
+
+    def time_clip(self, speed: str, folder: Path) -> None:
+        """One whole clip, prompt to MP4, every step of it."""
+        name = f"{speed}, whole clip"
+        timing = self.result.timings.setdefault(name, Timing())
+        with self._kept(name):
+            placement = self._placement.model_copy(update={"speed": speed})
+            pipeline = import_class(self._model.pipeline)(**self._parts_for_clip())
+            pipeline, chosen = accelerated(pipeline, placement)
+            modules = LoadedPipeline(pipeline, placement, "random weights", chosen)
+            timing.levers = chosen.described()
+            # A clip of few steps first, so that compiling is told apart.
+            timing.first_clip_s, _ = self._timed(lambda: self._make(modules, WARM_UP_STEPS))
+            self._forget_peak()
+            begun = time.perf_counter()
+            clip = self._make(modules, self._num_steps)
+            clip.save(folder / f"{self._model.name}-{speed}.mp4")
+            timing.clip_s = time.perf_counter() - begun
+            timing.clip_peak_gib, timing.clip_device_gib = self._peak(), self._device_gib()
+            timing.num_denoiser_calls = clip.recipe.stages[-1].notes.get("num_denoiser_calls")
+
+    def _parts_for_clip(self) -> dict[str, Any]:
+        """Parts that may be changed: on the same weights, or under a memory limit the weights themselves, at home."""
+        if self._placement.memory_gib is None:
+            shared = {
+                name: random_models.sharing_weights(self._parts[name]) for name in ("transformer", "vae")
+            }
+            return {**self._parts, **shared}
+        parts, self._parts = self._parts, {}
+        for part in parts.values():
+            if hasattr(part, "parameters"):
+                part.to("cpu")
+        self._forget_peak()
+        return parts
+
+    def _make(self, modules: LoadedPipeline, num_steps: int) -> Any:
+        (clip,) = self._model.item(num_steps).generate([self.task], modules, Context())
+        return clip
+
+    def _timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
+        import torch
+
+        if self._cuda:
+            torch.cuda.synchronize()
+        begun = time.perf_counter()
+        output = work()
+        if self._cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - begun, output
+
+    def _forget_peak(self) -> None:
+        import torch
+
+        if self._cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def _peak(self) -> float | None:
+        import torch
+
+        return torch.cuda.max_memory_allocated() / GIB if self._cuda else None
+
+    def _device_gib(self) -> float | None:
+        import torch
+
+        if not self._cuda:
+            return None
+        free, total = torch.cuda.mem_get_info()
+        return (total - free - torch.cuda.memory_reserved() + torch.cuda.max_memory_reserved()) / GIB
+
+    def _too_late(self, needed_s: float) -> bool:
+        return self._deadline is not None and time.time() + needed_s > self._deadline
+
+    def _kept(self, name: str) -> Any:
+        return _Kept(self, name)
+
+
+class _Kept:
+    """Keeps what was measured when one way of running fails, and goes on with the next."""
+
+    def __init__(self, bench: Bench, name: str) -> None:
+        self._bench, self._name = bench, name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        result = self._bench.result
+        if isinstance(error, Exception):
+            timing = result.timings.setdefault(self._name, Timing())
+            timing.failed = f"{type(error).__name__}: {error}"[:2000]
+        self._bench._told(result)
+        return isinstance(error, Exception)
+
+
+def _latent_shape(vae: Any, width: int, height: int, num_frames: int) -> tuple[int, int, int, int]:
+    """Shape: (c, t, h, w)."""
+    if hasattr(vae, "spatial_compression_ratio"):
+        space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
+    else:
+        space, frames = (
+            2 ** (len(vae.config.block_out_channels) - 1),
+            int(vae.config.temporal_compression_ratio),
+        )
+    return vae.config.latent_channels, (num_frames - 1) // frames + 1, height // space, width // space
+
+
+def _relative_error(output: Any, expected: Any) -> float:
+    return float((output.float() - expected.float()).norm() / expected.float().norm())

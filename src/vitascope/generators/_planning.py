@@ -1,0 +1,96 @@
+"""What a generation will take, asked before anything is loaded: for `vitascope plan` and for services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vitascope.engine import memory, weights
+from vitascope.engine.calibration import committed
+from vitascope.engine.estimate import Estimate, Wanted, estimate
+from vitascope.engine.levers import Gpu
+from vitascope.engine.memory import BYTES, GIB
+from vitascope.engine.placement import Placement
+from vitascope.engine.workload import Architecture, Billions, published
+from vitascope.errors import RequestError, UnknownName
+from vitascope.generators._diffusers import DiffusersGenerator
+from vitascope.generators.base import Generator
+from vitascope.task import Task
+
+PLANNED = "models of the families Mochi and CogVideoX"
+
+
+def architecture_of(generator: Generator) -> Architecture:
+    """The sizes of a generator's model, from a table or from the configuration files of its folder.
+
+    Raises: RequestError for a family that no plan is made for, WeightsMissing for a folder without weights.
+    """
+    known = type(generator).known_model(getattr(generator, "model", ""))
+    if known is not None and known.name in published():
+        return published()[known.name]
+    sizes = None
+    if isinstance(generator, DiffusersGenerator) and "tokens" in generator.splits:
+        source = generator.source()
+        if source.kind == "hub":
+            raise RequestError(
+                f"{generator.model!r} is not here; pull it, and it can be planned", param="model"
+            )
+        folder = Path(source.name)
+        if folder.is_dir():
+            configs = weights.read_configs(source, offline=True)
+            sizes = Architecture.of_configs(configs.components, _billions(folder))
+    if sizes is None:
+        name = getattr(generator, "model", "") or generator.name
+        raise RequestError(f"no plan is made for {name!r}; {PLANNED} can be planned", param="model")
+    return sizes
+
+
+def _billions(folder: Path) -> Billions:
+    gib = memory.component_gib(folder, "bfloat16")
+    each = {name: size * GIB / BYTES["bfloat16"] / 1e9 for name, size in gib.items()}
+    return Billions(
+        denoiser=each.get("transformer", 0.0),
+        linears=0.8 * each.get("transformer", 0.0),
+        text_encoder=each.get("text_encoder", 0.0),
+        vae=each.get("vae", 0.0),
+    )
+
+
+def planned_gpu(device: str | None) -> Gpu | None:
+    """The GPU that a plan is for: one named, such as "h200", or this machine's; None for the CPU.
+
+    Raises: UnknownName.
+    """
+    calibration = committed()
+    if device is not None:
+        if device.lower() == "cpu":
+            return None
+        names = {name.lower(): name for name in calibration.devices}
+        if device.lower() not in names:
+            raise UnknownName("device to plan for", device, [*calibration.devices, "cpu"], param="on")
+        return calibration.gpu(names[device.lower()])
+    import torch
+
+    return Gpu.here("cuda") if torch.cuda.is_available() else calibration.gpu("H100")
+
+
+def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None) -> Estimate:
+    """The estimate of one completed task by `generator` under `placement`, on GPUs like `gpu` (None: the CPU).
+
+    Loads nothing and needs no GPU.
+    Raises: RequestError for a family without a plan, as `levers.decide` for a placement that cannot be.
+    """
+    sizes = architecture_of(generator)
+    assert isinstance(generator, DiffusersGenerator), "the families with a plan run on diffusers"
+    assert task.width and task.height and task.num_frames, "complete() fills these in"
+    filled = generator.filled_in(generator.profile())
+    wanted = Wanted(
+        width=task.width,
+        height=task.height,
+        num_frames=task.num_frames,
+        num_inference_steps=filled.num_inference_steps or 1,
+        guided=generator.batches_guidance(),
+    )
+    dtype = ("float32" if gpu is None else "bfloat16") if placement.dtype == "auto" else placement.dtype
+    device = "cpu" if gpu is None else "cuda"
+    resolved = placement.model_copy(update={"dtype": dtype, "device": device})
+    return estimate(sizes, wanted, resolved, gpu, splits=generator.splits)

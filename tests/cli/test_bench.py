@@ -1,0 +1,38 @@
+"""`vitascope bench` at toy size: everything but the speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def test_a_toy_model_is_timed_and_written(vitascope):
+    done = vitascope(
+        *("bench", "mochi", "--random-weights", "--tiny", "--device", "cpu", "--steps", 8),
+        *("--rounds", 1, "--clip", "turbo", "-o", "toy"),
+    )
+    assert done.code == 0, done.err
+    result = json.loads(Path("toy.json").read_text())
+    timings = result["timings"]
+    assert set(timings) == {"diffusers", "exact", "balanced", "turbo, whole clip"}
+    assert timings["turbo, whole clip"]["num_denoiser_calls"] < 8
+    assert timings["exact"]["relative_error"] < 1e-5
+    assert "| diffusers |" in Path("toy.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["mochi"], 2, "--random-weights"),
+        (["moch", "--random-weights", "--tiny", "--device", "cpu"], 2, "mochi"),
+        (["mochi", "--random-weights", "--clip", "turb"], 2, "turbo"),
+        (["mochi", "--random-weights", "--memory", "much"], 2, "24GiB"),
+        (["mochi", "--random-weights", "--device", "cpu"], 3, "CUDA GPU"),
+    ],
+)
+def test_asked_wrongly_or_on_a_machine_without_a_gpu(vitascope, arguments, code, words):
+    done = vitascope("bench", *arguments)
+    assert done.code == code
+    assert words in done.err and done.err.count("\n") == 1

@@ -1,0 +1,76 @@
+"""Weights that visit: the same results, one part at a time, blocks one ahead."""
+
+from __future__ import annotations
+
+import torch
+
+from vitascope.engine.offload import Packed, take_turns
+
+
+class Transformer(torch.nn.Module):
+    def __init__(self, num_blocks):
+        super().__init__()
+        self.embed = torch.nn.Linear(4, 4)
+        self.blocks = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(num_blocks))
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = x + torch.tanh(block(x))
+        return x
+
+
+@torch.inference_mode()
+def check(num_blocks, streamed):
+    away = []
+    with torch.inference_mode(False):
+        torch.manual_seed(0)
+        model, encoder = (
+            Transformer(num_blocks).requires_grad_(False),
+            torch.nn.Linear(4, 4).requires_grad_(False),
+        )
+        x = torch.randn(3, 4)
+        expected = model(encoder(x)), model(encoder(2 * x))
+        parts = {"text_encoder": encoder, "transformer": model}
+        take_turns(parts, "cpu", list(model.blocks) if streamed else ())
+        homes = [block.weight.data_ptr() for block in model.blocks]
+        for block, home in zip(model.blocks, homes, strict=True):
+            block.register_forward_pre_hook(
+                lambda module, _, home=home: away.append(module.weight.data_ptr() != home)
+            )
+    for scale, result in zip((1, 2), expected, strict=True):
+        torch.testing.assert_close(model(encoder(scale * x)), result, atol=0, rtol=0)
+    assert away and all(away)  # every block computed where it visits, not at home
+    assert encoder._hf_hook.execution_device.type == "cpu"
+
+
+def test_parts_take_turns():
+    check(4, streamed=False)
+
+
+def test_blocks_are_streamed_even_and_odd():
+    for num_blocks in (1, 2, 3, 4):
+        check(num_blocks, streamed=True)
+
+
+def test_only_one_part_is_away_from_home():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    take_turns({"a": first, "b": second}, "cpu")
+    home = first.weight.data_ptr(), second.weight.data_ptr()
+    first(torch.zeros(1, 2))
+    assert first.weight.data_ptr() != home[0]
+    second(torch.zeros(1, 2))
+    assert first.weight.data_ptr() == home[0] and second.weight.data_ptr() != home[1]
+
+
+def test_weights_of_several_types_and_shared_ones_keep_their_values():
+    module = torch.nn.Module()
+    module.register_buffer("scale", torch.tensor([1.5, 2.5]))
+    module.register_buffer("weight", torch.randn(3, 5).to(torch.float8_e4m3fn))
+    module.tied = torch.nn.Linear(3, 3, dtype=torch.bfloat16)
+    module.again = module.tied
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    packed = Packed([module], torch.device("cpu"))
+    packed.enter()
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor.float(), before[name].float())
