@@ -38,7 +38,7 @@ def listen(progress):
     if progress.stage == "interpolate" and progress.step in (1, 40):
         say(f"frame {progress.step} of {progress.total}")
 
-chain = Chain(generator=Bars(), after=(Back(and_forth=True), Interpolate(factor=32)))
+chain = Chain(generator=Bars(), after=(Back(and_forth=True), Interpolate(factor=32, method="dis")))
 store = ClipStore(folder / "clips")
 clip = chain.run(TextToVideo(prompt="a star"), Engine(Placement(device="cpu")), Context(on_progress=listen), store)
 say(f"{clip.num_frames} frames")

@@ -6,9 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vitascope.context import Progress
+if TYPE_CHECKING:
+    from vitascope.context import Progress
 
 
 def print_json(data: Any) -> None:

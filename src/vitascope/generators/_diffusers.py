@@ -23,6 +23,7 @@ from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
 from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
 from vitascope.recipe import Recipe
@@ -339,7 +340,7 @@ class DiffusersGenerator(Generator):
             "generator": self.name,
             "knobs": knobs.model_dump(mode="json", exclude={"loras"}),
             "loras": [(file.sha256, file.weight) for file in files],
-            "tasks": [_content(task) for task in tasks],
+            "tasks": [content(task) for task in tasks],
             "weights": modules.fingerprint,
             # tiles change the decoding alone, for which latents may be kept after memory ran out
             "placement": modules.placement.model_dump(mode="json", exclude={"vae_tiling", "vae_slicing"}),
@@ -389,28 +390,3 @@ def _one_batch(tasks: Sequence[Task]) -> Task:
 def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
     """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
     return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}
-
-
-def _content(task: Task) -> dict[str, Any]:
-    """What a task asks for, its media by content."""
-    said = task.described()
-    if isinstance(task, VideoToVideo):
-        digest = hashlib.sha256(np.ascontiguousarray(task.video.frames[0 : task.num_frames or 0]).tobytes())
-        said["video"] = digest.hexdigest()
-    return said
-
-
-def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
-    """A PIL picture of the task's size: scaled to cover it, what juts out cut off evenly; never stretched."""
-    from PIL import Image, ImageOps
-
-    picture = Image.fromarray(pixels)
-    size = (task.width or picture.width, task.height or picture.height)
-    if picture.size == size:
-        return picture
-    if abs(picture.width * size[1] / (picture.height * size[0]) - 1) > 0.01:
-        context.warn(
-            f"{picture.width}x{picture.height} was cut to the shape of {size[0]}x{size[1]}; "
-            "the step 'letterbox' keeps the whole picture"
-        )
-    return ImageOps.fit(picture, size, method=Image.Resampling.LANCZOS)

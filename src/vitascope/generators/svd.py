@@ -13,7 +13,7 @@ from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._diffusers import fitted
+from vitascope.generators._given_media import fitted
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel, Part

@@ -76,9 +76,8 @@ class SGMVFIInterpolator:
         return scale
 
     def _tensor(self, frame: Pixels) -> Float[Tensor, "1 3 H W"]:
-        return (
-            torch.from_numpy(np.ascontiguousarray(frame)).to(self.device).permute(2, 0, 1)[None].float() / 255
-        )
+        pixels = torch.from_numpy(np.array(frame))  # a copy: kept clips are mapped from files, read-only
+        return pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
 
 
 def _parts(times: Sequence[float]) -> int:
