@@ -38,6 +38,7 @@ test: $(VENV)/dev
 
 prove: $(VENV)/dev
 	scripts/browser-packages.sh
+	-scripts/proof-packages.sh
 	$(INSTALL) --group browser
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 

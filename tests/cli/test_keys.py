@@ -22,3 +22,14 @@ def test_what_is_wrong_is_said_in_one_line(vitascope, tmp_path):
         assert done.code == 2 and done.err.count("\n") == 1
     done = vitascope("keys", "list", "--database", "mysql://x", *house)
     assert done.code == 2 and "postgresql://" in done.err
+
+
+def test_a_taken_port_is_said_before_anything_starts(vitascope, tmp_path):
+    import socket
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = vitascope("serve", "--port", port, "--house", tmp_path / "house")
+    assert done.code == 2 and f"127.0.0.1:{port}" in done.err and not (tmp_path / "house").exists()

@@ -31,7 +31,9 @@ ColourBars.generate = broken
 @pytest.mark.timeout(400)
 def test_a_job_that_kills_its_worker_is_given_up_and_others_go_on(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(BREAKING)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{SOURCE}")
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{tmp_path}{os.pathsep}{SOURCE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    )
     office = Office(House(tmp_path / "house"))
     ids = [
         office.submit(Submission(Order(prompt=prompt, model="colour-bars"), request_hash=prompt)).id

@@ -107,6 +107,10 @@ def test_a_killed_denoising_goes_on_to_the_same_bits(tmp_path, where):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_on_a_gpu_too(tmp_path):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
     (tmp_path / "sitecustomize.py").write_text(SPY)
     office = Office(House(tmp_path / "house"))
     environment = {"SPY": str(tmp_path / "calls")}
@@ -115,8 +119,6 @@ def test_on_a_gpu_too(tmp_path):
         figures = killed_and_undisturbed(office, crew, tmp_path / "calls", num_steps=400)
     finally:
         crew.end()
-    import torch
-
     recorded("denoising-resume-cuda", device=torch.cuda.get_device_name(), **figures)
     office.close()
 

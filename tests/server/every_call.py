@@ -88,7 +88,9 @@ async def every_call(client):
         done += ["create_character", "get_character"]
     if hasattr(client.webhooks, "create"):
         hook = await settled(
-            client.webhooks.create(name="x", url="https://example.com/hook", event_types=["video.completed"])
+            client.webhooks.create(
+                name="x", url="https://93.184.215.14/hook", event_types=["video.completed"]
+            )
         )
         assert hook.signing_secret.startswith("whsec_")
         await settled(client.webhooks.delete(hook.id))

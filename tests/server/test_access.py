@@ -4,6 +4,9 @@ import hashlib
 import sqlite3
 
 import pytest
+from fastapi.testclient import TestClient
+
+from vitascope.server.app import Manners, create_app
 
 BARS = {"prompt": "bars", "model": "colour-bars"}
 
@@ -132,6 +135,15 @@ def test_priority_is_limited_by_the_key(desk):
     )
     urgent = desk.key(best_priority=1)
     assert made(desk, urgent, priority=1)
+
+
+def test_a_service_for_others_asks_for_keys_from_the_start(desk):
+    app = create_app(desk.office, Manners(hosts=("*",), open_without_keys=False))
+    http = TestClient(app, base_url="http://api.example")  # no lifespan: the office stays the desk's
+    assert code(http.get("/v1/videos"), 401) == "invalid_api_key"
+    assert http.get("/metrics").status_code == 401 and http.get("/health").status_code == 200
+    _, text = desk.office.keys.create("first")
+    assert http.get("/v1/videos", headers={"authorization": f"Bearer {text}"}).status_code == 200
 
 
 def png(size=(8, 8)):

@@ -43,6 +43,14 @@ def test_an_upload_is_known_by_what_it_is_not_by_its_name(desk, done):
         assert code(upload(desk, junk), 400) == "invalid_media"
 
 
+def test_a_tenant_keeps_only_so_much(desk, monkeypatch):
+    monkeypatch.setattr("vitascope.jobs.uploads.MAX_TENANT_BYTES", 10)
+    kept = upload(desk, png()).json()
+    assert code(upload(desk, png()), 400) == "request_error"
+    desk.http.delete(f"/v1/files/{kept['id']}")
+    assert upload(desk, png()).status_code == 200
+
+
 def test_a_picture_by_upload_or_data_url_becomes_the_first_frame(desk):
     file_id = upload(desk, png((128, 128))).json()["id"]
     data_url = "data:image/png;base64," + base64.b64encode(png((128, 128))).decode()
@@ -108,7 +116,7 @@ def test_an_extension_goes_on_from_the_last_frame(desk, done):
 
 
 def test_a_step_and_a_workflow_are_jobs(desk, done):
-    video = create(desk, "/v1/steps/reverse", video={"id": done})
+    video = desk.http.post("/v1/steps/reverse", json={"video": {"id": done}}).json()
     assert (video["applied_step"], desk.work(video["id"]).status) == ("reverse", "completed")
     forwards, backwards = (read(desk.office.file(which, VIDEO)).array() for which in (done, video["id"]))
     assert np.abs(forwards[::-1].astype(int) - backwards).mean() < 6

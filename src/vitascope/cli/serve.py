@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 import threading
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
@@ -26,6 +27,7 @@ Device = Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one worker.")]
 Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
 Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
+GRACE_S = 3  # an open page or a listener to events would hold the service for ever
 DAY_S = 86_400
 
 
@@ -65,12 +67,18 @@ def serve(
     from vitascope.jobs.supervisor import Supervisor
     from vitascope.server.app import create_app
 
+    _check_free(host, port)
     place = house_of(house, database, artifacts)
     rules = Rules.of_deployment(label)
     office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
     manners = _manners(host, public_name, fetch_from, webhook_host)
+    shown = f"[{host}]" if ":" in host else host
+    print(
+        f"http://{shown}:{port}/v1 answers; http://{shown}:{port} shows its pages; Ctrl-C stops it",
+        flush=True,
+    )
     if not manners.open_without_keys and not office.keys.any():
-        typer.echo("no API key exists yet; make one with: vitascope keys create NAME", err=True)
+        print("no API key exists yet; make one with: vitascope keys create NAME", file=sys.stderr)
     app = create_app(office, manners)
     stop = threading.Event()
     slots = [f"{_hostname()}-{number}" for number in range(workers)]
@@ -79,7 +87,13 @@ def serve(
     watching.start()
     try:
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", timeout_keep_alive=75, server_header=False
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
         )
     finally:
         stop.set()
@@ -129,6 +143,24 @@ def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int) -
         Placement(device=device, gpus=gpus).resolve().check_gpus()
     words = {"device": device, "gpus": gpus, "lifetime": keep_days * DAY_S, "max-attempts": max_attempts}
     return tuple(word for name, value in words.items() for word in (f"--{name}", str(value)))
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises: RequestError if nobody can listen there."""
+    import socket
+
+    from vitascope.errors import RequestError
+
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, number) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise RequestError(
+            f"cannot listen on {host}:{port}: {why}; choose another --host or --port"
+        ) from error
 
 
 def _manners(

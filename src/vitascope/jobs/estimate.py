@@ -1,4 +1,4 @@
-"""What a job will take, told at the door: time from what jobs of its model took here, memory from its weights."""
+"""What a job will take, told at the door: from what jobs of its model took here, else from a plan for its GPU."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from statistics import median
 from typing import Any
 
 from vitascope.clip import Clip
+from vitascope.engine.calibration import committed
+from vitascope.engine.estimate import Estimate
 from vitascope.engine.memory import component_gib
+from vitascope.engine.placement import Placement
 from vitascope.engine.weights import local_path
 from vitascope.errors import RequestError, UnsupportedTask, VitascopeError
 from vitascope.generators import Generator
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.order import Prepared
+from vitascope.workflows.plan import plan
 
 FRESH_S = 30.0
 SMALLEST_DTYPE = "bfloat16"
@@ -53,22 +57,42 @@ class Estimator:
     ledger: Ledger
     _paces: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     _weights: dict[str, float | None] = field(default_factory=dict)
-    _room: tuple[float, float | None] = (0.0, None)
+    _largest: tuple[float, tuple[float, str]] = (0.0, (0.0, ""))
 
     def estimate(self, prepared: Prepared, model: str) -> dict[str, Any]:
-        """`seconds` once it runs and `memory_gib` of weights, each None where nothing is known.
+        """`seconds` once it runs and `memory_gib`, each None where nothing is known.
+
+        Memory is the peak where a plan can be made for the workers' GPU, else that of the weights.
 
         Raises: CannotFit if no living worker has so much memory.
         """
-        needed, room = self._weights_of(prepared.chain.generator), self._largest_worker()
-        if needed is not None and room is not None and needed > room:
+        needed, room = self._weights_of(prepared.chain.generator), self._largest_worker()[0]
+        if needed is not None and room and needed > room:
             raise CannotFit(
                 f"{model} needs {needed:.1f} GiB for its weights alone, and the largest worker has {room:.1f} GiB",
                 param="model",
             )
-        work, pace = work_of(prepared), self._pace(model)
-        seconds = round(work * pace, 1) if work is not None and pace is not None else None
-        return {"seconds": seconds, "memory_gib": None if needed is None else round(needed, 2)}
+        work, pace, planned = work_of(prepared), self._pace(model), self._plan(prepared)
+        seconds = work * pace if work is not None and pace is not None else None
+        if planned is not None:
+            seconds = planned.total_s if seconds is None else seconds
+            needed = planned.peak_gib
+        return {
+            "seconds": None if seconds is None else round(seconds, 1),
+            "memory_gib": None if needed is None else round(needed, 2),
+        }
+
+    def _plan(self, prepared: Prepared) -> Estimate | None:
+        """A plan for the GPU of the largest worker; None for other models, GPUs that were never measured, CPUs."""
+        generator, task, device = prepared.chain.generator, prepared.start, self._largest_worker()[1]
+        calibration = committed()
+        gpu = next((calibration.gpu(name) for name in calibration.devices if name in device), None)
+        if generator is None or isinstance(task, Clip) or gpu is None:
+            return None
+        try:
+            return plan(generator, generator.complete(task), Placement(), gpu)
+        except VitascopeError:
+            return None
 
     def _pace(self, model: str) -> float | None:
         """Seconds for a unit of work, as the last jobs of the model had them."""
@@ -80,14 +104,14 @@ class Estimator:
             self._paces[model] = (time.monotonic(), pace)
         return pace
 
-    def _largest_worker(self) -> float | None:
-        read_at, room = self._room
+    def _largest_worker(self) -> tuple[float, str]:
+        """Memory and device of the living worker that has most; (0, "") if none lives."""
+        read_at, largest = self._largest
         if time.monotonic() - read_at > FRESH_S or read_at == 0.0:
-            now = time.time()
-            alive = [slot.memory_gib for slot in self.ledger.slots().values() if now - slot.seen_at < ALIVE_S]
-            room = max(alive, default=0.0) or None
-            self._room = (time.monotonic(), room)
-        return room
+            alive = [slot for slot in self.ledger.slots().values() if time.time() - slot.seen_at < ALIVE_S]
+            largest = max(((slot.memory_gib, slot.device) for slot in alive), default=(0.0, ""))
+            self._largest = (time.monotonic(), largest)
+        return largest
 
     def _weights_of(self, generator: Generator | None) -> float | None:
         """What must be loaded at once in the smallest way; None where the weights are not on this machine."""

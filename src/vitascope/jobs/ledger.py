@@ -37,6 +37,8 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.engine = open_database(url)
+        # A single look needs no transaction, which would cost two more trips to the database.
+        self._looking = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -79,7 +81,7 @@ class Ledger:
     def tombstones(self, since_s: float) -> list[str]:
         """Ids of jobs that ran out at least `since_s` seconds ago, at most 500."""
         query = sa.select(_jobs.c.id).where(_jobs.c.expires_at < time.time() - since_s).limit(500)
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return [row[0] for row in connection.execute(query)]
 
     def num_before(self, job: Job) -> int:
@@ -89,25 +91,25 @@ class Ledger:
         query = sa.select(sa.func.count()).where(
             _jobs.c.status == "queued", sa.or_(_jobs.c.priority < job.priority, earlier)
         )
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in which status."""
         query = sa.select(_jobs.c.status, sa.func.count()).group_by(_jobs.c.status)
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def failures(self) -> dict[str, int]:
         """How many jobs have failed for which reason."""
         query = sa.select(_jobs.c.error_code, sa.func.count()).where(_jobs.c.status == "failed")
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return {row[0] or "": row[1] for row in connection.execute(query.group_by(_jobs.c.error_code))}
 
     def oldest_waiting(self) -> float | None:
         """When the job that has waited longest came in; None if none waits."""
         query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.status == "queued")
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return connection.execute(query).scalar_one()
 
     def finished(self, model: str, limit: int = 50) -> list[Job]:
@@ -122,7 +124,7 @@ class Ledger:
     def num_open(self, tenant: str) -> int:
         """How many jobs of a tenant wait or run."""
         query = sa.select(sa.func.count()).where(_is_open, _jobs.c.tenant == tenant)
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def announcement(self, job_id: str) -> Any:
@@ -159,7 +161,7 @@ class Ledger:
         """Let held jobs go as far as their tenants' limits allow, the first in line first; those that may now run."""
         held = sa.and_(_jobs.c.status == "queued", ~_jobs.c.released)
         query = sa.select(_jobs.c.tenant).where(held, *([_jobs.c.tenant == tenant] if tenant else []))
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             tenants = sorted({row[0] for row in connection.execute(query.distinct())})
         return [job for name in tenants for job in self._release_of(name, held)]
 
@@ -198,7 +200,7 @@ class Ledger:
     def is_held(self, job_id: str, owner: str) -> bool:
         """Whether the attempt may still write."""
         query = sa.select(_jobs.c.number).where(*self._mine(job_id, owner))
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return connection.execute(query).first() is not None
 
     def complete(self, job_id: str, owner: str, lifetime_s: float, **values: Any) -> bool:
@@ -249,11 +251,11 @@ class Ledger:
 
     def num_slots(self) -> int:
         """How many workers there are."""
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(_slots)).scalar_one())
 
     def _slots(self, query: Any) -> dict[str, Slot]:
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return {row.pop("slot"): Slot(**row) for row in rows}
 
@@ -276,6 +278,6 @@ class Ledger:
         return found[0] if found else None
 
     def _all(self, query: Any) -> list[Job]:
-        with self.engine.connect() as connection:
+        with self._looking.connect() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [Job(**{name: value for name, value in row.items() if name != "number"}) for row in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, WorkflowSerializationFormat
 
 from vitascope.jobs.house import House
 from vitascope.jobs.record import Job
@@ -45,7 +45,7 @@ class Queue:
                 "workflow_id": job.id,
                 "priority": job.priority,
                 "app_version": VERSION,
-                "serialization_type": "portable",
+                "serialization_type": WorkflowSerializationFormat.PORTABLE,
                 "authenticated_user": job.tenant,
             },
             job.id,

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from vitascope.errors import InvalidMedia, NotFound, VitascopeError
+from vitascope.errors import InvalidMedia, NotFound, RequestError, VitascopeError
 from vitascope.jobs.examiner import Examiner
 from vitascope.jobs.house import House
 from vitascope.jobs.tables import UPLOADS
 
 DAY_S = 86_400.0
+MAX_TENANT_BYTES = 4 * 2**30
 _ID = re.compile(r"file-[0-9a-f]{24}")
 
 
@@ -48,7 +49,12 @@ class Uploads:
         self._house, self._engine, self._examiner, self.lifetime_s = house, engine, examiner, lifetime_s
 
     def add(self, tenant: str, filename: str, purpose: str, save: Callable[[Path], None]) -> Upload:
-        """Take a file that `save` writes, if it can really be read. Raises: InvalidMedia, what `save` raises."""
+        """Take a file that `save` writes, if it can really be read.
+
+        Raises: InvalidMedia, RequestError if the tenant keeps too much already, what `save` raises.
+        """
+        if self._num_bytes(tenant) > MAX_TENANT_BYTES:
+            raise RequestError(f"your files take {MAX_TENANT_BYTES} bytes already; delete some", param="file")
         now = time.time()
         upload_id = f"file-{secrets.token_hex(12)}"
         shown = "".join(c for c in filename if c.isprintable())[-255:]
@@ -65,6 +71,11 @@ class Uploads:
         with self._engine.begin() as connection:
             connection.execute(UPLOADS.insert().values(**vars(upload)))
         return upload
+
+    def _num_bytes(self, tenant: str) -> int:
+        query = sa.select(sa.func.coalesce(sa.func.sum(UPLOADS.c.num_bytes), 0))
+        with self._engine.connect() as connection:
+            return int(connection.execute(query.where(UPLOADS.c.tenant == tenant)).scalar_one())
 
     def find(self, upload_id: str, tenant: str) -> Upload:
         """A tenant's file. Raises: NotFound, the same for one that is not there and for another's."""

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from dbos import DBOS
+from dbos import DBOS, WorkflowSerializationFormat
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.memory import GIB
@@ -39,7 +39,9 @@ def _make(job_id: str) -> None:
     _bench.work(job_id)
 
 
-@DBOS.workflow(name=WORKFLOW, max_recovery_attempts=50, serialization_type="portable")  # type: ignore[arg-type]
+@DBOS.workflow(
+    name=WORKFLOW, max_recovery_attempts=50, serialization_type=WorkflowSerializationFormat.PORTABLE
+)
 def _make_clip(job_id: str) -> None:
     _make(job_id)
 
@@ -104,7 +106,8 @@ def _has(engine: Engine) -> tuple[str, float]:
     if device.startswith("cuda"):
         import torch
 
-        return device, torch.cuda.get_device_properties(device).total_memory / GIB
+        has = torch.cuda.get_device_properties(device)
+        return f"{device} {has.name}"[:64], has.total_memory / GIB
     return device, psutil.virtual_memory().total / GIB
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
@@ -17,6 +18,12 @@ from vitascope.server.making import Asking
 from vitascope.server.video import video_object
 
 POLL_AFTER_MS = "1000"
+_WITH_MEDIA = ("input_reference", "video", "image_url", "reference_url", "image_reference", "video_reference")
+# Decoding an upload takes its time; requests without one must never wait behind it.
+_media_threads = ThreadPoolExecutor(4, thread_name_prefix="media")
+
+
+T = TypeVar("T")
 
 
 async def _office(request: Request) -> Office:
@@ -37,10 +44,16 @@ async def made(
     body = await read_body(request, file_field)
     asking = Asking(office, caller, body, request.headers, request.app.state.sources)
     try:
-        return await asyncio.to_thread(lambda: answer(office.submit(understood(asking))))
+        heavy = body.file is not None or any(name in body.fields for name in _WITH_MEDIA)
+        return await threaded(lambda: answer(office.submit(understood(asking))), heavy=heavy)
     finally:
         if body.file is not None:
             await body.file.close()
+
+
+async def threaded(work: Callable[[], T], *, heavy: bool) -> T:
+    """What `work` gives, done beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_media_threads if heavy else None, work)
 
 
 def answer(job: Job) -> JSONResponse:

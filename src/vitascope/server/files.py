@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +14,7 @@ from vitascope.jobs.uploads import Upload
 from vitascope.server.access import Reader, Writer
 from vitascope.server.body import Body, read_body
 from vitascope.server.content import file_response
-from vitascope.server.counter import Counter
+from vitascope.server.counter import Counter, threaded
 from vitascope.server.wish import save_upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -36,7 +35,7 @@ async def upload(request: Request, office: Counter, caller: Writer) -> dict[str,
     """What it is, is found by reading it; what cannot be decoded is refused. It is kept for a week."""
     body = await read_body(request, file_field="file")
     try:
-        return _object(await asyncio.to_thread(_add, office, caller, body))
+        return _object(await threaded(lambda: _add(office, caller, body), heavy=True))
     finally:
         if body.file is not None:
             await body.file.close()
