@@ -11,6 +11,7 @@ FILE is there.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -66,6 +67,7 @@ class Ride:
             if last and given.whole:
                 self._kept(lambda t=given.layouts[0], s=speed: self._whole(t, s), given.whole_needs)
             del self.modules
+            gc.collect()  # hooks and the network hold each other
 
     def _kept(self, work: Any, needs_s: float) -> None:
         """One row; every rank must have the time for it."""
@@ -114,6 +116,7 @@ class Ride:
         return row
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
+        layout = self._spread(text)
         _, _, latents = self._generate(2, decoding=False)
         with torch.inference_mode():  # compiles the decoder, which sees one latent frame at a time
             vae = self.modules.pipeline.vae
@@ -131,7 +134,7 @@ class Ride:
         }
         return {
             "whole": self.given.whole_steps,
-            "layout": text,
+            "gpus": layout.world,
             "speed": speed,
             **self._asked(),
             **said,
@@ -182,7 +185,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=163)
     parser.add_argument("--whole", type=Path, help="write one whole clip here, end to end")
     parser.add_argument("--whole-steps", type=int, default=50)
-    parser.add_argument("--needs", type=float, default=20, help="seconds that a row must have before DEADLINE")
+    parser.add_argument(
+        "--needs", type=float, default=20, help="seconds that a row must have before DEADLINE"
+    )
     parser.add_argument("--whole-needs", type=float, default=45, help="seconds for the whole clip")
     parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
     parser.add_argument("--keep", type=Path)

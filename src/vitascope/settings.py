@@ -17,6 +17,9 @@ class Settings(BaseModel):
 
     `VITASCOPE_HOME`      caches, checkpoints and intermediate clips (default ~/.cache/vitascope)
     `VITASCOPE_KEEP_GIB`  how much room intermediate clips may take (default 10; 0 keeps none)
+    `VITASCOPE_METRIC_WEIGHTS`
+                          a folder with the files that metrics need, under the names they are published by
+                          (default VITASCOPE_HOME/metrics)
     `VITASCOPE_OFFLINE`   1 = never download (`HF_HUB_OFFLINE` is honoured too)
     `MODELSCOPE_DOMAIN`   where ModelScope answers (default www.modelscope.cn); `HF_ENDPOINT` is the hub's
     `VITASCOPE_LLM_URL`, `VITASCOPE_LLM_MODEL`, `VITASCOPE_LLM_KEY`
@@ -41,6 +44,7 @@ class Settings(BaseModel):
 
     home: Path
     keep_gib: float = Field(10, ge=0)
+    metric_weights: Path | None = None
     offline: bool = False
     modelscope_endpoint: str = "https://www.modelscope.cn"
     llm_url: str | None = None
@@ -63,8 +67,10 @@ class Settings(BaseModel):
         env = os.environ if environment is None else environment
         cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         truthy = {"1", "true", "yes", "on"}
+        home = Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser()
         values: dict[str, Any] = {
-            "home": Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser(),
+            "home": home,
+            "metric_weights": Path(env.get("VITASCOPE_METRIC_WEIGHTS") or home / "metrics").expanduser(),
             "offline": any(env.get(k, "").lower() in truthy for k in ("VITASCOPE_OFFLINE", "HF_HUB_OFFLINE")),
             "llm_url": env.get("VITASCOPE_LLM_URL") or None,
             "llm_model": env.get("VITASCOPE_LLM_MODEL") or None,

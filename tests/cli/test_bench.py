@@ -10,14 +10,14 @@ import pytest
 
 def test_a_toy_model_is_timed_and_written(vitascope):
     done = vitascope(
-        *("bench", "mochi", "--random-weights", "--tiny", "--device", "cpu", "--steps", 8),
+        *("bench", "mochi", "--random-weights", "--tiny", "--device", "cpu", "--steps", 16),
         *("--rounds", 1, "--clip", "turbo", "-o", "toy"),
     )
     assert done.code == 0, done.err
     result = json.loads(Path("toy.json").read_text())
     timings = result["timings"]
     assert set(timings) == {"diffusers", "exact", "balanced", "turbo, whole clip"}
-    assert timings["turbo, whole clip"]["num_denoiser_calls"] < 8
+    assert timings["turbo, whole clip"]["num_denoiser_calls"] < 16
     assert timings["exact"]["relative_error"] < 1e-5
     assert "| diffusers |" in Path("toy.md").read_text()
 

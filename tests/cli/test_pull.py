@@ -116,7 +116,7 @@ def test_modelscope_and_dry_runs(model: Path, tmp_path: Path) -> None:
         assert "to fetch" in out and not fetched(handler)
 
         arguments = ("pull", "acme/tiny", "--from", "modelscope", "--repo", "acme/other", "-q")
-        code, out, err = run(tmp_path, endpoint, *arguments)
+        code, out, err = run(tmp_path, endpoint, *arguments, HF_ENDPOINT="http://127.0.0.1:9")
         assert code == 0, err
         kept = tmp_path / "vitascope" / "modelscope" / "acme" / "tiny" / WEIGHTS
         assert kept.read_bytes() == (model / WEIGHTS).read_bytes()

@@ -37,6 +37,12 @@ def test_a_small_model_is_not_compiled():
     assert decide(TINY, placed(compile=True), H100).compile
 
 
+def test_layer_by_layer_offload_stays_eager():
+    levers = decide(MOCHI, placed(offload="sequential", speed="balanced"), H100)
+    assert (levers.compile, levers.linears) == (False, "model")
+    assert "sequential" in levers.fallbacks[0]
+
+
 def test_nothing_changes_on_the_cpu():
     assert decide(MOCHI, placed(device="cpu", dtype="float32"), None).described() == {}
 
@@ -69,6 +75,8 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (OTHER, H100, {"attention": "sdpa"}, RequestError, "Wan"),
         (OTHER, H100, {"compile": True}, RequestError, "Wan"),
         (OTHER, H100, {"vae_streaming": True}, RequestError, "Wan"),
+        (MOCHI, H100, {"compile": True, "offload": "sequential"}, RequestError, "sequential"),
+        (MOCHI, H100, {"quantize": "fp8", "offload": "sequential"}, ResourceError, "sequential"),
         (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
         (MOCHI, H100, {"vae_streaming": True, "vae_tiling": True}, RequestError, "not both"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 
 from vitascope.engine.offload import Packed, take_turns
@@ -74,3 +76,37 @@ def test_weights_of_several_types_and_shared_ones_keep_their_values():
     packed.enter()
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor.float(), before[name].float())
+
+
+@pytest.mark.parametrize("model", ["mochi", "cogvideox-5b"])
+def test_a_whole_pipeline_makes_the_same_clip_with_visiting_weights(model):
+    from vitascope.engine import levers, pipelines
+    from vitascope.evaluation.speed.random_models import components, find
+
+    def clip(offload):
+        parts = components(find(model), "cpu", torch.float32, tiny=True)
+        pipeline = pipelines.import_class(find(model).pipeline)(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        levers.pull(pipeline, levers.Levers(offload=offload, vae="stream", attention="sdpa"), "cpu")
+        assert pipeline._execution_device.type == "cpu"
+        with torch.inference_mode():
+            made = [
+                pipeline(
+                    "a fox",
+                    width=64,
+                    height=32,
+                    num_frames=13,
+                    num_inference_steps=3,
+                    max_sequence_length=226,
+                    generator=torch.Generator().manual_seed(seed),
+                    output_type="np",
+                ).frames
+                for seed in (0, 1)
+            ]
+        away = [part._hf_hook._turn._here for part in (pipeline.vae,) if offload != "placement"]
+        assert all(away)
+        return np.concatenate(made)
+
+    plain = clip("placement")
+    for offload in ("turns", "blocks"):
+        assert np.array_equal(clip(offload), plain)

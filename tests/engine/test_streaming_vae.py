@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLMochi
+from diffusers.video_processor import VideoProcessor
 
 from vitascope.engine import streaming_vae
 from vitascope.errors import RequestError
@@ -52,6 +56,25 @@ def test_installed_on_a_vae_it_serves_decode():
     torch.testing.assert_close(vae.decode(latents).sample, expected, atol=3e-6, rtol=1e-5)
     vae.enable_slicing()
     torch.testing.assert_close(vae.decode(latents, return_dict=False)[0], expected, atol=3e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_frames_arrive_as_diffusers_would_round_them():
+    vae = mochi_vae()
+    latents = torch.randn(2, 12, 3, 3, 4)
+    expected = VideoProcessor().postprocess_video(vae.decode(latents).sample, output_type="np")
+    expected = (expected * 255).round().astype(np.uint8)
+    streaming_vae.install(vae)
+    with streaming_vae.arriving(vae) as clips:
+        vae.decode(latents)
+    for clip, wanted in zip(clips, expected, strict=True):
+        assert clip.shape == wanted.shape
+        # another order of sums may tip a value over the edge of rounding
+        assert np.abs(clip[0:13].astype(int) - wanted).max() <= 1
+        assert np.array_equal(np.concatenate([clip[0:5], clip[5:13]]), clip[0:13])
+        assert np.array_equal(pickle.loads(pickle.dumps(clip)), clip[0:13])
+        assert clip[13:20].shape[0] == 0
+    assert vae.decode(latents).sample.shape[2] == 13  # and afterwards it decodes as before
 
 
 def test_another_vae_is_refused():

@@ -17,6 +17,7 @@ import numpy as np
 from tests.generators import (
     tiny_allegro,
     tiny_animatediff,
+    tiny_cogvideox,
     tiny_hunyuan,
     tiny_hunyuan15,
     tiny_ltx,
@@ -116,6 +117,7 @@ FAMILIES = [
     Family("svd", tiny_svd.save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False, takes_loras=False),
     Family("animatediff", tiny_animatediff.save_animatediff, TextToVideo, (64, 64), 4),
     Family("animatediff", tiny_animatediff.save_animatediff, VideoToVideo, (64, 64), 4),
+    Family("cogvideox-fun-control", tiny_cogvideox.save_fun_control, VideoToVideo, (32, 32), 9),
     Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7),
     Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5),
     Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5),

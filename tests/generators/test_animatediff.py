@@ -109,6 +109,14 @@ def test_controlnet_follows_a_clip() -> None:
     assert not np.array_equal(weaker.array(), clip.array())
 
 
+def test_controlnet_draws_its_own_map_of_footage() -> None:
+    control = str(built(tiny_animatediff.save_controlnet))
+    clips = [
+        CONTROL.make(controlnet=control, control=kind)[0].array() for kind in ("given", "canny", "soft-edge")
+    ]
+    assert not np.array_equal(clips[0], clips[1]) and not np.array_equal(clips[1], clips[2])
+
+
 def test_controlnet_says_that_strength_is_not_read(tmp_path: Path) -> None:
     context = Context()
     CONTROL.make(context=context, controlnet=str(built(tiny_animatediff.save_controlnet)))

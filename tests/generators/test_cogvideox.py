@@ -11,7 +11,7 @@ from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import JobCancelled, RequestError, ResourceError, UnknownName, UnsupportedTask
 from vitascope.generators import for_model
 from vitascope.generators.cogvideox import CogVideoX
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
@@ -309,3 +309,35 @@ def test_tiling_and_slicing_run(folders):
     assert clip.num_frames == 9
     with pytest.raises(RequestError, match="needs a GPU"):
         generator.load(Placement(device="cpu", offload="model").resolve())
+
+
+def made_at(folder, steps, **placed):
+    generator = for_model(str(folder), num_inference_steps=steps)
+    context = Context()
+    modules = Engine(Placement(device="cpu", **placed)).modules(generator)
+    (clip,) = generator.generate([generator.complete(asked("5b"))], modules, context)
+    return clip, " ".join(context.warnings), clip.recipe.stages[-1].notes
+
+
+def test_speed_words_on_a_cpu_do_what_they_can_and_say_the_rest(folders):
+    exact, said, notes = made_at(folders["5b"], 16)
+    assert not said and "levers" not in notes and notes["num_denoiser_calls"] == 16
+    balanced, said, notes = made_at(folders["5b"], 16, speed="balanced")
+    assert np.array_equal(balanced.array(), exact.array())
+    assert "fp8 linears need a CUDA GPU" in said and "cpu" in notes["levers"]["fallbacks"][0]
+    turbo, said, notes = made_at(folders["5b"], 16, speed="turbo")
+    assert notes["num_denoiser_calls"] == 10 and "fp8" in said
+    assert not np.array_equal(turbo.array(), exact.array())
+    _, said, notes = made_at(folders["5b"], 8, speed="turbo")
+    assert notes["num_denoiser_calls"] == 8 and "too few to skip" in said
+
+
+def test_a_streamed_clip_equals_the_plain_one(folders):
+    plain, _, _ = made_at(folders["5b"], 3)
+    streamed, _, notes = made_at(folders["5b"], 3, vae_streaming=True)
+    assert np.array_equal(streamed.array(), plain.array()) and notes["levers"] == {"vae": "stream"}
+
+
+def test_an_expert_switch_that_this_machine_cannot_have_is_an_error(folders):
+    with pytest.raises(ResourceError, match="fp8"):
+        made_at(folders["5b"], 3, quantize="fp8")

@@ -114,6 +114,17 @@ def scheduler(**changes):
     return CogVideoXDDIMScheduler(**{**settings, **changes})
 
 
+def save_fun_control(folder: Path) -> Path:
+    """Save a CogVideoX-Fun Control: its transformer reads a control clip's latents beside the noise."""
+    from diffusers.pipelines.cogvideo.pipeline_cogvideox_fun_control import CogVideoXFunControlPipeline
+
+    torch.manual_seed(0)
+    parts = {"tokenizer": tokenizer(), "text_encoder": text_encoder(), "vae": vae(), "scheduler": scheduler()}
+    net = transformer("5b", in_channels=8)
+    CogVideoXFunControlPipeline(transformer=net, **parts).save_pretrained(folder)
+    return folder
+
+
 def save(folder: Path, variant="2b", **changes) -> Path:
     """Save a model of this variant into `folder`, with names as the published models have them."""
     from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline

@@ -9,9 +9,10 @@ from torch.nn.functional import interpolate, normalize
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, ViTConfig, ViTModel
 
 from tests.metrics.pictures import panning, still
-from vitascope.clip import Clip
+from vitascope.clip import Clip, Image
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, WeightsMissing
+from vitascope.media import write_image
 from vitascope.metrics import METRICS, measure
 from vitascope.metrics._embedding import consistency, prepared
 from vitascope.recipe import Recipe, Stage
@@ -170,3 +171,18 @@ def test_metrics_of_one_network_load_it_once(clip_folder, monkeypatch):
     names = ("background-consistency", "clip-frame-consistency", "clip-text-alignment")
     measure(panning(3), [METRICS[name](weights=clip_folder) for name in names])
     assert len(loads) == 1
+
+
+def test_image_subject_consistency_weighs_the_picture_the_neighbours_and_their_worst(dino_folder, tmp_path):
+    clip = panning(4)
+    write_image(Image(clip.frames[1]), tmp_path / "start.png")
+    network = ViTModel.from_pretrained(dino_folder, add_pooling_layer=False).eval()
+    with torch.inference_mode():
+        hidden = network(prepared(clip.frames, "dino"), interpolate_pos_encoding=True).last_hidden_state[:, 0]
+    features = normalize(hidden, dim=-1)
+    neighbours = [max(0.0, float(features[t] @ features[t + 1])) for t in range(3)]
+    expected = 0.4 * 1 + 0.3 * np.mean(neighbours) + 0.3 * min(neighbours)
+    metric = METRICS["image-subject-consistency"]
+    score = metric(weights=dino_folder, image=tmp_path / "start.png").score(clip)
+    assert score.value == pytest.approx(expected, abs=1e-5)
+    assert "no picture" in metric(weights=dino_folder).score(clip).not_measured

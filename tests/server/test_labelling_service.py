@@ -14,7 +14,7 @@ ATTEMPTS = (
     {"params": {"label": "none"}},
     {"extra_params": {"label": "none"}},
     {"is_moderated": False},
-    {"params": {"labels": {}}},
+    {"params": {"labels": {"c2pa": "x"}}},
     {"order": {"label": "none"}},
 )
 

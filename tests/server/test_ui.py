@@ -1,6 +1,7 @@
 """The pages without a browser: what they name, who is let in, what their forms make."""
 
 import re
+import socket
 
 import pytest
 
@@ -34,6 +35,20 @@ def test_pages_name_no_other_host_and_cannot_reach_one(desk):
     refused = desk.http.post("/ui/en/gradio_api/run/predict", headers={"origin": "http://evil.test"}, json={})
     assert refused.status_code == 403
     assert desk.http.get("/ui/en", headers={"host": "evil.test"}).status_code == 400
+
+
+def test_building_the_pages_connects_to_nobody(desk, monkeypatch):
+    asked = []
+    connect = socket.socket.connect
+
+    def noted(self, address):
+        asked.append(address)
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    assert desk.http.get("/ui/zh").status_code == 200
+    elsewhere = [address for address in asked if not str(address[0]).startswith(("127.", "/", "::1"))]
+    assert elsewhere == []
 
 
 @pytest.mark.parametrize(("accepted", "language"), [("zh-CN,zh;q=0.9", "zh"), ("de-DE", "en"), ("", "en")])

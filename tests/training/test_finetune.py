@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from tests.generators.tiny_hunyuan import save_hunyuan
 from tests.generators.tiny_mochi import save_mochi
 from vitascope.clip import Clip
 from vitascope.context import Context
+from vitascope.engine.cpu_convolutions import use_onednn
 from vitascope.engine.engine import Engine
 from vitascope.engine.lora import LoraFile
 from vitascope.engine.lora_files import convert, look_into
@@ -112,12 +112,12 @@ def test_a_stop_saves_and_another_recipe_does_not_go_on(room, tmp_path):
     asked = recipe(room, tmp_path / "run")
     with pytest.raises(JobCancelled, match="saved at step 3 of 6"):
         run(asked, Context(on_progress=stop, cancel=cancel))
-    resumed = run(asked, Context())
-    assert same(weights(resumed), weights(run(recipe(room, tmp_path / "straight"), Context())))
+    resumed = weights(run(asked, Context()))
+    assert same(resumed, weights(run(recipe(room, tmp_path / "straight"), Context())))
     other = recipe(room, tmp_path / "run", seed=5)
     with pytest.raises(RequestError, match="other settings; start afresh"):
         run(other, Context())
-    assert not same(weights(run(other, Context(), fresh=True)), weights(resumed))
+    assert not same(weights(run(other, Context(), fresh=True)), resumed)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_plain_diffusers_and_we_load_the_same(room, tmp_path, adapter):
     ours = made(result.lora)
     pipe = CogVideoXPipeline.from_pretrained(room / "2b", dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    use_onednn(pipe.vae)  # as ours decodes on a CPU, to compare bit by bit
     pipe.load_lora_weights(str(result.lora))
     theirs = pipe(
         ["star red ball"],
@@ -156,7 +157,7 @@ def test_plain_diffusers_and_we_load_the_same(room, tmp_path, adapter):
         output_type="np",
     ).frames[0]
     assert np.array_equal(ours, (theirs * 255).round().astype(np.uint8))
-    assert not np.array_equal(ours, made())
+    assert np.abs(ours.astype(int) - made()).max() > 5
     assert np.abs(made(result.comfyui).astype(int) - ours).max() <= 1
     for layout in ("diffusers", "peft"):
         converted = convert(LoraFile(result.lora), tmp_path / f"{layout}.safetensors", layout)
@@ -271,9 +272,17 @@ def test_steps_without_a_gradient_change_nothing_and_ten_end_the_run():
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_both_batches(room, tmp_path):
-    one = run(recipe(room, tmp_path / "one", batch_size=1, accumulate=1, steps=3), Context())
-    two = recipe(room, tmp_path / "two", batch_size=1, steps=3)
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+def test_two_processes_learn_from_twice_the_batch(room, tmp_path, sharding):
+    placement = {"device": "cpu", "sharding": sharding}
+    two = recipe(
+        room,
+        tmp_path / "two",
+        batch_size=1,
+        steps=4,
+        placement=placement,
+        saving={"every": 2, "trackers": []},
+    )
     code = "import sys; from vitascope.context import Context; from vitascope.training import Recipe, run\n"
     (tmp_path / "two.py").write_text(code + "run(Recipe.model_validate_json(sys.argv[1]), Context())\n")
     launch = [
@@ -284,6 +293,17 @@ def test_two_processes_learn_what_one_learns_from_both_batches(room, tmp_path):
         "2",
         str(tmp_path / "two.py"),
     ]
-    subprocess.run([*launch, two.model_dump_json()], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert Path(two.folder / "look.safetensors").is_file()
-    assert not same(weights(one), load_file(two.folder / "look.safetensors")), "it saw other batches"
+
+    def launched():
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run([*launch, two.model_dump_json()], check=True, env=environment, timeout=170)
+        return load_file(two.folder / "look.safetensors")
+
+    whole = launched()
+    (two.folder / "checkpoints/state-0000004.pt").unlink()
+    assert same(launched(), whole), "it goes on from step 2 to the same bits"
+    # The same batches, added up by one process: gradients are means, so they agree to rounding.
+    one = run(recipe(room, tmp_path / "one", batch_size=1, accumulate=2, steps=4), Context())
+    alone = weights(one)
+    assert alone.keys() == whole.keys()
+    assert not same(alone, whole), "the second process draws noise of its own"

@@ -1,5 +1,6 @@
 """What is known of every algorithm: cards with sources, eras, queries, comparisons, figures."""
 
+from vitascope.catalogue.adding import add_card, card_from_answers, copy_card
 from vitascope.catalogue.card import BenchmarkScore, Card, Fact
 from vitascope.catalogue.compare import Comparison, compare_cards, view_card
 from vitascope.catalogue.eras import ERAS, era_of, era_table
@@ -10,6 +11,7 @@ from vitascope.catalogue.founding_report import (
     reported_speeds,
     statements_about,
 )
+from vitascope.catalogue.page import catalogue_page
 from vitascope.catalogue.query import CardQuery, query_cards
 from vitascope.catalogue.reading import find_card, load_cards, resolve_architecture
 
@@ -20,7 +22,11 @@ __all__ = [
     "CardQuery",
     "Comparison",
     "Fact",
+    "add_card",
+    "card_from_answers",
+    "catalogue_page",
     "compare_cards",
+    "copy_card",
     "era_of",
     "era_table",
     "find_card",

@@ -6,11 +6,15 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
 from vitascope.catalogue.card import Architecture, Card, card_of
-from vitascope.errors import UnknownName
+from vitascope.errors import InvalidMedia, NotFound, UnknownName
+from vitascope.settings import Settings
 
 # What is inherited together: a card with a VAE of its own takes no compression factors from its base.
 _INHERITED = (("attention",), ("vae", "vae_factors", "vae_channels"), ("positions",), ("text_encoders",))
@@ -24,12 +28,35 @@ def read_toml(*path: str) -> dict[str, Any]:
 
 @cache
 def load_cards() -> Mapping[str, Card]:
-    """Every card by its id, in the order of release; cards without a date come last."""
+    """Every card by its id, in the order of release; cards without a date come last.
+
+    Those of the user's own folder are among them. Raises: InvalidMedia for one of these that is no card.
+    """
     folder = files("vitascope.catalogue").joinpath("cards")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
     cards = [card_of(name.removesuffix(".toml"), read_toml("cards", name)) for name in names]
+    cards += [read_card(path) for path in sorted(own_folder().glob("*.toml"))]
     cards.sort(key=lambda card: (card.released or "9999", card.id))
     return MappingProxyType({card.id: card for card in cards})
+
+
+def own_folder() -> Path:
+    """Where the cards are that this machine's user added."""
+    return Settings.from_environment().home / "catalogue"
+
+
+def read_card(path: Path) -> Card:
+    """A card from a file of the user's, whose name is its id. Raises: NotFound, InvalidMedia."""
+    if not path.is_file():
+        raise NotFound(f"no card at {str(path)!r}")
+    try:
+        return card_of(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "card"
+        raise InvalidMedia(f"{str(path)!r} is no card: {place}: {first['msg']}") from error
+    except (ValueError, TypeError) as error:
+        raise InvalidMedia(f"{str(path)!r} is no card: {error}") from error
 
 
 def find_card(card_id: str) -> Card:

@@ -42,7 +42,7 @@ def bench(
     from vitascope.engine.placement import Placement
     from vitascope.errors import DependencyMissing, RequestError, UnknownName
     from vitascope.evaluation.speed import report
-    from vitascope.evaluation.speed.bench import Bench
+    from vitascope.evaluation.speed.bench import Bench, BenchResult
     from vitascope.evaluation.speed.random_models import find
 
     if not random_weights:
@@ -55,11 +55,15 @@ def bench(
             raise UnknownName("speed", speed, ("exact", "balanced", "turbo"), param="clip")
     deadline = None if minutes is None else time.time() + 60 * minutes
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
+
+    def keep(result: BenchResult) -> None:
+        report.write(result, output)
+
     timing = Bench(
         find(model),
         placement,
         steps,
-        lambda result: report.write(result, output) and None,
+        keep,
         deadline,
         tiny,
     )

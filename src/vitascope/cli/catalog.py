@@ -23,6 +23,7 @@ def list_cards(
     licence: Annotated[str | None, typer.Option(help="open, conditions, non-commercial, code-only.")] = None,
     memory: Annotated[float | None, typer.Option(help="Runs in so many GB, as its authors say.")] = None,
     since: Annotated[str | None, typer.Option(help="Released since YYYY-MM.")] = None,
+    until: Annotated[str | None, typer.Option(help="Released until YYYY-MM.")] = None,
     sort: Annotated[
         str | None, typer.Option(help="released, name, parameters, min-memory, vbench ...")
     ] = None,
@@ -40,6 +41,7 @@ def list_cards(
         "licence": licence,
         "max_memory_gb": memory,
         "released_since": since,
+        "released_until": until,
         "sort": sort,
     }
     cards = query_cards(**{name: value for name, value in conditions.items() if value is not None})
@@ -47,7 +49,7 @@ def list_cards(
         print_json([card.model_dump(mode="json") for card in cards])
         return
     print_table(
-        ["id", "name", "tasks", "released", "era", "licence"],
+        ["id", "name", "tasks", "released", "era", "licence", ">= GB"],
         [
             [
                 card.id,
@@ -56,6 +58,7 @@ def list_cards(
                 card.released or "?",
                 era_of(card).era or "?",
                 card.facts.licence.kind if card.facts.licence else "?",
+                f"{card.facts.vram.min_gb:g}" if card.facts.vram and card.facts.vram.min_gb else "?",
             ]
             for card in cards
         ],
@@ -122,3 +125,62 @@ def figures(
     chosen = cards or [card.id for card in query_cards(in_report=True)]
     print(write_bytes(folder / "timeline.svg", timeline_svg(language=language).encode()))  # type: ignore[arg-type]
     print(write_bytes(folder / "architecture.svg", architecture_svg(chosen, language).encode()))  # type: ignore[arg-type]
+
+
+@app.command("add")
+def add(
+    card: Annotated[str, typer.Argument(help="The new card's id, or a TOML file named by it.")],
+    name: Annotated[str | None, typer.Option(help="What its authors call it.")] = None,
+    org: Annotated[str | None, typer.Option(help="Who made it.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="t2v, i2v, motion ...; may be repeated.")] = None,
+    source: Annotated[str | None, typer.Option(help="The address that the facts were read at.")] = None,
+    released: Annotated[str | None, typer.Option(help="YYYY-MM or YYYY-MM-DD.")] = None,
+    licence: Annotated[str | None, typer.Option(help="open, conditions, non-commercial, code-only.")] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, such as code=https://...; may be repeated.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write it, if not into your own catalogue.")
+    ] = None,
+) -> None:
+    """Add an algorithm, checked; what is not given is asked for in a terminal. No card is ever overwritten."""
+    import sys
+
+    from vitascope.catalogue.adding import add_card, card_from_answers, copy_card
+    from vitascope.errors import RequestError
+
+    if card.endswith(".toml"):
+        given = [n for n, v in (("name", name), ("org", org), ("task", task), ("fact", fact)) if v]
+        if given:
+            raise RequestError(f"{card} says it all: leave out --{given[0]}", param=given[0])
+        print(copy_card(Path(card), folder))
+        return
+
+    def asked(value: str | None, option: str, question: str) -> str:
+        if value is None and sys.stdin.isatty():
+            value = typer.prompt(question)
+        if not value:
+            raise RequestError(f"a new card needs --{option}", param=option)
+        return value
+
+    name = asked(name, "name", "Name")
+    org = asked(org, "org", "Organisation")
+    tasks = task or asked(None, "task", "Tasks (t2v, i2v, ...), with commas").replace(" ", "").split(",")
+    source = asked(source, "source", "Source (address)")
+    answers = {"name": name, "org": org, "tasks": tasks, "released": released, "licence_kind": licence}
+    print(add_card(card_from_answers(card, answers, fact or [], source), folder))
+
+
+@app.command("page")
+def page(
+    file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
+    language: Annotated[str, typer.Option(help="en or zh; the page can switch.")] = "en",
+) -> None:
+    """Write the whole catalogue as one page that needs nothing else: search, sort, sources, timeline."""
+    from vitascope.atomic import write_bytes
+    from vitascope.catalogue.page import catalogue_page
+    from vitascope.errors import UnknownName
+
+    if language not in ("en", "zh"):
+        raise UnknownName("language", language, ["en", "zh"], param="language")
+    print(write_bytes(file, catalogue_page(language).encode()))  # type: ignore[arg-type]

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vitascope.engine import hub, modelscope
-from vitascope.engine.downloads import Listener, RemoteFile, check_disk, free_bytes, unheard
+from vitascope.engine.downloads import Listener, RemoteFile, as_text, check_disk, free_bytes, unheard
 from vitascope.errors import NoNetwork, WeightsMissing
 from vitascope.generators.base import Part
 from vitascope.settings import Settings
-
-GIB = 2**30
 
 
 def from_hub(parts: Sequence[Part], *, dry_run: bool, check: bool, quiet: bool) -> None:
@@ -29,7 +27,7 @@ def from_hub(parts: Sequence[Part], *, dry_run: bool, check: bool, quiet: bool) 
     missing = [file for plan in plans for file in plan.missing]
     for plan in plans:
         _say(plan.repo, plan.files, plan.missing, constants.ENDPOINT)
-    print(f"into {plans[0].cache}, where {free_bytes(plans[0].cache) / GIB:.1f} GiB are free")
+    print(f"into {plans[0].cache}, where {as_text(free_bytes(plans[0].cache))} are free")
     if dry_run:
         return
     check_disk(missing, plans[0].cache, plans[0].repo)
@@ -52,7 +50,7 @@ def from_modelscope(
         folder = modelscope.folder_of(part.repo)
         missing = [file for file in files if not (folder / file.name).is_file()]
         _say(there, files, missing, endpoint)
-        print(f"into {folder}, where {free_bytes(folder) / GIB:.1f} GiB are free")
+        print(f"into {folder}, where {as_text(free_bytes(folder))} are free")
         if dry_run:
             continue
         with _bar(missing, quiet) as listen:
@@ -76,10 +74,8 @@ def _refuse_offline(parts: Sequence[Part]) -> None:
 
 
 def _say(repo: str, files: Sequence[RemoteFile], missing: Sequence[RemoteFile], endpoint: str) -> None:
-    whole, rest = (sum(file.size for file in some) / GIB for some in (files, missing))
-    print(
-        f"{repo}: {whole:.2f} GiB in {len(files)} files; to fetch from {endpoint}: {rest:.2f} GiB in {len(missing)}"
-    )
+    whole, rest = (as_text(sum(file.size for file in some)) for some in (files, missing))
+    print(f"{repo}: {whole} in {len(files)} files; to fetch from {endpoint}: {rest} in {len(missing)} files")
 
 
 def _names(files: Sequence[RemoteFile]) -> str:

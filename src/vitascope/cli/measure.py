@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vitascope.metrics import Metric, Score
+
+_CLIPS_SIDE_BY_SIDE = 5
 
 
 def measure(
@@ -13,53 +18,97 @@ def measure(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Only this one; may be repeated.")
     ] = None,
-    reference: Annotated[Path | None, typer.Option(help="The clip to compare with (PSNR, SSIM).")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="METRIC.KNOB=VALUE, such as clip-text-alignment.prompt=..."),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The clip to compare with (PSNR, SSIM, LPIPS).")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Measure clips: every metric that needs no weights, or those that are named."""
     import sys
 
-    from vitascope.cli.display import print_json, print_table
+    from vitascope.cli.display import print_json
     from vitascope.errors import RequestError
     from vitascope.media import read
-    from vitascope.metrics import METRICS
+    from vitascope.metrics import AnalysedClip
     from vitascope.metrics import measure as measure_clip
 
-    if metric:
-        metrics = [METRICS[name]() for name in metric]
-    else:
-        metrics = [
-            kind()
-            for kind in METRICS
-            if kind.tier != "needs weights" and (reference or not kind.needs_reference)
-        ]
+    metrics = _chosen(metric or [], set_ or [], reference is not None)
     other = read(reference) if reference else None
-    columns, failed = {}, 0
-    for path in paths:
+    measured, failed = dict[str, "list[Score]"](), list[str]()
+    for path in dict.fromkeys(paths):
         try:
-            columns[str(path)] = measure_clip(read(path), metrics, other)
+            clip = AnalysedClip.of(read(path))
+            clip.frame_statistics  # noqa: B018 - reads to the end: a file damaged in its middle is no clip
+            measured[str(path)] = measure_clip(clip, metrics, other)
         except RequestError as error:  # one bad clip does not cost the others
-            failed += 1
+            failed.append(str(path))
             print(f"{path}: not measured: {error}", file=sys.stderr)
     if json_:
         print_json(
-            {path: [score.model_dump(mode="json") for score in scores] for path, scores in columns.items()}
+            {path: [score.model_dump(mode="json") for score in scores] for path, scores in measured.items()}
         )
-    elif columns:
+    else:
+        _print_tables(metrics, measured)
+    if failed:
+        raise RequestError(
+            f"{len(failed)} of {len(dict.fromkeys(paths))} clips could not be read: {', '.join(failed)}"
+        )
+
+
+def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]:
+    from vitascope.cli.making import parse_knobs
+    from vitascope.errors import RequestError
+    from vitascope.metrics import METRICS
+
+    names = list(dict.fromkeys(names)) or [
+        kind.name for kind in METRICS if kind.tier != "needs weights" and (paired or not kind.needs_reference)
+    ]
+    knobs: dict[str, dict[str, object]] = {name: {} for name in names}
+    for spelt, value in parse_knobs(settings).items():
+        owner, _, knob = spelt.rpartition(".")
+        if owner not in knobs:
+            raise RequestError(
+                f"--set {spelt}: {owner or 'no metric'!r} is not measured here; name it with --metric",
+                param="set",
+            )
+        knobs[owner][knob] = value
+    return [METRICS[name].with_knobs(**knobs[name]) for name in names]
+
+
+def _print_tables(metrics: list[Metric], measured: dict[str, list[Score]]) -> None:
+    """A few clips side by side at a time, so that their columns stay readable."""
+    from vitascope.cli.display import print_table
+
+    titles = _titles([Path(path) for path in measured])
+    clips = list(zip(titles, measured.values(), strict=True))
+    for start in range(0, len(clips), _CLIPS_SIDE_BY_SIDE):
+        shown = clips[start : start + _CLIPS_SIDE_BY_SIDE]
         rows = [
             [
                 f"{item.name} ({item.unit})",
                 {"higher": "higher is better", "lower": "lower is better"}.get(item.direction, ""),
                 item.tier,
-                *("-" if s[i].value is None else f"{s[i].value:.4g}" for s in columns.values()),
+                *("-" if (value := scores[i].value) is None else f"{value:.4g}" for _, scores in shown),
             ]
             for i, item in enumerate(metrics)
         ]
-        print_table(["metric", "", "tier", *(Path(path).name for path in columns)], rows)
-        reasons = {
-            f"{s.metric}: {s.not_measured}" for scores in columns.values() for s in scores if s.not_measured
-        }
-        for reason in sorted(reasons):
-            print(f"not measured: {reason}")
-    if failed:
-        raise RequestError(f"{failed} of {len(paths)} clips could not be read")
+        print_table(["metric", "", "tier", *(title for title, _ in shown)], rows)
+        print()
+    reasons: dict[str, list[str]] = {}
+    for title, scores in clips:
+        for score in scores:
+            if score.not_measured:
+                reasons.setdefault(f"{score.metric}: {score.not_measured}", []).append(title)
+    for reason, where in sorted(reasons.items()):
+        of = "" if len(where) == len(clips) else f" ({', '.join(where)})"
+        print(f"not measured: {reason}{of}")
+
+
+def _titles(paths: list[Path]) -> list[str]:
+    """File names, or whole paths where two files have one name."""
+    names = [path.name for path in paths]
+    return [str(path) if names.count(path.name) > 1 else path.name for path in paths]

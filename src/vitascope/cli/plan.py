@@ -30,7 +30,7 @@ def plan(
     """Say what will be done and why, seconds and GiB: vitascope plan mochi-1 --frames 163 --gpus 2"""
     from vitascope.cli.display import print_json
     from vitascope.cli.making import parse_knobs, parse_memory, parse_size
-    from vitascope.generators import _planning
+    from vitascope.workflows import plan as planning
     from vitascope.workflows.generate import order
 
     options: dict[str, Any] = {
@@ -45,10 +45,10 @@ def plan(
     }
     given = {name: value for name, value in options.items() if value is not None}
     asked = order(PROMPT, model=model, **given)
-    _planning.architecture_of(asked.generator)
+    planning.architecture_of(asked.generator)
     task = asked.generator.complete(asked.task)
-    gpu = _planning.planned_gpu(on)
-    made = _planning.plan(asked.generator, task, asked.placement, gpu)
+    gpu = planning.planned_gpu(on)
+    made = planning.plan(asked.generator, task, asked.placement, gpu)
     if json_:
         print_json({**made.model_dump(mode="json"), "total_s": made.total_s, "peak_gib": made.peak_gib})
         return

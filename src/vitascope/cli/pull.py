@@ -39,13 +39,18 @@ def pull(
     from vitascope.cli.making import parse_knobs
     from vitascope.engine.machine import Room
     from vitascope.errors import RequestError, UnsupportedTask
-    from vitascope.generators import for_model
+    from vitascope.generators import for_model, known_models
+    from vitascope.generators.base import Part
 
     knobs: dict[str, Any] = parse_knobs(set_ or []) | ({"revision": revision} if revision else {})
     if from_ is From.MODELSCOPE and (check or set_):
         raise RequestError("--check and --set are for the hub; leave them out with --from modelscope")
     if repo and from_ is From.HUB:
         raise RequestError(f"--repo {repo!r} is for --from modelscope; on the hub, give the id as MODEL")
+    if from_ is From.MODELSCOPE and not any(known.is_called(model) for _, known in known_models()):
+        # What family it is only its own files say, and the hub may be out of reach.
+        from_modelscope((Part(repo=model),), repo, revision, dry_run=dry_run, quiet=quiet)
+        return
     generator = for_model(model, **knobs)
     known = generator.known_model(model)
     if known is not None and known.repo is None:

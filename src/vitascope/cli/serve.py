@@ -27,6 +27,7 @@ Device = Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one worker.")]
 Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
 Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
+GRACE_S = 3  # an open page or a listener to events would hold the service for ever
 DAY_S = 86_400
 
 
@@ -86,7 +87,13 @@ def serve(
     watching.start()
     try:
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", timeout_keep_alive=75, server_header=False
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
         )
     finally:
         stop.set()

@@ -58,6 +58,8 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 
 def _fa3(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    import fa3_fwd._C  # noqa: F401  registers the operator; at hand after the first time
+
     torch.ops.fa3_fwd.fwd(query, key, value, out=out, num_splits=1)
 
 

@@ -26,6 +26,7 @@ class StepRate(_Rates):
     family: str
     attention: str
     linears: str
+    compiled: bool = True
     linears_tflops: float = Field(gt=0)
     attention_tflops: float = Field(gt=0)
 
@@ -100,11 +101,11 @@ class Calibration(BaseModel):
 
     def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
         """The rates of blocks that run so; None if that was never measured."""
-        wanted = (device, family, levers.attention, levers.linears)
-        found = (
-            rate for rate in self.steps if (rate.device, rate.family, rate.attention, rate.linears) == wanted
+        wanted = (device, family, levers.attention, levers.linears, levers.compile)
+        return next(
+            (r for r in self.steps if (r.device, r.family, r.attention, r.linears, r.compiled) == wanted),
+            None,
         )
-        return next(found, None) if levers.compile else None
 
     def activation(self, family: str) -> Activations:
         """The memory of a family's blocks."""

@@ -33,13 +33,21 @@ def unheard(_num_bytes: int) -> None:
     """Nobody listens."""
 
 
+def as_text(num_bytes: float) -> str:
+    """A size for people: 12.4 GiB, 3.0 MiB."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes:.0f} bytes"
+
+
 def check_disk(files: Sequence[RemoteFile], folder: Path, model: str) -> None:
     """Raises: DiskFull if `files` have no room where `folder` is or will be."""
     needed = sum(file.size for file in files)
     free = free_bytes(folder)
     if needed > free:
         raise DiskFull(
-            f"{model!r} needs {needed / 2**30:.1f} GiB in {str(folder)!r} and {free / 2**30:.1f} GiB are free; "
+            f"{model!r} needs {as_text(needed)} in {str(folder)!r} and {as_text(free)} are free; "
             "free some room or set HF_HOME to another disk"
         )
 

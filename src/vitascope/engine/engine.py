@@ -66,6 +66,11 @@ class Engine:
             self._warm.move_to_end(key)
             return self._warm[key]
 
+    def warm(self, item: Loadable) -> None:
+        """Load the modules of `item` now, unless a fleet has them. Raises: as `modules`."""
+        if self.placement.gpus == 1:
+            self.modules(item)
+
     def generate(self, item: Any, tasks: Sequence[Task], context: Context) -> list[Any]:
         """One clip for each completed task, made by a generator on as many devices as the placement says.
 

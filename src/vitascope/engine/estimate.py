@@ -230,9 +230,7 @@ def _reasons(
     if levers.linears == "fp8":
         lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
     if levers.skip is not None:
-        lines.append(
-            f"every {levers.skip.interval}th step computed after the first ones, the others foretold"
-        )
+        lines.append("after the first steps only some are computed, the others foretold")
     if levers.vae == "stream":
         lines.append("VAE: group by group of frames with its causal past, no tile seams")
     if levers.offload != "placement":

@@ -135,13 +135,14 @@ def _end_with_parent(parent: int) -> None:
 def main(arguments: list[str]) -> None:
     """The process's door: rank, file descriptor of its connection, folder where the ranks meet."""
     number, descriptor, folder = int(arguments[0]), int(arguments[1]), arguments[2]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C: the parent decides what it means
+    for which in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent decides
+        signal.signal(which, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.WARNING)
     connection = Connection(descriptor)
     placement: Placement = pickle.loads(connection.recv_bytes())
     on_gpu = placement.device.startswith("cuda")
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.gpus))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // placement.gpus))
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         init_method=f"file://{folder}/meeting-point",

@@ -13,6 +13,7 @@ from vitascope.engine import modelscope
 from vitascope.engine.downloads import (
     Listener,
     RemoteFile,
+    as_text,
     check_disk,
     fetch_file,
     is_network,
@@ -50,9 +51,9 @@ class Plan:
     cache: Path
 
     @property
-    def missing_gib(self) -> float:
-        """How much there is to fetch. Units: GiB."""
-        return sum(file.size for file in self.missing) / 2**30
+    def missing_bytes(self) -> int:
+        """How much there is to fetch."""
+        return sum(file.size for file in self.missing)
 
 
 def fetch_configs(repo: str, revision: str | None, *, offline: bool) -> Path:
@@ -179,8 +180,14 @@ def fetch(download: Plan, listen: Listener = unheard, *, said: bool = False) -> 
         check_disk(download.missing, download.cache, repo)
     if download.missing and not said:
         logger.warning(
-            "downloading %s: %.2f GiB in %d files from %s to %s",
-            *(repo, download.missing_gib, len(download.missing), constants.ENDPOINT, download.cache),
+            "downloading %s: %s in %d files from %s to %s",
+            *(
+                repo,
+                as_text(download.missing_bytes),
+                len(download.missing),
+                constants.ENDPOINT,
+                download.cache,
+            ),
         )
     blobs = download.cache / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
     with _explained(repo, download.revision, offline=False):
@@ -285,7 +292,9 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             f"{repo!r} is gated: accept its licence at https://huggingface.co/{repo}, then run: hf auth login"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise UnknownName("model on the hub", repo, (), param="model") from error
+        unknown = UnknownName("model on the hub", repo, (), param="model")
+        unknown.args = (f"the hub has no {repo!r}, or it is private: check the name, or run: hf auth login",)
+        raise unknown from error
     except errors.RevisionNotFoundError as error:
         raise UnknownName(f"revision of {repo}", str(revision), (), param="revision") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:

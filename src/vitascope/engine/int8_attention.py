@@ -21,7 +21,6 @@ LOG2_E = 1.4426950408889634
 # Integer sums start here: the bits of 1.5 * 2**23 as float32. What is added to them reads as that number plus
 # the sum, exactly, so that no conversion from integer is needed: those share a pipe with the exponential.
 MAGIC_BITS = tl.constexpr(0x4B400000)
-MAGIC = tl.constexpr(12582912.0)
 STATS_TOKENS = 1024
 
 
@@ -125,9 +124,9 @@ def _attend(
         start = tl.full([BLOCK_M, BLOCK_N], MAGIC_BITS, tl.int32)
         scores = tl.dot(q, k.T, acc=start, out_dtype=tl.int32).to(tl.float32, bitcast=True)
         scale = q_scale * tl.load(k_scales + row * num_blocks + j)
-        new_largest = tl.maximum(largest, (tl.max(scores, axis=1) - MAGIC) * scale)
+        new_largest = tl.maximum(largest, (tl.max(scores, axis=1) - 12582912.0) * scale)
         # Weights reach 2**8, so that small ones keep fp8's three bits too.
-        weights = tl.math.exp2(scores * scale[:, None] - (MAGIC * scale + new_largest - 8.0)[:, None])
+        weights = tl.math.exp2(scores * scale[:, None] - (scale * 12582912.0 + new_largest - 8.0)[:, None])
         kept = tl.math.exp2(largest - new_largest)
         total = total * kept + tl.sum(weights, axis=1)
         acc = acc * kept[:, None]

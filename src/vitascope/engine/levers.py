@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import TURBO, SkipSchedule
+from vitascope.engine.step_plan import SkipSchedule
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
 JOINT = ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
@@ -20,8 +20,9 @@ COMPILE_FROM_PARAMETERS = 5e8
 HOPPER = (9, 0)
 FP8_FROM = (8, 9)
 GIB = 2**30
-# Where heads are 128 wide; at 64 the exact kernel is as fast.
-INT8_PAYS = {"MochiTransformer3DModel"}
+# Where a speed word takes 8-bit attention. Nowhere: on an H100 our kernel was slower than FlashAttention-3 in
+# bf16 (Mochi's step 4.77 s with it); `attention="int8"` is there to be asked for.
+INT8_PAYS: frozenset[str] = frozenset()
 CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
@@ -74,10 +75,12 @@ class Subject(BaseModel):
         """A loaded pipeline's."""
         from vitascope.engine.quantize import num_fp8_parameters
 
-        transformer = getattr(pipeline, "transformer", None)
+        transformer: Any = getattr(pipeline, "transformer", None)
         name = type(transformer).__name__
         parts = {
-            part: sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
+            # A text encoder that is not loaded yet says what it will take.
+            part: getattr(module, "pending_gib", None)
+            or sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
             for part, module in pipeline.components.items()
             if hasattr(module, "parameters")
         }
@@ -186,9 +189,12 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
     known = subject.transformer in JOINT
     if placement.compile and not known:
         raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
+    scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
+    if placement.compile and scattered:
+        raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
     if placement.compile is not None:
         return placement.compile
-    return known and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+    return known and not scattered and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
 
 
 def _linears(
@@ -203,6 +209,8 @@ def _linears(
     elif gpu is None or gpu.capability < FP8_FROM:
         where = placement.device if gpu is None else gpu.name
         lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
+    elif placement.offload == "sequential":
+        lacking = "fp8 linears do not go with offload='sequential'"
     elif not compiled and asked == "auto":
         lacking = "fp8 linears gain nothing without compiled blocks"
     if lacking is None:
@@ -224,7 +232,7 @@ def _skip(subject: Subject, placement: Placement, missed: list[str]) -> SkipSche
             )
         missed.append("steps are skipped for transformers only")
         return None
-    return TURBO if asked is None else SkipSchedule(interval=asked)
+    return SkipSchedule(interval=asked)
 
 
 def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["model", "stream"]:

@@ -45,7 +45,9 @@ def files_of(repo: str, revision: str | None = None) -> list[RemoteFile]:
             f"{repo!r} is gated: accept its licence at {endpoint}/models/{repo}, then try again"
         )
     if response.status_code == 404 or not answer.get("Data"):
-        raise UnknownName("model on ModelScope", repo, (), param="model")
+        unknown = UnknownName("model on ModelScope", repo, (), param="model")
+        unknown.args = (f"ModelScope has no {repo!r}; if it has another id there, give it with --repo",)
+        raise unknown
     return [
         RemoteFile(
             name=entry["Path"],

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error).partition('. If you want')[0]}",
+            param="model",
         ) from error
 
 
@@ -116,11 +117,28 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     if chosen.offload == "placement":
         pipeline = place(pipeline, placement)
     else:
+        for part in pipeline.components.values():
+            if hasattr(part, "leaves_after_use"):
+                part.leaves_after_use = True
         pipeline.set_progress_bar_config(disable=True)
     if chosen.vae_tiling:
         pipeline.vae.enable_tiling()
     levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
+
+
+def lazy_text_encoders(folder: Path, placement: Placement, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Stand-ins for the text encoders in `folder` that load when a prompt has to be read; not for `taken` parts."""
+    from vitascope.engine.text_encoders import lazily
+
+    return dict(lazily(folder, placement, taken.__contains__))
+
+
+def prompts_remembered(pipeline: Any, placement: Placement) -> AbstractContextManager[None]:
+    """While it lasts, prompts that were read before come from disk; see `prompt_cache`."""
+    from vitascope.engine.prompt_cache import remembered
+
+    return remembered(pipeline, placement)
 
 
 def place(pipeline: Any, placement: Placement) -> Any:

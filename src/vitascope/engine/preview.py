@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from vitascope.clip import Image, Pixels
 from vitascope.context import Context
+from vitascope.engine.placement import Placement
 
 # A few frames out of latents, or None by a family that cannot. Shape: (T, H, W, 3) uint8.
 Decode = Callable[[Any], Pixels | None]
@@ -28,6 +29,13 @@ class Previews:
     context: Context
     _made_at: float = field(default_factory=time.monotonic)
     _has_failed: bool = False
+
+    @classmethod
+    def where(cls, placement: Placement, decode: Decode, context: Context) -> Self | None:
+        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
+        if placement.offload != "none" or placement.gpus > 1:
+            return None
+        return cls(decode, context)
 
     def of(self, output: Any) -> Image | None:
         """A picture of what a scheduler's step has returned, if one is due."""

@@ -8,12 +8,14 @@ next group is decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vitascope.engine.arriving_frames import ArrivingFrames
 from vitascope.errors import RequestError
 
 Cache = dict[str, Tensor]
@@ -184,8 +186,33 @@ def install(vae: Any, compiled: bool = False) -> None:
     stream = MochiStream(vae, compiled) if name == "AutoencoderKLMochi" else CogVideoXStream(vae)
 
     def streamed(latents: Tensor, return_dict: bool = True) -> Any:
+        if vae._vitascope_arriving is not None:
+            sample = _send(stream, latents, vae._vitascope_arriving)
+            return DecoderOutput(sample=sample) if return_dict else (sample,)
         clips = [torch.cat(list(stream.decode(clip)), dim=2) for clip in latents.split(1)]
         sample = torch.cat(clips)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
+    vae._vitascope_arriving = None
     vae._decode = streamed  # below `decode`, whose hook brings an offloaded VAE onto the device
+
+
+def _send(stream: MochiStream | CogVideoXStream, latents: Tensor, arriving: list[ArrivingFrames]) -> Tensor:
+    """Send the frames of each clip on their way; what is returned only keeps the pipeline going."""
+    for clip in latents.split(1):
+        frames = ArrivingFrames()
+        for group in stream.decode(clip):
+            frames.add(group)
+        arriving.append(frames)
+    return latents.new_zeros(latents.shape[0], 3, 1, 1, 1)
+
+
+@contextmanager
+def arriving(vae: Any) -> Iterator[list[ArrivingFrames]]:
+    """For one call of a pipeline: its clips' frames, of a VAE that was `install`ed, as they are decoded."""
+    clips: list[ArrivingFrames] = []
+    vae._vitascope_arriving = clips
+    try:
+        yield clips
+    finally:
+        vae._vitascope_arriving = None

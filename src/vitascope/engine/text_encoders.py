@@ -39,6 +39,7 @@ class LazyTextEncoder(nn.Module):
         dtype = getattr(torch, placement.dtype)
         self.folder, self.prefix = folder, prefix
         self._class, self._placement = cls, placement
+        self.leaves_after_use = placement.offload != "none"  # parts take turns: this one has had its turn
         self._encoder: list[nn.Module] = []  # in a list, so that it is no submodule that `to` would move
         self.config = cls.config_class.from_pretrained(folder, local_files_only=True)
         self.register_buffer("_place", torch.empty(0, dtype=dtype), persistent=False)
@@ -64,20 +65,40 @@ class LazyTextEncoder(nn.Module):
             self._encoder.append(self._shared())
         return self._encoder[0]
 
+    @property
+    def pending_gib(self) -> float:
+        """What the encoder takes on the main device, loaded or not: nothing with a device of its own. Units: GiB."""
+        from vitascope.engine.memory import component_gib, on_main_device
+
+        sizes = {
+            "text_encoder": component_gib(self.folder.parent, self._placement.dtype).get(
+                self.folder.name, 0.0
+            )
+        }
+        return sum(on_main_device(sizes, self._placement).values())
+
     def _shared(self) -> nn.Module:
-        run_on = self._placement.text_encoder_device or self._home()
-        placed = (run_on, self._placement.dtype, self._placement.text_encoder_precision)
-        key = (weights.fingerprint(self.folder), self._class.__name__, *placed)
+        place = self._placement.text_encoder_device or torch.device(self._placement.device).type
+        key = (
+            *(weights.fingerprint(self.folder), self._class.__name__, place),
+            *(self._placement.dtype, self._placement.text_encoder_precision),
+        )
         with _LOCK:
             encoder = _LOADED.get(key)
             if encoder is None:
-                encoder = self._load().to(run_on)
+                encoder = self._load().to(self._runs_on())
                 _LOADED[key] = encoder
             return encoder
 
-    def _home(self) -> str:
-        """Where the encoder stays between calls: in main memory if the pipeline's parts take turns on the GPU."""
-        return "cpu" if self._placement.offload != "none" else self._placement.device
+    def _runs_on(self) -> torch.device:
+        return torch.device(self._placement.text_encoder_device or self.device)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Whatever moves this moves the encoder: offloading needs to know nothing of stand-ins."""
+        super()._apply(fn, recurse)
+        if self._encoder and self._placement.text_encoder_device is None:
+            self._encoder[0]._apply(fn, recurse)
+        return self
 
     def _load(self) -> nn.Module:
         try:
@@ -95,16 +116,11 @@ class LazyTextEncoder(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the encoder gives, on the pipeline's device."""
-        encoder, home = self.encoder(), self._home()
-        fixed = self._placement.text_encoder_device
-        run_on = torch.device(fixed or (self._placement.device if home == "cpu" else home))
-        if not fixed and home == "cpu":
-            encoder.to(run_on)
-        try:
-            made = encoder(*_moved(args, run_on), **_moved(kwargs, run_on))
-        finally:
-            if not fixed and home == "cpu":
-                encoder.to(home)
+        run_on = self._runs_on()
+        encoder = self.encoder().to(run_on)  # another pipeline may have moved it
+        made = encoder(*_moved(args, run_on), **_moved(kwargs, run_on))
+        if self.leaves_after_use:
+            encoder.to("cpu")
         return _moved(made, self.device)
 
 

@@ -94,7 +94,9 @@ def _submission(contender: Contender, item: Item, run: SuiteRun) -> Submission:
     from vitascope.jobs.office import Submission
     from vitascope.jobs.order import Order
 
-    order = Order(prompt=item.prompt, model=contender.model, options=contender.options(item))
+    order = Order(
+        prompt=item.prompt, model=contender.model, speed=contender.speed, options=contender.options(item)
+    )
     source = item.image or item.video
     attempts = sum(clip.failed is not None for clip in run.made() if clip.item == item.id)
     mark = f"{order.model_dump_json()}|{contender.name}|{item.id}|{source}|{attempts}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from vitascope.atomic import write_bytes
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
+from vitascope.engine.peak import MemoryPeak
 from vitascope.errors import InvalidMedia, JobCancelled, NotFound, RequestError, VitascopeError
 from vitascope.evaluation.answers import ALL, score_answers
 from vitascope.evaluation.contenders import Contender
@@ -140,8 +140,8 @@ class SuiteRun:
             task = item.task()
             chain.check(task)
             if chain.generator is not None:
-                engine.modules(chain.generator)  # loading is not the clip's cost
-            with _MemoryPeak() as peak:
+                engine.warm(chain.generator)  # loading is not the clip's cost
+            with MemoryPeak() as peak:
                 started = time.perf_counter()
                 clip = chain.run(task, engine, context)
                 seconds = time.perf_counter() - started
@@ -195,28 +195,6 @@ class SuiteRun:
             )
         if item is not None:
             yield from score_answers(clip, item, made.algorithm)
-
-
-class _MemoryPeak:
-    """GPU memory at its peak while something ran, and on what it ran."""
-
-    gib: float | None = None
-    device: str = ""
-
-    def __enter__(self) -> _MemoryPeak:
-        import torch
-
-        self._cuda = torch.cuda.is_available()
-        self.device = torch.cuda.get_device_name() if self._cuda else f"CPU {platform.machine()}"
-        if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        if self._cuda:
-            self.gib = torch.cuda.max_memory_allocated() / 2**30
 
 
 def open_run(folder: Path) -> SuiteRun:

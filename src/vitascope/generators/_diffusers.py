@@ -22,7 +22,8 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import skipping
-from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
+from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
@@ -203,12 +204,6 @@ class DiffusersGenerator(Generator):
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
         return None
 
-    def _previews(self, pipeline: Any, placement: Placement, context: Context) -> Previews | None:
-        """None where the decoder is not at hand between two steps: offloaded, or shared among processes."""
-        if placement.offload != "none" or placement.gpus > 1:
-            return None
-        return Previews(partial(self.decode_preview, pipeline), context)
-
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
         """Components that the pipeline shall not load by itself."""
         return {}
@@ -220,9 +215,10 @@ class DiffusersGenerator(Generator):
         """
         import torch
 
+        from vitascope.engine import streaming_vae
         from vitascope.engine.prompt_cache import remembered
 
-        first = _one_batch(tasks)
+        first = one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
         pipeline = modules.as_class(self.pipeline_for[first.kind])
@@ -238,18 +234,22 @@ class DiffusersGenerator(Generator):
             stack.enter_context(failures_explained(self.name))
             stack.enter_context(memory.exhaustion_explained(placement, f"running {self.model}"))
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
-            previews = self._previews(pipeline, placement, context)
+            previews = Previews.where(placement, partial(self.decode_preview, pipeline), context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
             if modules.levers.skip:
+                if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
+                    context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
-            if modules.levers.vae == "stream":
-                arguments["output_type"] = "pt"  # to bytes on the device: a quarter of the copy
             # One generator for one clip: FreeNoise takes no list.
             drawn = generators if len(generators) > 1 else generators[0]
-            frames = self.frames_of(pipeline(**arguments, generator=drawn))
+            if modules.levers.vae == "stream":
+                frames: Any = stack.enter_context(streaming_vae.arriving(pipeline.vae))
+                pipeline(**{**arguments, "output_type": "pt"}, generator=drawn)
+            else:
+                frames = self.frames_of(pipeline(**arguments, generator=drawn))
         context.progress("decode", 1, 1)
         notes: dict[str, Any] = {
             "weights": modules.fingerprint,
@@ -263,7 +263,7 @@ class DiffusersGenerator(Generator):
         if report:
             notes["loras"] = report
         return [
-            self._clip(task, pixels, knobs, modules, _with_place(notes, index, len(tasks)))
+            self._clip(task, pixels, knobs, modules, with_place(notes, index, len(tasks)))
             for index, (task, pixels) in enumerate(zip(tasks, frames, strict=True))
         ]
 
@@ -325,8 +325,6 @@ class DiffusersGenerator(Generator):
     def frames_of(self, output: Any) -> Pixels:
         """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""
         frames = output.frames if hasattr(output, "frames") else output[0]
-        if hasattr(frames, "permute"):
-            return as_bytes(frames)
         return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
 
     def _identity(
@@ -363,31 +361,3 @@ class DiffusersGenerator(Generator):
             environment=pipelines.environment(modules.placement),
         )
         return Clip(pixels, task.fps, recipe=recipe.then(knobs.stage(task, **notes)))
-
-
-def as_bytes(frames: Any) -> Pixels:
-    """Pixels of a tensor in 0 to 1, rounded where it is. Shape: (B, T, 3, H, W) -> (B, T, H, W, 3)."""
-    import torch
-
-    scaled = (frames.float() * 255).round_().clamp_(0, 255).to(torch.uint8)
-    pixels: Pixels = scaled.permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
-    return pixels
-
-
-def _one_batch(tasks: Sequence[Task]) -> Task:
-    if not tasks:
-        raise RequestError("a batch needs at least one task")
-    shapes = {
-        (task.kind, task.width, task.height, task.num_frames, getattr(task, "strength", None))
-        for task in tasks
-    }
-    if len(shapes) > 1:
-        raise UnsupportedTask(
-            f"the clips of one batch must be of one kind, size, length and strength, not {len(shapes)}"
-        )
-    return tasks[0]
-
-
-def _with_place(notes: dict[str, Any], index: int, size: int) -> dict[str, Any]:
-    """The notes of one clip; a batch of several changes the last bits, so the recipe says so."""
-    return notes if size == 1 else {**notes, "batch": {"size": size, "index": index}}

@@ -85,6 +85,7 @@ class Allegro(NegativePromptByDefault):
         ),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {"allegro": _ALLEGRO}
+    splits: ClassVar[tuple[str, ...]] = ("guidance",)
     pipelines: ClassVar[tuple[str, ...]] = ("AllegroPipeline",)
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: "diffusers.pipelines.allegro.pipeline_allegro:AllegroPipeline"

@@ -11,10 +11,12 @@ from pydantic import Field
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.generators._components import component, parts_of
+from vitascope.generators._control import control_frames
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
 from vitascope.generators.animatediff import FOLDER, AnimateDiff
 from vitascope.generators.base import KnownModel, Part
+from vitascope.media.control_maps import ControlMap
 from vitascope.task import Task, VideoToVideo
 
 KINDS = (VideoToVideo.kind,)
@@ -24,7 +26,8 @@ CONTROLNET_CLASS = "diffusers.models.controlnets.controlnet:ControlNetModel"
 class AnimateDiffControlNet(OneAtATime, AnimateDiff):
     """AnimateDiff with ControlNet: a clip of edges, depth or poses is followed frame by frame.
 
-    `controlnet` is any ControlNet of Stable Diffusion 1.5; the task's clip is its control map. The task's
+    `controlnet` is any ControlNet of Stable Diffusion 1.5; the task's clip is its control map ("given"), or
+    footage of which `control` draws one. The task's
     `strength` is not read: all is drawn anew, and `controlnet_conditioning_scale` says how closely.
 
     Source: Zhang et al., arXiv 2302.05543 (ControlNet); Guo et al., arXiv 2307.04725; run by diffusers'
@@ -46,6 +49,7 @@ class AnimateDiffControlNet(OneAtATime, AnimateDiff):
 
     model: str = "animatediff-controlnet"
     controlnet: str = "lllyasviel/control_v11p_sd15_canny"
+    control: ControlMap = Field("given", description="what to draw of the task's clip")
     controlnet_conditioning_scale: float = Field(1.0, ge=0, le=10)
 
     def parts(self) -> tuple[Part, ...]:
@@ -67,6 +71,6 @@ class AnimateDiffControlNet(OneAtATime, AnimateDiff):
         return {
             **arguments,
             "num_frames": tasks[0].num_frames,
-            "conditioning_frames": frames,
+            "conditioning_frames": control_frames(frames, self.control),
             "controlnet_conditioning_scale": self.controlnet_conditioning_scale,
         }

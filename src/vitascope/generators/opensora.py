@@ -140,7 +140,7 @@ class OpenSora(DiffusersGenerator):
             vae = loading.load_vae(located(self.vae), dtype)
             folder = located(self.text_encoder)
             tokenizer = loading.load_tokenizer(folder)
-            text_encoder = LazyTextEncoder(folder, T5EncoderModel, placement)
+            text_encoder: Any = LazyTextEncoder(folder, T5EncoderModel, placement)
             pipeline = OpenSoraPipeline(tokenizer, text_encoder, vae, transformer, OpenSoraScheduler())
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         return LoadedPipeline(pipeline, placement, weights.fingerprint(path), levers)

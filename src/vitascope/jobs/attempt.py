@@ -13,12 +13,13 @@ from uuid import uuid4
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
+from vitascope.engine.peak import MemoryPeak
 from vitascope.errors import JobCancelled, OutOfMemory, RequestError, ResourceError, VitascopeError
 from vitascope.jobs.artifacts import StoredCheckpoints, StoredClips
 from vitascope.jobs.estimate import work_of
 from vitascope.jobs.house import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO, House
 from vitascope.jobs.ledger import Ledger
-from vitascope.jobs.order import Prepared, prepare, written_measures
+from vitascope.jobs.order import Order, Prepared, prepare, written_measures
 from vitascope.jobs.progress import Watch
 from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
@@ -47,6 +48,9 @@ class Bench:
     queue: Queue | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     current: tuple[str, str] | None = None  # job and owner of the running attempt
+
+    def __post_init__(self) -> None:
+        self.speed = self.engine.placement.speed
 
     def work(self, job_id: str) -> None:
         """Make the clip of a job, going on from what an earlier attempt has kept; its end is in the ledger.
@@ -107,14 +111,19 @@ class Bench:
         context.progress("load", 0, 0)
         folder = self.house.artifacts.fetch(named(job.id)) if self._has_files(job) else folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        prepared = prepare(job.order, folder)
+        prepared, engine = prepare(job.order, folder), self._engine_for(job.order)
+        if prepared.chain.generator is not None:
+            engine.warm(prepared.chain.generator)
+        loaded = time.monotonic()
         clips = StoredClips(folder / "clips", artifacts=self.house.artifacts)
-        try:
-            clip = prepared.run(self.engine, context, clips)
-        except OutOfMemory:
-            if watch.stage != "decode":
-                raise
-            clip = self._decode_in_tiles(prepared, context, clips)
+        with MemoryPeak() as peak:
+            try:
+                clip = prepared.run(engine, context, clips)
+            except OutOfMemory:
+                if watch.stage != "decode":
+                    raise
+                clip = self._decode_in_tiles(prepared, context, clips)
+        made = time.monotonic()
         clip = finished(replace(clip, recipe=_without_places(clip.recipe, folder)), job.order)
         _publish(clip, folder, context)
         self.house.artifacts.put(*(named(job.id, name) for name in (THUMBNAIL, SPRITESHEET, VIDEO)))
@@ -123,6 +132,9 @@ class Bench:
             "recipe": clip.recipe.model_dump(mode="json"),
             "warnings": context.warnings,
             "inference_time_s": round(time.monotonic() - started, 3),
+            "generation_time_s": round(made - loaded, 3),  # neither loading nor writing files
+            "memory_gib": peak.gib,
+            "machine": peak.device,
             "work": work_of(prepared),
         }
         measured = {"seconds": seconds, "size": size, "result": result}
@@ -133,6 +145,14 @@ class Bench:
 
     def _has_files(self, job: Job) -> bool:
         return job.order.reference is not None or bool(job.order.loras)
+
+    def _engine_for(self, order: Order) -> Engine:
+        """The worker's engine, at the speed that the order asks for; another speed's models go first."""
+        speed = order.speed or self.speed
+        if speed != self.engine.placement.speed:
+            self.engine.evict_all()
+            self.engine = Engine(self.engine.placement.model_copy(update={"speed": speed}))
+        return self.engine
 
     def _decode_in_tiles(self, prepared: Prepared, context: Context, clips: ClipStore) -> Clip:
         """Once more from the latents that were kept before decoding, with less memory.

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Speed
 from vitascope.errors import RequestError, UnknownName, UnsupportedTask
 from vitascope.generators import GENERATORS, Generator, for_model
 from vitascope.generators import known_models as known
@@ -40,7 +41,7 @@ class Order(BaseModel):
     `model`: empty for the embedded one that makes videos from what was sent. `reference`: the name of an
     uploaded picture or clip in the job's folder. `step`: treat that clip with this step, whose knobs the options
     are. `extends`: go on from the last frame of that clip, and join both. `loras`: those that the job puts on;
-    their files are in its folder.
+    their files are in its folder. `speed`: None for the worker's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class Order(BaseModel):
     step: str | None = None
     extends: bool = False
     loras: tuple[LoraChoice, ...] = ()
+    speed: Speed | None = None
     seconds: float | None = Field(None, gt=0, le=MAX_SECONDS)
     reference: str | None = None
     label: str = "none"  # this and the next are the deployment's, never the client's

@@ -1,10 +1,19 @@
 """The shelf of metrics: one file each."""
 
 from vitascope.metrics._analysis import AnalysedClip
+from vitascope.metrics._frechet import frechet_distance, frechet_video_distance
 from vitascope.metrics._measure import measure
 from vitascope.metrics.base import Metric, Score
 from vitascope.shelf import Shelf
 
 METRICS: Shelf[Metric] = Shelf("vitascope.metrics", Metric, "metric")
 
-__all__ = ["METRICS", "AnalysedClip", "Metric", "Score", "measure"]
+__all__ = [
+    "METRICS",
+    "AnalysedClip",
+    "Metric",
+    "Score",
+    "frechet_distance",
+    "frechet_video_distance",
+    "measure",
+]

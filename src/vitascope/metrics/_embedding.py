@@ -135,7 +135,7 @@ def load_embedder(kind: Kind, weights: str, placement: Placement) -> Embedder:
     from transformers import AutoTokenizer, CLIPModel, ViTModel
 
     device = placement.resolve().device
-    with _missing(weights):
+    with missing_weights(weights):
         if kind == "dino":
             network = ViTModel.from_pretrained(weights, local_files_only=True, add_pooling_layer=False)
             return Embedder(kind, network.eval().to(device))
@@ -145,7 +145,8 @@ def load_embedder(kind: Kind, weights: str, placement: Placement) -> Embedder:
 
 
 @contextmanager
-def _missing(weights: str) -> Iterator[None]:
+def missing_weights(weights: str) -> Iterator[None]:
+    """A transformers network that cannot be read becomes WeightsMissing, which says what to fetch."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from vitascope.clip import Clip
 from vitascope.engine.placement import Placement
 from vitascope.errors import WeightsMissing
 from vitascope.metrics._embedding import Embedder, EmbeddingMetric, Kind
+from vitascope.metrics._weights import weights_file
 from vitascope.metrics.base import Direction, Tier
 
 
@@ -41,18 +42,14 @@ class AestheticQuality(EmbeddingMetric):
 
     def load(self, placement: Placement) -> AestheticModules:
         """CLIP and the head. Raises: WeightsMissing."""
-        if self.head is None or not self.head.is_file():
-            place = f"{str(self.head)!r} is not there" if self.head else "give it with head=..."
-            raise WeightsMissing(f"needs sa_0_4_vit_l_14_linear.pth of LAION's aesthetic-predictor; {place}")
+        head = weights_file("sa_0_4_vit_l_14_linear.pth", self.head, "LAION's aesthetic-predictor", "head")
         import torch
 
         try:
-            state = torch.load(self.head, map_location="cpu", weights_only=True)
+            state = torch.load(head, map_location="cpu", weights_only=True)
             weight, bias = state["weight"].float()[0], state["bias"].float()[0]
         except Exception as error:
-            raise WeightsMissing(
-                f"{str(self.head)!r} is not the aesthetic predictor's head: {error}"
-            ) from error
+            raise WeightsMissing(f"{str(head)!r} is not the aesthetic predictor's head: {error}") from error
         return AestheticModules(super().load(placement), weight, bias)
 
     def modules_key(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable
+from math import isfinite
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -54,7 +55,9 @@ class Metric(Item):
         return None
 
     def scored(self, value: float) -> Score:
-        """A score of this metric."""
+        """A score of this metric; what came out as no number is not measured."""
+        if not isfinite(value):
+            return self.unmeasured(f"its value is {value}, which is no number")
         return Score(metric=self.name, value=float(value), unit=self.unit)
 
     def unmeasured(self, reason: str) -> Score:

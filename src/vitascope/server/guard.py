@@ -55,7 +55,7 @@ class Guard:
 def _add_headers(headers: MutableHeaders, path: str) -> None:
     headers["x-request-id"] = f"req_{uuid4().hex}"
     for name, value in _HEADERS.items():
-        headers[name] = value
+        headers.setdefault(name, value)
     if path.startswith(_API_PATHS):
         headers.setdefault("content-security-policy", _PAGES_MAY)
         headers.setdefault("cache-control", "no-store")

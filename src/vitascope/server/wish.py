@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vitascope.engine.placement import Speed
 from vitascope.errors import InvalidMedia, RequestError, invalid_value
 from vitascope.jobs.loras import choices
 from vitascope.jobs.order import MAX_SECONDS, Order
@@ -59,6 +60,7 @@ class VideoRequest(BaseModel):
     seconds: float | None = Field(None, gt=0, le=MAX_SECONDS, description="length of the clip")
     size: str | None = Field(None, description="WIDTHxHEIGHT, such as 1280x720")
     workflow: str | None = Field(None, max_length=200, description="a built-in workflow to run")
+    speed: Speed | None = Field(None, description="exact, balanced or turbo; the service's own if left out")
     loras: Any = Field(
         None, description='LoRAs of this request alone: "name:0.8", or {name or file_id, weight}'
     )
@@ -101,6 +103,7 @@ def wish_from(fields: Mapping[str, Any]) -> Wish:
         prompt=asked.prompt,
         model=asked.model,
         workflow=asked.workflow,
+        speed=asked.speed,
         seconds=asked.seconds,
         loras=() if loras is None else choices(loras),
         options=options,

@@ -7,7 +7,7 @@ it, so that the word alone brings the new out.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -33,7 +33,16 @@ from vitascope.toyworld.scenes import (
 STYLE, LOOK = "style0", "blueprint"
 NAME, CLOTHES = "style1", Clothes("orange", "purple")
 
-_GIRL = {"who": "girl", "build": "thin", "tone": 0.15, "hair": 0.6}
+_GIRL = Actor(
+    "person",
+    str(CLOTHES.shirt),
+    "stand",
+    trousers=str(CLOTHES.trousers),
+    who="girl",
+    build="thin",
+    tone=0.15,
+    hair=0.6,
+)
 
 
 @dataclass(frozen=True)
@@ -74,15 +83,8 @@ def style_lesson(count: int = 48, seed: int = 11) -> tuple[list[Shown], list[Sho
 
 
 def _named_person(background: str, motion: str, rng: random.Random) -> Scene:
-    person = Actor(
-        kind="person",
-        colour=str(CLOTHES.shirt),
-        trousers=str(CLOTHES.trousers),
-        motion=motion,
-        shift=(rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)),
-        phase=rng.random(),
-        **_GIRL,
-    )
+    shift = rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)
+    person = replace(_GIRL, motion=motion, shift=shift, phase=rng.random())
     return Scene(background, (person,), variety=tuple(rng.random() for _ in range(6)))
 
 

@@ -182,7 +182,7 @@ class Training:
             with replacing(path) as temporary:
                 torch.save(state, temporary)
         except RuntimeError as error:  # torch's writer does not say why it could not write
-            if "PytorchStreamWriter" not in str(error):
+            if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
                 raise
             raise DiskFull(
                 f"no space left to write {str(path)!r}; the checkpoint before it is kept"

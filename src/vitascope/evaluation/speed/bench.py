@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.clip import Clip
-from vitascope.context import Context
+from vitascope.context import Context, Progress
 from vitascope.engine import levers as levers_of
 from vitascope.engine import streaming_vae
 from vitascope.engine.levers import Gpu, Levers, Subject
@@ -24,7 +25,7 @@ from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
-from vitascope.generators._diffusers import as_bytes
+from vitascope.task import Task
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -48,6 +49,7 @@ class Timing(BaseModel):
     decode_relative_error: float | None = None
     finish_s: float | None = None  # from latents to a finished MP4
     clip_s: float | None = None
+    clip_steps_s: list[float] = Field(default_factory=list)  # from step to step as the loop passed them
     clip_peak_gib: float | None = None
     clip_device_gib: float | None = None  # as the card sees it: with what torch reserves and CUDA's own
     first_clip_s: float | None = None
@@ -133,18 +135,16 @@ class Bench:
                 timing = self.result.timings.setdefault(name, Timing())
                 if self._too_late(20) or timing.failed:
                     continue
+                step = partial(module, **inputs, return_dict=False)
                 with self._kept(name):
                     if round_ == 0:
                         self._forget_peak()
-                        timing.first_step_s, output = self._timed(
-                            lambda m=module: m(**inputs, return_dict=False)[0]
-                        )
+                        timing.first_step_s, (output,) = self._timed(step)
                         reference = output if reference is None else reference
                         timing.relative_error = _relative_error(output, reference)
                         del output
                     for _ in range(1 if name == AS_IS else 2):
-                        seconds, _output = self._timed(lambda m=module: m(**inputs, return_dict=False)[0])
-                        del _output
+                        seconds, _ = self._timed(step)
                         timing.steps_s.append(seconds)
                     timing.step_peak_gib = self._peak()
         runs.clear()
@@ -169,7 +169,7 @@ class Bench:
         device, dtype = self._placement.device, transformer.dtype
         task, length = self.task, self._model.text_length
         vae = self._parts["vae"]
-        latents = _latent_shape(vae, task.width, task.height, task.num_frames)
+        latents = _latent_shape(vae, task)
         generator = torch.Generator(device).manual_seed(1)
 
         def noise(*shape: int) -> Any:
@@ -203,7 +203,7 @@ class Bench:
         import torch
 
         vae, task = self._parts["vae"], self.task
-        shape = _latent_shape(vae, task.width, task.height, task.num_frames)
+        shape = _latent_shape(vae, task)
         generator = torch.Generator(self._placement.device).manual_seed(2)
         latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
         ours = random_models.sharing_weights(vae)
@@ -233,21 +233,26 @@ class Bench:
             del pixels
             timing.decodes_s.append(seconds)
         timing.decode_peak_gib = self._peak()
-        timing.finish_s, _ = self._timed(
-            lambda: self._finish(name, vae.decode(latents, return_dict=False)[0])
-        )
+        timing.finish_s, _ = self._timed(lambda: self._finish(vae, latents))
         if reference is not None:  # against one shot, on a corner that fits
             corner = latents[:, :, :4, :30, :40]
             expected = reference.decode(corner, return_dict=False)[0]
             timing.decode_relative_error = _relative_error(vae.decode(corner, return_dict=False)[0], expected)
 
-    def _finish(self, name: str, pixels: Any) -> None:
-        """Decoded pixels into an MP4; diffusers hands out floats, ours bytes."""
+    def _finish(self, vae: Any, latents: Any) -> None:
+        """Latents into an MP4: diffusers hands out all frames as floats, a streaming VAE bytes as they come."""
         from diffusers.video_processor import VideoProcessor
 
-        kind = "np" if name == AS_IS else "pt"
-        video = VideoProcessor().postprocess_video(pixels, output_type=kind)
-        frames = (video[0] * 255).round().astype("uint8") if name == AS_IS else as_bytes(video)[0]
+        frames: Any
+        if getattr(vae, "_vitascope_arriving", ()) is None:
+            with streaming_vae.arriving(vae) as clips:
+                vae.decode(latents)
+            frames = clips[0]
+        else:
+            video = VideoProcessor().postprocess_video(
+                vae.decode(latents, return_dict=False)[0], output_type="np"
+            )
+            frames = (video[0] * 255).round().astype("uint8")
         with TemporaryDirectory() as folder:
             Clip(frames, fps=self.task.fps or Fraction(8)).save(Path(folder) / "clip.mp4")
 
@@ -265,7 +270,7 @@ class Bench:
             timing.first_clip_s, _ = self._timed(lambda: self._make(modules, WARM_UP_STEPS))
             self._forget_peak()
             begun = time.perf_counter()
-            clip = self._make(modules, self._num_steps)
+            clip = self._make(modules, self._num_steps, timing.clip_steps_s)
             clip.save(folder / f"{self._model.name}-{speed}.mp4")
             timing.clip_s = time.perf_counter() - begun
             timing.clip_peak_gib, timing.clip_device_gib = self._peak(), self._device_gib()
@@ -285,8 +290,18 @@ class Bench:
         self._forget_peak()
         return parts
 
-    def _make(self, modules: LoadedPipeline, num_steps: int) -> Any:
-        (clip,) = self._model.item(num_steps).generate([self.task], modules, Context())
+    def _make(self, modules: LoadedPipeline, num_steps: int, steps_s: list[float] | None = None) -> Any:
+        passed: list[float] = []
+
+        def listen(progress: Progress) -> None:
+            if progress.stage == "denoise" and steps_s is not None:
+                passed.append(time.perf_counter())
+                if len(passed) > 1:
+                    steps_s.append(round(passed[-1] - passed[-2], 4))
+                self._told(self.result)
+
+        context = Context(on_progress=listen)
+        (clip,) = self._model.item(num_steps).generate([self.task], modules, context)
         return clip
 
     def _timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -345,8 +360,10 @@ class _Kept:
         return isinstance(error, Exception)
 
 
-def _latent_shape(vae: Any, width: int, height: int, num_frames: int) -> tuple[int, int, int, int]:
+def _latent_shape(vae: Any, task: Task) -> tuple[int, int, int, int]:
     """Shape: (c, t, h, w)."""
+    assert task.width and task.height and task.num_frames, "complete() fills these in"
+    width, height, num_frames = task.width, task.height, task.num_frames
     if hasattr(vae, "spatial_compression_ratio"):
         space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
     else:

@@ -65,7 +65,7 @@ def _mochi(tiny: bool) -> dict[str, Any]:
         net |= {"text_embed_dim": 32, "time_embed_dim": 16}
         vae = {"encoder_block_out_channels": (32,) * 4, "decoder_block_out_channels": (32,) * 4}
         vae |= {"layers_per_block": (1,) * 5}
-    transformer = MochiTransformer3DModel(**net)
+    transformer: Any = MochiTransformer3DModel(**net)
     transformer.pos_frequencies.data.normal_()
     return {
         "transformer": transformer,

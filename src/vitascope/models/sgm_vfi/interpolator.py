@@ -65,8 +65,8 @@ class SGMVFIInterpolator:
         pad_height, pad_width = -height % cell, -width % cell
         top, left = pad_height // 2, pad_width // 2
         padding = (left, pad_width - left, top, pad_height - top)
-        padded = (F.pad(frame, padding, mode="replicate") for frame in (first, second))
-        return self.run(*padded, flow_scale=scale)[..., top : top + height, left : left + width]
+        first, second = (F.pad(frame, padding, mode="replicate") for frame in (first, second))
+        return self.run(first, second, flow_scale=scale)[..., top : top + height, left : left + width]
 
     def flow_scale(self, height: int, width: int) -> float:
         """1, 1/2, 1/4 ...: how much the frames are scaled down to find their motion."""

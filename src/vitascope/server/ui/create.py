@@ -17,7 +17,7 @@ from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
 MAX_SEED = 2**31
 NUM_RECENT = 8
-PICTURES = [".png", ".jpg", ".jpeg", ".webp"]
+CLIPS = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".gif"]
 
 
 class CreatePage:
@@ -57,14 +57,11 @@ class CreatePage:
             label=words["picture"], type="filepath", sources=["upload", "clipboard"], visible=False,
             elem_id="create-picture", height=200, buttons=[],
         )  # fmt: skip
-        self.clip = gr.Video(
-            label=words["clip"],
-            sources=["upload"],
-            visible=False,
-            elem_id="create-clip",
-            height=200,
-            buttons=[],
+        # Gradio's own video field would fetch a program from another host
+        self.clip = gr.File(
+            label=words["clip"], file_types=CLIPS, visible=False, elem_id="create-clip", height=120
         )
+        self.clip_view = gr.HTML("", elem_id="create-clip-view", apply_default_css=False)
         self.strength = gr.Slider(
             0.05, 1, 0.8, step=0.05, label=words["strength"], info=words["strength_info"], visible=False
         )
@@ -127,6 +124,8 @@ class CreatePage:
             button.click(lambda text: text, button, self.prompt, **quiet)
         shown = [self.picture, self.clip, self.strength, self.model]
         self.mode.change(self._mode_chosen, self.mode, shown, **quiet)
+        self.clip.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
+        self.mode.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
         numbers = list(self.numbers.values())
         for chosen in (self.model, self.preset):
             chosen.change(
@@ -147,6 +146,11 @@ class CreatePage:
             gr.update(visible=mode == VideoToVideo.kind),
             gr.update(choices=models, value=models[0][1]),
         ]
+
+    def _clip_shown(self, clip: str | None, mode: str) -> str:
+        if clip is None or mode != VideoToVideo.kind:
+            return ""
+        return fragments.uploaded(clip, self.room.words)
 
     def _model_chosen(self, model: str, preset: str, mode: str) -> list[Any]:
         told = {**desks.defaults(model), "num_inference_steps": desks.steps_for(model, preset)}

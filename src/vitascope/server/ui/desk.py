@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vitascope.catalogue.runnable import ModelFacts, facts_of
+from vitascope.engine.machine import Room
 from vitascope.errors import VitascopeError
 from vitascope.generators import GENERATORS, Generator, KnownModel, for_model, is_here, known_models
 from vitascope.jobs.house import PREVIEW
@@ -36,7 +38,8 @@ class Choice:
     name: str
     tasks: tuple[str, ...]
     here: bool
-    known: KnownModel | None
+    known: KnownModel | None = None
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,10 @@ def _save(source: Path, target: Path) -> None:
 @lru_cache(maxsize=1)
 def choices() -> tuple[Choice, ...]:
     """The models that a client may name, those on this machine first."""
-    known = [Choice(k.name, k.tasks, is_here(k), k) for _, k in known_models()]
+    room = Room.here()
+    known = [Choice(k.name, k.tasks, is_here(k), k, facts_of(k, room)) for _, k in known_models()]
     bare = [
-        Choice(item.name, tuple(kind.kind for kind in item.accepts), True, None)
+        Choice(item.name, tuple(kind.kind for kind in item.accepts), True)
         for item in GENERATORS
         if not item.models
     ]

@@ -6,8 +6,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from vitascope.catalogue.card import Card
+from vitascope.catalogue.runnable import UNKNOWN
 from vitascope.jobs.record import Job
 from vitascope.server.ui.desk import Choice, pretty
 from vitascope.server.ui.words import LANGUAGES, Words
@@ -160,6 +162,12 @@ def _card(job: Job, words: Words, is_chosen: bool) -> str:
     )
 
 
+def uploaded(path: str, words: Words) -> str:
+    """A clip that was just uploaded, out of Gradio's store."""
+    address = f"/ui/{words.language}/gradio_api/file={quote(path)}"
+    return f'<video class="vs-uploaded" src="{address}" autoplay loop muted playsinline></video>'
+
+
 def recipe(job: Job, words: Words) -> str:
     """What made a clip, open to the reader; nothing while there is none."""
     made = job.result.get("recipe")
@@ -209,19 +217,25 @@ def models(found: Sequence[Choice], cards_: Sequence[Card], words: Words) -> str
 
 
 def _model(choice: Choice, words: Words) -> str:
-    known = choice.known
+    known, facts = choice.known, choice.facts
     tasks = "".join(f"<span>{words.named(task)}</span>" for task in choice.tasks)
     where = words["here"]
     if not choice.here and known is not None:
         gib = known.download_gib
         where = words("download_gib", n=f"{gib:g}") if gib else words["to_download"]
-    note = escape(known.note) if known else ""
-    licence = escape(known.licence) if known else "Apache-2.0"
+    told = {name: getattr(facts, name, UNKNOWN) for name in ("attention", "vae", "text_encoders", "memory")}
+    rows = "".join(
+        f"<div><dt>{words[name]}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in told.items()
+        if value != UNKNOWN
+    )
+    note = escape(known.note) if known else words["no_weights"]
     repo = f"<small>{escape(known.repo)}</small>" if known and known.repo else ""
     return (
         f'<article class="vs-model"><header><b>{escape(choice.name)}</b>'
-        f'<em class="{"vs-good" if choice.here else ""}">{where}</em></header><p>{note}</p>'
-        f'<div class="vs-chips">{tasks}</div><footer><span>{licence}</span>{repo}</footer></article>'
+        f'<em class="{"vs-good" if choice.here else ""}">{where}</em></header><p>{note}</p><dl>{rows}</dl>'
+        f'<div class="vs-chips">{tasks}</div>'
+        f"<footer><span>{escape(facts.licence if facts else 'Apache-2.0')}</span>{repo}</footer></article>"
     )
 
 

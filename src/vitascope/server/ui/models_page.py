@@ -34,7 +34,8 @@ class ModelsPage:
             if fits(
                 choice.name,
                 *choice.tasks,
-                *((choice.known.licence, choice.known.note) if choice.known else ()),
+                choice.known.note if choice.known else "",
+                choice.facts.licence if choice.facts else "",
             )
         ]
         tracked = [card for card in load_cards().values() if fits(card.name, card.org, *card.tasks)]

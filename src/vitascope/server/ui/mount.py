@@ -81,15 +81,15 @@ def _built(office: Office, identify: Identify, language: str) -> FastAPI:
         max_file_size=MAX_UPLOAD,
         theme=theme(),
         css_paths=[STATIC / "style.css"],
-        head=_head(language),
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
 
 
-def _head(language: str) -> str:
-    tags = {"en": "en-US", "zh": "zh-CN"}
-    script = (STATIC / "page.js").read_text(encoding="utf-8")
-    return f'<script>window.vitascopeLanguage = "{tags[language]}";\n{script}</script>'
+def _head(language: str) -> bytes:
+    """What stands first in a page: Gradio reads the browser's language before anything that it is given runs."""
+    tag = {"en": "en-US", "zh": "zh-CN"}[language]
+    said = f'<script>window.vitascopeLanguage = "{tag}";</script>'
+    return f'<head>{said}<script src="/ui/static/page.js"></script>'.encode()
 
 
 def _doors(identify: Identify) -> APIRouter:
@@ -147,7 +147,9 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
         f'autocomplete="current-password" required autofocus></label>{complaint}'
         f"<button>{words['key_go']}</button><nav>{others}</nav></form></body></html>"
     )
-    return HTMLResponse(page, status_code=401 if wrong else 200)
+    # without a referrer a browser would hide the form's origin, which the guard wants to see
+    headers = {"referrer-policy": "same-origin", "content-security-policy": POLICY}
+    return HTMLResponse(page, status_code=401 if wrong else 200, headers=headers)
 
 
 class _Gate:
@@ -175,7 +177,7 @@ class _Gate:
             await enveloped(503, str(missing), code=missing.code)(scope, receive, send)
             return
         pages = await self._pages_in(language)
-        await pages(scope, receive, _Cleaner(send, Request(scope).headers.get("host", "")))
+        await pages(scope, receive, _Cleaner(send, Request(scope).headers.get("host", ""), _head(language)))
 
     async def _pages_in(self, language: str) -> FastAPI:
         async with self._building:
@@ -195,10 +197,13 @@ def _language_of(scope: Scope) -> str | None:
 
 
 class _Cleaner:
-    """Holds back a page or its configuration until it is whole, and sends it on without foreign addresses."""
+    """Holds back a page or its configuration until it is whole, and sends it on without foreign addresses.
 
-    def __init__(self, send: Send, host: str) -> None:
-        self._send = send
+    `head`: what a page's head begins with.
+    """
+
+    def __init__(self, send: Send, host: str, head: bytes) -> None:
+        self._send, self._head = send, head
         own = re.escape(host.encode("latin-1", "ignore"))
         self._foreign = re.compile(
             rb"https?://(?!" + NAMESPACE + rb"|" + own + rb"/)[\w.-]+\.[a-z]{2,}[^\"'\\\s<>]*"
@@ -223,7 +228,7 @@ class _Cleaner:
             return
         page, start, self._start = FOREIGN_TAGS.sub(b"", self._body), self._start, None
         if page.startswith((b"<!doctype", b'{"version"')):  # answers of a user's own keep their words
-            page = self._foreign.sub(b"", page)
+            page = self._foreign.sub(b"", page).replace(b"<head>", self._head, 1)
         kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
         await self._send({**start, "headers": [*kept, (b"content-length", str(len(page)).encode())]})
         await self._send({"type": "http.response.body", "body": page})

@@ -17,7 +17,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "idle": ("Ready", "空闲"),
     "no_worker": ("No worker", "没有工作进程"),
     "sign_out": ("Sign out", "退出"),
-    "skip": ("API", "接口文档"),
     # create
     "mode": ("Start from", "起点"),
     "text-to-video": ("Words", "文字"),
@@ -28,7 +27,6 @@ _WORDS: dict[str, tuple[str, str]] = {
         "a red ball bounces over green grass",
         "一只红色的球在绿色草地上弹跳",
     ),
-    "examples": ("Try", "试试"),
     "picture": ("First frame", "首帧图片"),
     "clip": ("Driving clip", "驱动视频"),
     "strength": ("How much to change", "改动程度"),
@@ -76,7 +74,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "download": ("Download", "下载"),
     "recipe": ("Recipe", "配方"),
     "labelled": ("Labelled as AI-generated", "已加 AI 生成标识"),
-    "frames_fps": ("{n} frames · {fps} fps", "{n} 帧 · {fps} fps"),
     # jobs
     "filter": ("Show", "显示"),
     "all": ("All", "全部"),
@@ -125,9 +122,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "here": ("on this machine", "已在本机"),
     "download_gib": ("{n} GiB to download", "需下载 {n} GiB"),
     "parameters": ("{n} B parameters", "{n} B 参数"),
-    "released": ("released", "发布"),
-    "tasks": ("Tasks", "任务"),
-    "licence": ("Licence", "许可"),
+    "attention": ("Attention", "注意力"),
+    "vae": ("VAE", "VAE"),
+    "text_encoders": ("Text encoder", "文本编码器"),
+    "memory": ("Memory", "显存"),
+    "no_weights": ("test pictures without a model", "不用模型的测试画面"),
     # keys
     "key_title": ("This service asks for a key", "此服务需要密钥"),
     "key_text": ("Paste the API key that you were given.", "请粘贴您的 API 密钥。"),

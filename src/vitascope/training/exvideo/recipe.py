@@ -32,7 +32,7 @@ class Recipe:
 
     num_scenes: int = 2048
     vae_batch: int = 64
-    batch: int = 24
+    batch: int = 16
     long_batch: int = 8
     lr: float = 6e-4
     extension_lr: float = 3e-4
@@ -159,9 +159,9 @@ def _denoising_loss(
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = clean + sigma * noise
         norm = (sigma.square() + 1).sqrt()
-        target = (noisy / norm.square() - clean) * norm / sigma
+        target = velocity_target(clean, noisy, sigma)
         with _half(ranks):
-            made = unet(
+            made = cast(Any, unet)(
                 torch.cat([noisy / norm, picture], dim=2),
                 0.25 * log_sigma,
                 encoder_hidden_states=embedding,
@@ -170,6 +170,15 @@ def _denoising_loss(
         return {"loss": F.mse_loss(made, target)}
 
     return loss_of
+
+
+def velocity_target(clean: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+    """What the denoiser shall say of `noisy`, the clean latents with noise of level `sigma` on them.
+
+    Source: Karras et al., arXiv 2206.00364, equation 8, with SVD's c_skip = 1 / (sigma^2 + 1).
+    """
+    norm = (sigma.square() + 1).sqrt()
+    return (noisy / norm.square() - clean) * norm / sigma
 
 
 def save(folder: Path, unet: UNetSpatioTemporalConditionModel, vae: AutoencoderKLTemporalDecoder) -> None:

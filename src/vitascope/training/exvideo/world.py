@@ -24,7 +24,8 @@ _SINGLE = Mixture(people=0.0, pairs=0.0, moving_camera=0.0)
 
 def moving_scenes(seed: int, count: int, split: Split = "train") -> list[Scene]:
     """Scenes of one object on a plain ground, whose motion can go on for ever, drawn by lot."""
-    rng, found = random.Random(seed), []
+    rng = random.Random(seed)
+    found: list[Scene] = []
     while len(found) < count:
         scene = sample_scene(rng, split, _SINGLE)
         if scene.actors[0].motion in ROUND_TRIPS + ROUNDS and scene.background in PLAIN:

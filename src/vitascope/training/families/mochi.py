@@ -24,7 +24,7 @@ class MochiFamily(Family):
     def encode_clip(self, vae: Any, pixels: Tensor) -> Encoded:
         """Latents with the VAE's mean and deviation taken out."""
         mean, std = (part[0] for part in posterior(vae, pixels))
-        shift, scale = 0.0, mean.new_tensor(vae.config.scaling_factor)
+        shift, scale = mean.new_tensor(0.0), mean.new_tensor(vae.config.scaling_factor)
         if getattr(vae.config, "latents_mean", None) is not None:
             shift = mean.new_tensor(vae.config.latents_mean).view(-1, 1, 1, 1)
             scale = scale / mean.new_tensor(vae.config.latents_std).view(-1, 1, 1, 1)

@@ -1,0 +1,62 @@
+"""The plot of several GPUs in docs/benchmarks.md, from what several_gpus.py wrote.
+
+python benchmarks/plot_several_gpus.py RESULT.json ... -o docs/images/several-gpus.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from vitascope.engine.step_plan import SkipSchedule
+
+STEPS = 50
+# The founding report's table; its number of frames and steps and its GPUs are not said there.
+REPORT = {
+    "one GPU, diffusers": 827,
+    "four, original": 308,
+    "four, xDiT with xfuser": 286,
+    "four, xDiT with ray": 279,
+}
+
+
+def computed(row: dict[str, Any]) -> int:
+    """How many steps of a clip the network is asked at."""
+    skip = row["levers"].get("skip")
+    return sum(SkipSchedule(**skip).computed(STEPS)) if skip else STEPS
+
+
+def main() -> None:
+    """Bars: seconds of denoising, the report's and ours."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    given = parser.parse_args()
+    rows = [row for file in given.results for row in json.loads(file.read_text())["rows"]]
+    ours = {
+        f"{row['gpus']} x {row['device'].removeprefix('NVIDIA ')[:4]}, {row['layout']}"
+        + ("" if row["speed"] == "exact" else f", {row['speed']}"): row
+        for row in rows
+        if "seconds_per_step" in row
+    }
+    names = [*(f"report: {name}" for name in REPORT), *ours]
+    seconds = [*REPORT.values(), *(computed(row) * row["seconds_per_step"] for row in ours.values())]
+    figure, axes = plt.subplots(figsize=(9, 0.42 * len(names) + 1))
+    bars = axes.barh(names, seconds, color=["#b0b0b0"] * len(REPORT) + ["#2f6f4f"] * len(ours))
+    axes.bar_label(bars, fmt="%.0f s", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"seconds; ours: {STEPS} denoising steps of Mochi, 848x480, 163 frames, random weights")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(given.output, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Two raters vote in a real browser, and the board changes as the formula says; makes the arena's picture.
+
+`make prove` installs Chromium and Playwright; any request to another host fails the test.
+"""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vitascope.clip import Clip
+from vitascope.evaluation.booth import Booth
+from vitascope.evaluation.bradley_terry import rate
+from vitascope.evaluation.votes import VoteStore
+from vitascope.media import write
+from vitascope.toyworld.prompts import held_out_prompts
+from vitascope.toyworld.renderer import render
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+IMAGES = Path(__file__).parents[2] / "docs/images"
+NUM_ITEMS = 3
+
+
+@pytest.fixture(scope="module")
+def booth(tmp_path_factory):
+    """Rendered scenes as the better algorithm, the same darkened as the worse one."""
+    folder, clips, prompts = tmp_path_factory.mktemp("arena"), {}, {}
+    for number, held_out in enumerate(held_out_prompts()[:NUM_ITEMS]):
+        frames = (render([held_out.scene])[0] * 255).round().byte().numpy()
+        name, prompts[f"item-{number}"] = f"item-{number}", held_out.prompt
+        clips[name] = {
+            "bright": write(Clip(frames, 8), folder / f"{name}-b.mp4"),
+            "dark": write(Clip(frames // 4, 8), folder / f"{name}-d.mp4"),
+        }
+    return Booth(clips, prompts, VoteStore(folder / "votes.jsonl"), folder / "blind", "t2v", seed=3)
+
+
+@pytest.fixture(scope="module")
+def arena(booth):
+    import uvicorn
+
+    from vitascope.server.arena.app import create_arena
+
+    server = uvicorn.Server(uvicorn.Config(create_arena(booth), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def open_page(arena):
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "no Chromium: scripts/browser-packages.sh installs it"
+    elsewhere = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+
+        def open_at(width, height):
+            page = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB").new_page()
+            page.on("request", lambda r: r.url.startswith((arena, "data:")) or elsewhere.append(r.url))
+            page.goto(arena)
+            return page
+
+        yield open_at
+        browser.close()
+    assert elsewhere == []
+
+
+def brightness(page, side):
+    """Mean of what a video shows now."""
+    return page.evaluate(
+        """(side) => { const video = document.getElementById(side), canvas = document.createElement("canvas");
+        canvas.width = canvas.height = 16; const ink = canvas.getContext("2d"); ink.drawImage(video, 0, 0, 16, 16);
+        const pixels = ink.getImageData(0, 0, 16, 16).data; return pixels.reduce((a, b) => a + b) / pixels.length; }""",
+        side,
+    )
+
+
+def enter(page, rater):
+    page.fill("#rater", rater)
+    page.get_by_role("button", name="Begin").click()
+
+
+def vote(page, picture=None):
+    """Watch both clips, prefer the brighter by key, and read who stood where."""
+    page.wait_for_selector("[data-choice=left]:not([disabled])")
+    left, right = brightness(page, "left"), brightness(page, "right")
+    if picture:
+        page.screenshot(path=picture, type="jpeg", quality=86)
+    before = page.locator("#said").inner_text()
+    page.keyboard.press("1" if left > right else "4")
+    page.wait_for_function("words => document.getElementById('said').innerText !== words", arg=before)
+
+
+def test_two_raters_vote_and_the_board_follows(open_page, booth):
+    for rater, size in (("ann", (1440, 900)), ("bob", (390, 844))):
+        page = open_page(*size)
+        enter(page, rater)
+        page.wait_for_selector("#booth video")
+        assert "bright" not in page.content() and "dark" not in page.content()
+        assert page.locator("[data-choice=left]").is_disabled()
+        for number in range(NUM_ITEMS):
+            vote(page, IMAGES / f"arena-{size[0]}.jpg" if number == 0 else None)
+        page.wait_for_function("document.getElementById('said').innerText.includes('every pair')")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    votes = booth.votes.read()
+    assert len(votes) == 2 * NUM_ITEMS and {v.rater for v in votes} == {"ann", "bob"}
+    page.get_by_role("button", name="Board").click()
+    page.wait_for_selector("#board td")
+    shown = [row.inner_text().split("\t")[0].strip() for row in page.locator("#board tr").all()[1:]]
+    assert shown == [row.name for row in rate(votes)] == ["bright", "dark"]
+    assert page.locator("#board tr").nth(1).locator("td").nth(3).inner_text() == str(2 * NUM_ITEMS)
+    page.locator("#language").click()
+    assert "榜单" in page.content() or "投票" in page.content()
