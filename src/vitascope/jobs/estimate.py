@@ -15,9 +15,9 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.weights import local_path
 from vitascope.errors import RequestError, UnsupportedTask, VitascopeError
 from vitascope.generators import Generator
-from vitascope.generators._planning import plan
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.order import Prepared
+from vitascope.workflows.plan import plan
 
 FRESH_S = 30.0
 SMALLEST_DTYPE = "bfloat16"
