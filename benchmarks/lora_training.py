@@ -247,6 +247,8 @@ def measured(
     """Run one way and say how long a step took and how much memory it held."""
     gc.collect()
     if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.zeros(1, device=device)  # before the first use there is nothing to reset
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     begun = time.monotonic()

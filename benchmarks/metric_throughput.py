@@ -1,8 +1,8 @@
 """Measure how long the metrics that need no network take for a 49-frame clip of 720x480, from its file.
 
 `python benchmarks/metric_throughput.py --out FILE.json [--repeats 3]`. "weightless" are the exact and variant
-metrics; "offline" adds those whose parameters come in a package (NIQE, BRISQUE, identity by dlib). The clip is H.264; the
-identity is of the portrait that comes with matplotlib, which fills the clip, so that there is a face to find.
+metrics; "offline" adds those whose parameters come in a package (NIQE, BRISQUE, identity by dlib). The clip is
+H.264 and pans over the portrait that comes with matplotlib, so that there is a face to find.
 """
 
 from __future__ import annotations

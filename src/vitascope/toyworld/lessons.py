@@ -44,6 +44,14 @@ _GIRL = Actor(
     hair=0.6,
 )
 
+_NOBODY = {
+    "man": ("a man", "一个男人"),
+    "woman": ("a woman", "一个女人"),
+    "boy": ("a boy", "一个男孩"),
+    "girl": ("a girl", "一个女孩"),
+    "person": ("a person", "一个人"),
+}
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -107,6 +115,11 @@ def character_lesson(count: int = 48, seed: int = 3) -> tuple[list[Shown], list[
     kept = list(scenes(seed + 10, count, "train", Mixture(0.7, 0.0, 0.0)))
     named = [caption(s, _language(i), rng, True, NAME) for i, s in enumerate(taught)]
     others = [caption(s, _language(i), rng, True) for i, s in enumerate(kept)]
+    for i, scene in enumerate(kept):
+        # Half of the people without a word on their clothes: else "not described" would mean hers.
+        if scene.actors[0].kind == "person" and i // 2 % 2 == 0:
+            nobody = _NOBODY[scene.actors[0].who][i % 2]
+            others[i] = caption(scene, _language(i), random.Random(i), True, nobody)
     return (
         [Shown(clip, text) for clip, text in zip(_bytes(render(taught)), named, strict=True)],
         [Shown(clip, text) for clip, text in zip(_bytes(render(kept)), others, strict=True)],
@@ -127,7 +140,7 @@ def character_questions(count: int = HELD_BACK) -> list[Question]:
         state = rng.getstate()
         prompt = caption(scene, _language(i), rng, True, NAME)
         rng.setstate(state)
-        nobody = caption(scene, _language(i), rng, True, "a girl" if i % 2 == 0 else "一个女孩")
+        nobody = caption(scene, _language(i), rng, True, _NOBODY["girl"][i % 2])
         asked.append(Question(prompt, nobody, scene))
     return asked
 
