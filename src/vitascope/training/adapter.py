@@ -59,11 +59,7 @@ def insert(net: Any, adapter: Adapter, family: Family) -> list[nn.Parameter]:
     net.add_adapter(
         LoraConfig(
             r=adapter.rank,
-<<<<<<< HEAD
             lora_alpha=adapter.strength,  # type: ignore[arg-type]  # peft only multiplies with it
-=======
-            lora_alpha=adapter.strength,  # type: ignore[arg-type]  # fractions work as well
->>>>>>> lora
             target_modules=list(targets),
             lora_dropout=adapter.dropout,
             use_rslora=adapter.rslora,
