@@ -30,7 +30,8 @@ PACKAGED = ("niqe", "brisque", "identity-distance-dlib")
 def portrait_clip() -> Clip:
     """A camera that moves over a portrait, two pixels a frame."""
     picture = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").pixels
-    wide = cv2.resize(picture, (WIDTH + 2 * FRAMES, HEIGHT + FRAMES), interpolation=cv2.INTER_CUBIC)
+    factor = (WIDTH + 2 * FRAMES) / picture.shape[1]  # the face keeps its proportions
+    wide = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     return Clip(np.stack([wide[i : i + HEIGHT, 2 * i : 2 * i + WIDTH] for i in range(FRAMES)]), FPS)
 
 
