@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
 
+from tests.generators.tiny_cogvideox import NET
 from tests.parity import golden
 from vitascope.engine import attention, attention_processors
 from vitascope.errors import RequestError, ResourceError, UnknownName
@@ -20,20 +21,7 @@ MOCHI = {
     "time_embed_dim": 16,
     "max_sequence_length": 8,
 }
-COGVIDEOX = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 16,
-    "in_channels": 4,
-    "out_channels": 4,
-    "time_embed_dim": 8,
-    "text_embed_dim": 16,
-    "num_layers": 2,
-    "sample_width": 4,
-    "sample_height": 4,
-    "sample_frames": 9,
-    "max_text_seq_length": 12,
-    "use_rotary_positional_embeddings": True,
-}
+COGVIDEOX = {**NET, "use_rotary_positional_embeddings": True}
 
 
 def mochi():

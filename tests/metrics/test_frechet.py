@@ -55,7 +55,7 @@ def test_clips_go_through_the_network_prepared_and_the_file_is_named_if_missing(
     assert found == pytest.approx(frechet_distance(means, np.concatenate([means[::-1], means[:1]])), abs=1e-4)
     with pytest.raises(RequestError, match="clip 0 has 8"):
         frechet_video_distance([panning(8)], clips, path)
-    with pytest.raises(WeightsMissing, match="i3d_torchscript.pt"):
+    with pytest.raises(WeightsMissing, match=r"i3d_torchscript\.pt"):
         frechet_video_distance(clips, clips)
     (tmp_path / "bad.pt").write_bytes(b"x")
     with pytest.raises(WeightsMissing, match="no TorchScript"):

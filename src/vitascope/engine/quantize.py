@@ -23,6 +23,9 @@ class Fp8Linear(nn.Module):
     product is torch._scaled_mm's.
     """
 
+    weight: Tensor
+    weight_scale: Tensor
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features

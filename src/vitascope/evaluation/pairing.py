@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ def pair_probabilities(algorithms: Sequence[str], votes: Iterable[Vote]) -> dict
 
 
 def draw_pair(
-    clips: dict[str, Sequence[str]], votes: Sequence[Vote], rater: str, rng: np.random.Generator
+    clips: Mapping[str, Sequence[str]], votes: Sequence[Vote], rater: str, rng: np.random.Generator
 ) -> DrawnPair:
     """A pair for this rater that it has not voted on: the item uniformly, then the pair, then the sides.
 

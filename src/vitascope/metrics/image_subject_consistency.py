@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +37,7 @@ class ImageSubjectConsistency(EmbeddingMetric):
         """The weighted sum."""
         if self.image is None:
             return "no picture was given"
-        picture = Clip(read_image(self.image).pixels[None], 1)
+        picture = Clip(read_image(self.image).pixels[None], Fraction(1))
         features = modules.frames(clip)
         to_image = (features @ modules.frames(picture)[0]).clamp(min=0)
         neighbours = (features[1:] * features[:-1]).sum(-1).clamp(min=0)

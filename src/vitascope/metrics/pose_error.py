@@ -114,7 +114,7 @@ def find_joints(frame: Pixels, low: Joints, high: Joints, network: Any) -> Joint
     corner = centre - scale * np.array([width, height]) / 2
     to_frame = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])
     crop = cv2.warpAffine(frame, to_frame, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    pixels = (crop.astype(np.float32) / 255 - np.float32(_MEAN)) / np.float32(_DEVIATION)
+    pixels = (crop.astype(np.float32) / 255 - np.array(_MEAN, np.float32)) / np.array(_DEVIATION, np.float32)
     tensor = torch.from_numpy(pixels.transpose(2, 0, 1)[None]).to(network.device)
     with torch.inference_mode():
         heatmaps = network(tensor).heatmaps[0].float().cpu().numpy()

@@ -59,7 +59,7 @@ def insert(net: Any, adapter: Adapter, family: Family) -> list[nn.Parameter]:
     net.add_adapter(
         LoraConfig(
             r=adapter.rank,
-            lora_alpha=adapter.strength,  # type: ignore[arg-type]  # fractions work as well
+            lora_alpha=adapter.strength,  # type: ignore[arg-type]  # peft only multiplies with it
             target_modules=list(targets),
             lora_dropout=adapter.dropout,
             use_rslora=adapter.rslora,
