@@ -1,4 +1,7 @@
-"""Several ranks on this machine's CPU, forked so that they share what is imported."""
+"""Several ranks on this machine's CPU, forked from a server without threads that has the imports done.
+
+Forked from the test process itself they now and then inherit a lock that a thread of an earlier test held.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ TIMEOUT_S = 120
 
 def on_ranks(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `work(rank, *arguments)` gives on each of `world` ranks joined by gloo."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch.distributed", "tests.generators.families"])
     pipes = [context.Pipe() for _ in range(world)]
     with tempfile.TemporaryDirectory() as folder:
         processes = [
