@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.connection import wait
 from typing import Any
 
 TIMEOUT_S = 120
@@ -30,18 +31,24 @@ def on_ranks(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]
         for process in processes:
             process.start()
         try:
-            return [_answer(rank, pipe) for rank, (pipe, _) in enumerate(pipes)]
+            return _answers([pipe for pipe, _ in pipes])
         finally:
             for process in processes:
                 process.kill()
                 process.join()
 
 
-def _answer(rank: int, pipe: Any) -> Any:
-    assert pipe.poll(TIMEOUT_S), f"rank {rank} says nothing"
-    good, said = pipe.recv()
-    assert good, f"rank {rank}: {said}"
-    return said
+def _answers(pipes: list[Any]) -> list[Any]:
+    """What each rank says, the first complaint at once: the others may wait for that rank for ever."""
+    said: dict[int, Any] = {}
+    while len(said) < len(pipes):
+        ready = wait([pipe for rank, pipe in enumerate(pipes) if rank not in said], TIMEOUT_S)
+        assert ready, f"ranks {sorted(set(range(len(pipes))) - set(said))} say nothing"
+        for pipe in ready:
+            rank = pipes.index(pipe)
+            good, said[rank] = pipe.recv()
+            assert good, f"rank {rank}: {said[rank]}"
+    return [said[rank] for rank in range(len(pipes))]
 
 
 def _rank(
