@@ -74,6 +74,8 @@ def test_all_modes_become_the_same_eight_bit_rgb(tmp_path, mode):
     else:
         picture = grey.convert(mode)
     suffix = ".png" if mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else ".tif"
+    if mode == "YCbCr":
+        suffix = ".jpg"  # Pillow 12 cannot read the TIFF of this mode that it writes
     if mode == "HSV":
         suffix, picture = ".jpg", picture.convert("CMYK")
     picture.save(tmp_path / f"x{suffix}")
