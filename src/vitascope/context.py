@@ -85,6 +85,9 @@ class Context:
     preview_every_s: float = 0.0
     settings: Settings = field(default_factory=Settings.from_environment)
     warnings: list[str] = field(default_factory=list)
+    about: dict[str, set[int]] = field(
+        default_factory=dict
+    )  # warnings that concern some clips of a batch alone
 
     def progress(self, stage: str, step: int, total: int, preview: Any = None) -> None:
         """Say how far `stage` has come, and stop here if somebody asked to.
@@ -99,7 +102,16 @@ class Context:
         if self.cancel.is_set():
             raise JobCancelled("the run was cancelled")
 
-    def warn(self, message: str) -> None:
-        """Keep a line that the user should read when the run ends."""
+    def warn(self, message: str, clip: int | None = None) -> None:
+        """Keep a line that the user should read when the run ends.
+
+        `clip`: the place in its batch of the clip that alone is meant; such a line may quote its prompt.
+        """
+        if clip is not None and (message in self.about or message not in self.warnings):
+            self.about.setdefault(message, set()).add(clip)
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def warnings_about(self, clip: int) -> list[str]:
+        """Those lines that concern one clip of a batch."""
+        return [line for line in self.warnings if clip in self.about.get(line, {clip})]

@@ -27,6 +27,10 @@ Device = Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one worker.")]
 Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
 Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
+_BATCH_HELP = (
+    "Requests of one kind that a worker may denoise together: more clips an hour; changes the last bits."
+)
+Batch = Annotated[int, typer.Option(min=1, max=64, help=_BATCH_HELP)]
 GRACE_S = 3  # an open page or a listener to events would hold the service for ever
 DAY_S = 86_400
 
@@ -54,6 +58,7 @@ def serve(
     max_open: Annotated[int, typer.Option(min=1, help="Waiting and running jobs of one tenant.")] = 1000,
     keep_days: Days = 7,
     max_attempts: Attempts = 3,
+    batch: Batch = 1,
     label: Annotated[
         str | None, typer.Option(help="cn, c2pa, cn,c2pa: on every clip, whatever a request says.")
     ] = None,
@@ -82,7 +87,7 @@ def serve(
     app = create_app(office, manners)
     stop = threading.Event()
     slots = [f"{_hostname()}-{number}" for number in range(workers)]
-    supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts))
+    supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch))
     watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
     watching.start()
     try:
@@ -113,6 +118,7 @@ def worker(
     ] = None,
     keep_days: Days = 7,
     max_attempts: Attempts = 3,
+    batch: Batch = 1,
 ) -> None:
     """Keep workers running; with --database and --artifacts, for a service on other machines too."""
     need_extra()
@@ -132,16 +138,24 @@ def worker(
     stop = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
-    Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts), cards=owned).run(stop)
+    Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch), cards=owned).run(
+        stop
+    )
 
 
-def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int) -> tuple[str, ...]:
+def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int, batch: int) -> tuple[str, ...]:
     """Flags for worker processes, after a look at whether this machine has what they ask for."""
     from vitascope.engine.placement import Placement
 
     if gpus > 1:
         Placement(device=device, gpus=gpus).resolve().check_gpus()
-    words = {"device": device, "gpus": gpus, "lifetime": keep_days * DAY_S, "max-attempts": max_attempts}
+    words = {
+        "device": device,
+        "gpus": gpus,
+        "lifetime": keep_days * DAY_S,
+        "max-attempts": max_attempts,
+        "batch": batch,
+    }
     return tuple(word for name, value in words.items() for word in (f"--{name}", str(value)))
 
 

@@ -103,8 +103,8 @@ class Fleet:
                 self.close()
                 raise
             raise error.error from None
-        for warning in warnings:
-            context.warn(warning)
+        for line, clip in warnings:
+            context.warn(line, clip)
         return clips
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Fleet:
         self._folder = folder
         self._finalizer = weakref.finalize(self, _end, list(self._ranks), folder)
 
-    def _hear(self, context: Context) -> tuple[list[Any], list[str]]:
+    def _hear(self, context: Context) -> tuple[list[Any], list[tuple[str, int | None]]]:
         """Wait for every rank's last word on the run, passing progress up and cancellation down."""
         ended: dict[int, Any] = {}
         cancelled_at: float | None = None
@@ -162,7 +162,7 @@ class Fleet:
                 rank=rank.number,
             ) from error
 
-    def _outcome(self, ended: dict[int, Any]) -> tuple[list[Any], list[str]]:
+    def _outcome(self, ended: dict[int, Any]) -> tuple[list[Any], list[tuple[str, int | None]]]:
         failures = {number: word for number, word in ended.items() if isinstance(word, Failure)}
         if not failures:
             clips, warnings = ended[0]

@@ -104,7 +104,8 @@ class RankProcess:
             if not isinstance(error, JobCancelled):
                 traceback.print_exc()
             return Failure.of(error)
-        return (clips if self.number == 0 else None, context.warnings)
+        warnings = [(line, clip) for line in context.warnings for clip in context.about.get(line, (None,))]
+        return (clips if self.number == 0 else None, warnings)
 
     def _mesh(self, item: Any, pipeline: Any) -> Mesh:
         num_heads = getattr(pipeline.transformer.config, "num_attention_heads", None)

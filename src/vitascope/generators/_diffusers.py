@@ -312,14 +312,15 @@ class DiffusersGenerator(Generator):
         limit, tokenizer = self.max_sequence_length, getattr(pipeline, "tokenizer", None)
         if limit is None or tokenizer is None:
             return
-        for task in tasks:
+        for index, task in enumerate(tasks):
             for kind, text in (("prompt", task.prompt), ("negative prompt", task.negative_prompt)):
                 tokens = tokenizer(text, truncation=False, verbose=False).input_ids
                 if len(tokens) > limit:
                     cut = tokenizer.decode(tokens[limit - 1 :], skip_special_tokens=True).strip()
                     context.warn(
                         f"the {kind} has {len(tokens)} tokens and {self.model} reads {limit}; "
-                        f"left out: {cut[:200]!r}"
+                        f"left out: {cut[:200]!r}",
+                        clip=index,
                     )
 
     def frames_of(self, output: Any) -> Pixels:

@@ -13,6 +13,7 @@ from pydantic import Field
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
+from vitascope.generators._batch import with_place
 from vitascope.generators.base import Generator
 from vitascope.recipe import Recipe
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -58,9 +59,9 @@ class ColourBars(Generator):
             context.progress("denoise", step + 1, self.num_inference_steps)
             context.cancel.wait(self.seconds_a_step)
         context.check_cancelled()
-        return [self._bars(task) for task in tasks]
+        return [self._bars(task, with_place({}, index, len(tasks))) for index, task in enumerate(tasks)]
 
-    def _bars(self, task: Task) -> Clip:
+    def _bars(self, task: Task, notes: dict[str, Any]) -> Clip:
         assert task.width and task.height and task.num_frames and task.fps, "complete() fills these in"
         digest = hashlib.sha256(f"{task.seed}:{task.prompt}".encode()).digest()
         colours = np.frombuffer(digest[:24], np.uint8).reshape(8, 3)
@@ -68,7 +69,7 @@ class ColourBars(Generator):
         shift = np.arange(task.num_frames)[:, None] * task.width / (8 * task.num_frames)
         bars = colours[((x + shift) * 8 // task.width).astype(int) % 8]
         frames = self._under(task, np.repeat(bars[:, None], task.height, axis=1))
-        return Clip(frames, task.fps, recipe=Recipe().then(self.stage(task)))
+        return Clip(frames, task.fps, recipe=Recipe().then(self.stage(task, **notes)))
 
     def _under(self, task: Task, bars: Pixels) -> Pixels:
         """The bars over the task's picture or clip."""

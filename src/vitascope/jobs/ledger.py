@@ -19,6 +19,7 @@ from vitascope.jobs.tables import JOBS, SLOTS, open_database
 _jobs, _slots = JOBS, SLOTS
 SWEPT = "swept"
 _is_open = _jobs.c.status.in_(OPEN)
+_waits_afresh = (_jobs.c.status == "queued", _jobs.c.released, _jobs.c.attempts == 0)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ class Ledger:
         same = sa.and_(_jobs.c.status == "completed", _jobs.c.order["model"].as_string() == model)
         return self._all(sa.select(_jobs).where(same).order_by(_jobs.c.number.desc()).limit(limit))
 
+    def next_in_line(self, model: str, limit: int) -> list[Job]:
+        """Waiting jobs of a model that were never begun, the first in line first."""
+        same = _jobs.c.order["model"].as_string() == model
+        query = sa.select(_jobs).where(*_waits_afresh, same).order_by(_jobs.c.priority, _jobs.c.number)
+        return self._all(query.limit(limit))
+
     def unannounced(self) -> list[Job]:
         """Ended jobs that nobody was told of yet, at most 200."""
         return self._all(sa.select(_jobs).where(~_jobs.c.announced).order_by(_jobs.c.number).limit(200))
@@ -143,14 +150,41 @@ class Ledger:
         return True
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        """Begin an attempt, which from now on is the only one that may write; None if the job has ended."""
+        """Begin an attempt, which from now on is the only one that may write.
+
+        None if the job has ended, or is being made together with another.
+        """
         values = {
             "status": "in_progress",
             "owner": owner,
             "attempts": _jobs.c.attempts + 1,
             "started_at": sa.func.coalesce(_jobs.c.started_at, time.time()),
         }
-        return self.get(job_id) if self._change([_jobs.c.id == job_id, _is_open], values) else None
+        free = [_jobs.c.id == job_id, _is_open, _jobs.c.batched_with.is_(None)]
+        return self.get(job_id) if self._change(free, values) else None
+
+    def claim_companion(self, job_id: str, leader: Job, owner: str) -> bool:
+        """Let a waiting job that was never begun be made in the attempt at another; False if it is not there."""
+        values = {
+            "status": "in_progress",
+            "owner": owner,
+            "attempts": 1,
+            "started_at": time.time(),
+            "batched_with": leader.id,
+        }
+        return self._change([_jobs.c.id == job_id, *_waits_afresh], values)
+
+    def leave_batch(self, job_id: str, owner: str, *, counted: bool) -> bool:
+        """Put a job that was made with another back in line; whether it was still there."""
+        values = {"status": "queued", "owner": "", "batched_with": None}
+        if not counted:
+            values["attempts"] = _jobs.c.attempts - 1
+        return self._change(self._mine(job_id, owner), values)
+
+    def companions_of(self, slot: str) -> list[Job]:
+        """Jobs that are made with others by the worker in `slot`."""
+        mine = _jobs.c.owner.startswith(f"{slot}/", autoescape=True)
+        return self._all(sa.select(_jobs).where(_is_open, _jobs.c.batched_with.is_not(None), mine))
 
     def give_back(self, job_id: str, owner: str) -> None:
         """End an attempt that did not fail: its worker was asked to stop."""

@@ -51,6 +51,12 @@ class Queue:
             job.id,
         )
 
+    def put_again(self, job: Job) -> None:
+        """Queue a job whose turn has passed without its being made."""
+        if self.statuses([job.id]).get(job.id) in ENDED:
+            self.forget([job.id])
+        self.put(job)
+
     def cancel(self, job_id: str) -> None:
         """Take a waiting job off the queue."""
         self._client.cancel_workflow(job_id)

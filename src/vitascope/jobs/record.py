@@ -25,6 +25,7 @@ class Job(BaseModel):
 
     Units: times in Unix seconds. Range: progress 0..100; priority 1 (first) .. 9. `owner`: slot and attempt that
     may write; an attempt that lost it stops at its next denoising step. `attempts`: how often it was begun.
+    `batched_with`: the job in whose attempt this one is made too, while it is.
     `released`: whether it may stand in the queue; until then its tenant has `max_running` others there.
     `announced`: whether its end has been told to those who asked for webhooks.
     """
@@ -41,6 +42,7 @@ class Job(BaseModel):
     status: Status = "queued"
     released: bool = True
     max_running: int | None = None
+    batched_with: str | None = None
     progress: int = 0
     stage: str = ""
     step: int = 0

@@ -23,6 +23,7 @@ JOBS = sa.Table(
     sa.Column("status", sa.String(16), nullable=False, index=True),
     sa.Column("released", sa.Boolean, nullable=False, server_default=YES),
     sa.Column("max_running", sa.Integer),
+    sa.Column("batched_with", sa.String(40)),
     sa.Column("progress", sa.Integer, nullable=False),
     sa.Column("stage", sa.String(64), nullable=False),
     sa.Column("step", sa.Integer, nullable=False),

@@ -13,6 +13,7 @@ from vitascope.jobs import uploads, webhooks
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import ENDED, Queue
+from vitascope.jobs.record import Job
 
 DEAD_AFTER_S = 10.0  # without a heartbeat; a killed process on the same machine is seen at once by its lock
 MEND_EVERY_S = 5.0
@@ -84,15 +85,31 @@ class DutyRound:
         for job in waiting:
             status = statuses.get(job.id)
             slot = job.owner.partition("/")[0]
-            if status == "PENDING" and slot and slot not in known:
+            if job.batched_with:
+                if slot not in known:
+                    self.end_batch_of(slot)
+            elif status == "PENDING" and slot and slot not in known:
                 orphaned.add(slot)
-            if status is None:
+            elif status is None:
                 self.queue.put(job)
+            elif status == "SUCCESS" and job.status == "queued":  # its turn came while it was in a batch
+                self._queue_again(job)
             elif status in ENDED:
                 message = f"the queue ended this job as {status}, without a clip"
                 self.ledger.fail(job.id, "internal_error", message, self.lifetime_s)
         self.sweep()
         return orphaned
+
+    def end_batch_of(self, slot: str) -> None:
+        """Put those jobs back in line that a worker, which is gone, made together with another."""
+        for job in self.ledger.companions_of(slot):
+            if self.ledger.leave_batch(job.id, job.owner, counted=True):
+                self.queue.put_again(job)
+
+    def _queue_again(self, job: Job) -> None:
+        now = self.ledger.get(job.id)
+        if now is not None and now.status == "queued":
+            self.queue.put_again(now)
 
     def sweep(self) -> None:
         """Remove the files of expired jobs, and later their records."""

@@ -66,16 +66,20 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def run(house: House, slot: str, placement: Placement, max_attempts: int, lifetime_s: float) -> None:
+def run(
+    house: House, slot: str, placement: Placement, max_attempts: int, lifetime_s: float, max_batch: int = 1
+) -> None:
     """Work until SIGTERM or until the parent is gone. Raises: ResourceError if the slot is taken."""
     global _bench
     open_queue(house)
     lock = hold_slot(house.lock(slot))
     ledger, queue = Ledger(house.ledger_url), Queue(house)
     engine = Engine(placement)
-    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue)
+    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue, max_batch=max_batch)
     here = place_of(house)
     ledger.beat(slot, here)
+    duty = DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s)
+    duty.end_batch_of(slot)  # of the process that had this slot before
     DBOS(
         config={
             "name": APPLICATION,
@@ -91,7 +95,6 @@ def run(house: House, slot: str, placement: Placement, max_attempts: int, lifeti
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_stop.set())
-    duty = DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s)
     _live(asked_to_stop, duty, here, *_has(engine))
     _bench.give_back()
     lock.flush()
@@ -119,6 +122,7 @@ def _live(asked_to_stop: threading.Event, duty: DutyRound, here: str, device: st
         try:
             duty.ledger.beat(duty.slot, here, device, memory_gib)
             for slot, beat in duty.dead_slots(is_held):
+                duty.end_batch_of(slot)
                 if not _take_over(slot):
                     duty.ledger.bury(slot, beat)
             for slot in duty.mend():
@@ -147,13 +151,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--max-attempts", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--lifetime", type=float, default=7 * 86_400.0)
     given: Any = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     placement = Placement(device=given.device, gpus=given.gpus)
     settings = Settings.from_environment()
     house = House(given.house, settings.database, settings.artifacts)
-    run(house, given.slot, placement, given.max_attempts, given.lifetime)
+    run(house, given.slot, placement, given.max_attempts, given.lifetime, given.batch)
 
 
 if __name__ == "__main__":
