@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 import threading
+from itertools import chain, count, islice
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vitascope.jobs.house import House
     from vitascope.server.app import Manners
 
@@ -86,7 +90,7 @@ def serve(
         print("no API key exists yet; make one with: vitascope keys create NAME", file=sys.stderr)
     app = create_app(office, manners)
     stop = threading.Event()
-    slots = [f"{_hostname()}-{number}" for number in range(workers)]
+    slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
     supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch))
     watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
     watching.start()
@@ -124,23 +128,34 @@ def worker(
     need_extra()
     from vitascope.errors import RequestError
     from vitascope.jobs.queue import open_queue
+    from vitascope.jobs.slots import hold_slot
     from vitascope.jobs.supervisor import Supervisor
 
     owned = cards or []
-    named = [f"{_hostname()}-gpu{numbers.replace(',', '.')}" for numbers in owned]
-    slots = slot or named or [f"{_hostname()}-worker"]
-    if owned and len(owned) != len(slots):
-        raise RequestError(f"{len(slots)} --slot and {len(owned)} --cards: give as many of both")
+    named = slot or [f"{_hostname()}-gpu{numbers.replace(',', '.')}" for numbers in owned]
+    if owned and len(owned) != len(named):
+        raise RequestError(f"{len(named)} --slot and {len(owned)} --cards: give as many of both")
     if any(len(numbers.split(",")) != gpus for numbers in owned):
         raise RequestError(f"--gpus {gpus}: each --cards must name so many")
     place = house_of(house, database, artifacts)
     open_queue(place)
+    host = f"{_hostname()}-worker"
+    for name in named:
+        hold_slot(place.lock(name)).close()
+    slots = named or _free_slots(place, chain([host], (f"{host}-{number}" for number in count(2))), 1)
     stop = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
     Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch), cards=owned).run(
         stop
     )
+
+
+def _free_slots(house: House, names: Iterator[str], number: int) -> list[str]:
+    """The first slots that no other worker of this machine has."""
+    from vitascope.jobs.slots import is_held
+
+    return list(islice((name for name in names if not is_held(house.lock(name))), number))
 
 
 def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int, batch: int) -> tuple[str, ...]:
@@ -225,4 +240,4 @@ def house_of(folder: Path | None, database: str | None, artifacts: str | None) -
 def _hostname() -> str:
     import socket
 
-    return socket.gethostname().replace("/", "-")
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:80] or "host"

@@ -12,7 +12,7 @@ from typing import Any
 
 from vitascope.atomic import replacing
 from vitascope.clip import Clip
-from vitascope.errors import DependencyMissing, NotFound, ResourceError
+from vitascope.errors import DependencyMissing, NotFound, RequestError, ResourceError
 from vitascope.workflows import ClipStore
 
 PIECE = 2**20
@@ -37,7 +37,16 @@ class Artifacts:
             filesystem, root = url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
             raise DependencyMissing("s3fs", "s3", f"keeping files in {self.url.partition(':')[0]}") from error
+        except ValueError as error:
+            raise RequestError(
+                f"--artifacts {self.url.partition(':')[0]}:...: {error}; name a folder's URL or s3://bucket/prefix"
+            ) from error
         return filesystem, root
+
+    def check(self) -> None:
+        """See that there is a way to speak to the store. Raises: RequestError, DependencyMissing."""
+        if self.url:
+            self._store  # noqa: B018
 
     def _far(self, name: str) -> str:
         return f"{self._store[1]}/{name}"

@@ -14,6 +14,7 @@ from typing import Any
 from vitascope.clip import Clip
 from vitascope.context import Progress
 from vitascope.errors import JobCancelled, VitascopeError
+from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.loras import file_names
@@ -67,7 +68,7 @@ def _likeness(member: Member, house: House) -> str | None:
     generator, task = member.prepared.chain.generator, member.prepared.start
     if generator is None or isinstance(task, Clip):
         return None
-    if hasattr(generator, "filled_in"):  # what is left out and what is given may be the same
+    if isinstance(generator, DiffusersGenerator):  # what is left out and what is given may be the same
         generator = generator.filled_in(generator.profile())
     order = member.job.order
     folder = house.job(member.job.id)

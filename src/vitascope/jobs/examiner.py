@@ -27,8 +27,8 @@ class Examiner:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def kind(self, path: Path) -> str:
-        """`picture`, `clip` or `lora`, by reading all of the file. Raises: InvalidMedia."""
+    def kind(self, path: Path, called: str = PARAM) -> str:
+        """`picture`, `clip` or `lora`, by reading all of the file, which its sender called so. Raises: InvalidMedia."""
         with self._lock:  # one at a time: the limit of memory is for all
             if self._pool is None:
                 spawn = multiprocessing.get_context("spawn")
@@ -38,10 +38,10 @@ class Examiner:
             except (BrokenProcessPool, TookTooLong) as error:
                 self._drop()
                 raise InvalidMedia(
-                    "the file cannot be decoded: the decoder gave up on it", param=PARAM
+                    "the file cannot be decoded: the decoder gave up on it", param=called
                 ) from error
         if complaint:
-            raise InvalidMedia(complaint, param=PARAM)
+            raise InvalidMedia(complaint.replace(PARAM, called), param=called)
         return kind
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from vitascope.errors import RequestError
 from vitascope.jobs.artifacts import Artifacts
 
 VIDEO, THUMBNAIL, SPRITESHEET, PREVIEW = "video.mp4", "thumbnail.webp", "spritesheet.jpg", "preview.webp"
+_SLOT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _ID = re.compile(r"video_[0-9a-f]{24}")
 
 
@@ -52,9 +54,19 @@ class House:
         return Artifacts(self.root, self.store)
 
     def open(self) -> None:
-        """Make the folders and, for SQLite, both databases, which write ahead so that readers never wait."""
+        """Make the folders and, for SQLite, both databases, which write ahead so that readers never wait.
+
+        Raises: RequestError for a folder that cannot be made or written to.
+        """
         for folder in (self.root, *(self.root / name for name in ("jobs", "slots", "uploads", "loras"))):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise RequestError(
+                    f"--house {str(self.root)!r} cannot be made: {error.strerror}; name another folder"
+                ) from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise RequestError(f"--house: not allowed to write into {str(folder)!r}; name another folder")
         if self.database:
             return
         for name in ("ledger.sqlite", "queue.sqlite"):
@@ -74,7 +86,9 @@ class House:
         return f"jobs/{job_id}/{file}" if file else f"jobs/{job_id}"
 
     def lock(self, slot: str) -> Path:
-        """The file that a worker holds locked while it lives."""
+        """The file that a worker holds locked while it lives. Raises: RequestError for a name that is no file's."""
+        if not _SLOT.fullmatch(slot):
+            raise RequestError(f"--slot {slot[:80]!r}: use up to 100 letters, digits, dots and hyphens")
         return self.root / "slots" / f"{slot}.lock"
 
     def forget_work(self, job_id: str, *, keep_clips: bool = False) -> None:

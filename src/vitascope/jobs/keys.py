@@ -8,20 +8,22 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.errors import NotFound, RequestError, UnknownName
 from vitascope.jobs.record import DEFAULT_PRIORITY
-from vitascope.jobs.tables import KEYS
+from vitascope.jobs.tables import KEYS, PACES
 
 Scope = Literal["read", "write", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _TOKEN = re.compile(r"vk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NOBODY = "0" * 64
+MINUTE_S = 60.0
+EPSILON_S = 1e-6
 
 
 class ApiKey(BaseModel):
@@ -104,6 +106,32 @@ class KeyRing:
             return None
         return _key(row)
 
+    def wait_s(self, key: ApiKey) -> float:
+        """0 and one request less for a key with a rate, or the seconds until it has one; counted for all processes.
+
+        Units: seconds. Source: the generic cell rate algorithm, ITU-T I.371: one number a key.
+        """
+        if key.requests_a_minute is None:
+            return 0.0
+        each_s = MINUTE_S / key.requests_a_minute
+        due_at, now = PACES.c.due_at, _clock(self._engine)
+        from_now = sa.case((due_at > now, due_at), else_=now)
+        passes = sa.update(PACES).where(
+            PACES.c.key_id == key.id, from_now + each_s <= now + MINUTE_S + EPSILON_S
+        )
+        with self._engine.begin() as connection:
+            if connection.execute(passes.values(due_at=from_now + each_s)).rowcount:
+                return 0.0
+            left = connection.execute(sa.select(due_at - now).where(PACES.c.key_id == key.id)).scalar()
+        if left is not None:
+            return max(0.001, float(left) + each_s - MINUTE_S)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(PACES.insert().values(key_id=key.id, due_at=now + each_s))
+        except sa.exc.IntegrityError:  # its first two requests came at once
+            return self.wait_s(key)
+        return 0.0
+
     def listed(self) -> list[ApiKey]:
         """All keys, oldest first."""
         with self._engine.connect() as connection:
@@ -122,6 +150,13 @@ class KeyRing:
                 raise NotFound(
                     f"no key {key_id[:40]!r} that is not revoked yet; `vitascope keys list` shows them"
                 )
+
+
+def _clock(engine: sa.Engine) -> Any:
+    """The database's clock where machines share one, so that theirs need not agree."""
+    if engine.dialect.name == "postgresql":
+        return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))
+    return sa.literal(time.time())
 
 
 def _hash(secret: str) -> str:

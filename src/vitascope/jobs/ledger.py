@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from vitascope.errors import RequestError
 from vitascope.jobs.record import OPEN, Job
 from vitascope.jobs.tables import JOBS, SLOTS, open_database
 
@@ -20,6 +21,15 @@ _jobs, _slots = JOBS, SLOTS
 SWEPT = "swept"
 _is_open = _jobs.c.status.in_(OPEN)
 _waits_afresh = (_jobs.c.status == "queued", _jobs.c.released, _jobs.c.attempts == 0)
+
+
+class TooManyJobs(RequestError):
+    """The tenant has as many waiting and running jobs as it may."""
+
+    http_status = 429
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} jobs wait or run already; ask again when one has ended")
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,8 @@ class Ledger:
 
     def num_open(self, tenant: str) -> int:
         """How many jobs of a tenant wait or run."""
-        query = sa.select(sa.func.count()).where(_is_open, _jobs.c.tenant == tenant)
         with self._looking.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(_num_open(tenant)).scalar_one())
 
     def announcement(self, job_id: str) -> Any:
         """The statement that marks an ended job as announced; it changes no row the second time."""
@@ -140,14 +149,28 @@ class Ledger:
 
     # --- changing
 
-    def add(self, job: Job) -> bool:
-        """Write a new job down; False if its tenant has used the idempotency key before."""
+    def add(self, job: Job, max_open: int | None = None) -> bool:
+        """Write a new job down; False if its tenant has used the idempotency key before.
+
+        With `max_open` it is counted once more, with all others of its tenant kept waiting meanwhile.
+        Raises: TooManyJobs.
+        """
         try:
             with self.engine.begin() as connection:
+                if max_open is not None:
+                    self._lock_tenant(connection, job.tenant)
                 connection.execute(_jobs.insert().values(**job.model_dump(mode="json")))
+                if max_open is not None and connection.execute(_num_open(job.tenant)).scalar_one() > max_open:
+                    raise TooManyJobs(max_open)  # and the row goes again
         except sa.exc.IntegrityError:
             return False
         return True
+
+    def _lock_tenant(self, connection: sa.Connection, tenant: str) -> None:
+        """Until the end of the transaction; SQLite has one writer at a time anyway."""
+        if self.engine.dialect.name == "postgresql":
+            lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(tenant))
+            connection.execute(sa.select(lock))
 
     def claim(self, job_id: str, owner: str) -> Job | None:
         """Begin an attempt, which from now on is the only one that may write.
@@ -176,7 +199,7 @@ class Ledger:
 
     def leave_batch(self, job_id: str, owner: str, *, counted: bool) -> bool:
         """Put a job that was made with another back in line; whether it was still there."""
-        values = {"status": "queued", "owner": "", "batched_with": None}
+        values: dict[str, Any] = {"status": "queued", "owner": "", "batched_with": None}
         if not counted:
             values["attempts"] = _jobs.c.attempts - 1
         return self._change(self._mine(job_id, owner), values)
@@ -209,11 +232,7 @@ class Ledger:
         )
         while True:
             with self.engine.begin() as connection:
-                if (
-                    self.engine.dialect.name == "postgresql"
-                ):  # two releases at once would both see room for one
-                    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(tenant))
-                    connection.execute(sa.select(lock))
+                self._lock_tenant(connection, tenant)  # two releases at once would both see room for one
                 job_id = connection.execute(first).scalar()
                 update = sa.update(_jobs).values(released=True)
                 fits = running.scalar_subquery() < sa.func.coalesce(_jobs.c.max_running, 1_000_000)
@@ -315,3 +334,7 @@ class Ledger:
         with self._looking.connect() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [Job(**{name: value for name, value in row.items() if name != "number"}) for row in rows]
+
+
+def _num_open(tenant: str) -> sa.Select[int]:
+    return sa.select(sa.func.count()).where(_is_open, _jobs.c.tenant == tenant)

@@ -12,7 +12,7 @@ from vitascope.jobs.estimate import Estimator
 from vitascope.jobs.examiner import Examiner
 from vitascope.jobs.house import House
 from vitascope.jobs.keys import KeyRing
-from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.ledger import Ledger, TooManyJobs
 from vitascope.jobs.loras import file_names, offered_path
 from vitascope.jobs.order import Order, default_model, prepare
 from vitascope.jobs.queue import Queue, open_queue
@@ -22,6 +22,9 @@ from vitascope.jobs.uploads import Uploads
 from vitascope.jobs.webhooks import Webhooks
 
 DAY_S = 86_400.0
+AT_ONCE = (
+    200  # requests of one tenant that all processes may be working at; nearer to its limit they queue up
+)
 
 
 class KeyReused(RequestError):
@@ -36,19 +39,13 @@ class StillOpen(RequestError):
     http_status = 409
 
 
-class TooManyJobs(RequestError):
-    """The tenant has as many waiting and running jobs as it may."""
-
-    http_status = 429
-
-
 @dataclass(frozen=True)
 class Submission:
     """One request as it came in. `save_reference` writes an upload to the given path and may refuse it.
 
-    `max_open`: waiting and running jobs that the tenant may have. `max_running`: how many of them may stand in
-    the queue or run at once; the others wait for their turn. `kept_clips`: what another job kept between its
-    stages; those that are the same are not made again.
+    `reference_name`: what the request calls it. `max_open`: waiting and running jobs that the tenant may have.
+    `max_running`: how many of them may stand in the queue or run at once; the others wait for their turn.
+    `kept_clips`: what another job kept between its stages; those that are the same are not made again.
     """
 
     order: Order
@@ -60,6 +57,7 @@ class Submission:
     request_hash: str = ""
     remixed_from: str | None = None
     save_reference: Callable[[Path], None] | None = None
+    reference_name: str = "input_reference"
     kept_clips: Path | None = None
 
 
@@ -97,15 +95,16 @@ class Office:
         if (before := self._before(asked)) is not None:
             return before
         most = min(self.max_open, asked.max_open or self.max_open)
-        if self.ledger.num_open(asked.tenant) >= most:
-            raise TooManyJobs(f"{most} jobs wait or run already; ask again when one has ended")
+        room = most - self.ledger.num_open(asked.tenant)
+        if room <= 0:
+            raise TooManyJobs(most)
         job_id = new_id()
         folder = self.house.job(job_id)
         folder.mkdir(mode=0o700)
         try:
             job = self._checked(asked, job_id, folder)
             self.house.artifacts.put(self.house.named(job_id))
-            added = self.ledger.add(job)
+            added = self.ledger.add(job, most if room < AT_ONCE else None)
         except Exception:
             self.house.forget(job_id)
             raise
@@ -129,7 +128,7 @@ class Office:
         order, kind = self.rules.on_order(asked.order), ""
         if asked.save_reference is not None:
             asked.save_reference(folder / "reference")
-            kind = self.examiner.kind(folder / "reference")
+            kind = self.examiner.kind(folder / "reference", asked.reference_name)
             if kind == "lora":
                 raise InvalidMedia("the reference is a LoRA, not a picture or clip", param="input_reference")
             order = order.model_copy(update={"reference": "reference"})

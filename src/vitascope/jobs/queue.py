@@ -12,6 +12,7 @@ from dbos import DBOS, DBOSClient, WorkflowSerializationFormat
 
 from vitascope.jobs.house import House
 from vitascope.jobs.record import Job
+from vitascope.jobs.tables import open_database
 
 APPLICATION = "vitascope"
 QUEUE = "clips"
@@ -21,8 +22,13 @@ ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 def open_queue(house: House) -> None:
-    """Make the folders, the databases and the queue's tables; harmless where they are there."""
+    """Make the folders, the databases and the queue's tables; harmless where they are there.
+
+    Raises: RequestError for a folder or store that cannot be, DatabaseUnreachable, DependencyMissing.
+    """
     house.open()
+    house.artifacts.check()
+    open_database(house.ledger_url).dispose()  # DBOS would speak of a missing server in many lines
     DBOS.migrate(house.queue_url)
 
 

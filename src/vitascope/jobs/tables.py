@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from vitascope.errors import ResourceError
+
 METADATA = sa.MetaData()
 YES, NO, NONE = sa.text("true"), sa.text("false"), sa.text("0")
 
@@ -69,6 +71,12 @@ KEYS = sa.Table(
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("revoked_at", sa.Float),
 )
+PACES = sa.Table(
+    "paces",
+    METADATA,
+    sa.Column("key_id", sa.String(32), primary_key=True),
+    sa.Column("due_at", sa.Float(53), nullable=False),  # when the key's allowance will be whole again
+)
 UPLOADS = sa.Table(
     "uploads",
     METADATA,
@@ -116,15 +124,39 @@ DELIVERIES = sa.Table(
 )
 
 
+class DatabaseUnreachable(ResourceError):
+    """The service's database does not answer, or lets nobody in."""
+
+
 def open_database(url: str) -> sa.Engine:
-    """Connect, and make what is missing: tables of a new service, columns of one that is older than this version."""
+    """Connect, and make what is missing: tables of a new service, columns of one that is older than this version.
+
+    Raises: DatabaseUnreachable.
+    """
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, connect_args={"timeout": 30})
         sa.event.listen(engine, "connect", _sync_less)
     else:
         engine = sa.create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
-    _make(engine)
+    try:
+        _make(engine)
+    except sa.exc.OperationalError as error:
+        engine.dispose()
+        raise DatabaseUnreachable(f"{_shown(engine.url)} cannot be used: {_reason(error)}") from error
     return engine
+
+
+def _shown(url: sa.URL) -> str:
+    """A database without its password."""
+    if url.drivername.startswith("sqlite"):
+        return f"the database {url.database!r}"
+    return f"the database {url.database!r} at {url.host}:{url.port or 5432}"
+
+
+def _reason(error: sa.exc.OperationalError) -> str:
+    """What the driver says, in one line, without its advice."""
+    said = " ".join(str(error.orig).split())
+    return said.rpartition("failed: ")[2].partition(" Is the server running")[0][:200]
 
 
 def _make(engine: sa.Engine) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from vitascope.errors import InvalidMedia, NotFound, RequestError, VitascopeError
+from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.jobs.examiner import Examiner
 from vitascope.jobs.house import House
 from vitascope.jobs.tables import UPLOADS
@@ -62,9 +62,9 @@ class Uploads:
         path = self._house.root / "uploads" / f"{upload_id}.part"
         try:
             save(path)
-            upload = replace(upload, kind=self._examiner.kind(path), num_bytes=path.stat().st_size)
+            upload = replace(upload, kind=self._examiner.kind(path, "file"), num_bytes=path.stat().st_size)
             path.replace(self._house.root / upload.name)
-        except VitascopeError:
+        except BaseException:
             path.unlink(missing_ok=True)
             raise
         self._house.artifacts.put(upload.name)

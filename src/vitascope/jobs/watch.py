@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from vitascope.jobs.record import Job
 DEAD_AFTER_S = 10.0  # without a heartbeat; a killed process on the same machine is seen at once by its lock
 MEND_EVERY_S = 5.0
 NUM_NEIGHBOURS = 16
+LEFT_AFTER_S = 3600.0  # no upload takes so long
+NUM_AT_ONCE = 500
 TOMBSTONE_S = 7 * 86_400.0  # how long an expired job still answers that it has expired
 
 
@@ -55,7 +60,7 @@ class DutyRound:
         self.house, self.ledger, self.queue, self.slot = house, ledger, queue, slot
         self.lifetime_s = lifetime_s
         self._pulse = Pulse(dead_after_s)
-        self._mend_at = 0.0
+        self._mend_at = self._tidy_at = 0.0
 
     def dead_slots(self, is_held: Callable[[Path], bool]) -> Iterator[tuple[str, int]]:
         """Neighbours whose process is gone or has frozen, each with its last beat.
@@ -121,3 +126,21 @@ class DutyRound:
         self.ledger.forget(old)
         uploads.sweep(self.house, self.ledger.engine)
         webhooks.sweep(self.ledger.engine)
+        if time.monotonic() > self._tidy_at:
+            self._tidy_at = time.monotonic() + LEFT_AFTER_S
+            self.tidy()
+
+    def tidy(self, older_than_s: float = LEFT_AFTER_S) -> None:
+        """Remove what requests left on this machine whose process was killed before they were written down."""
+        before = time.time() - older_than_s
+        for part in (self.house.root / "uploads").glob("*.part"):
+            with suppress(OSError):  # another worker may be faster
+                if part.stat().st_mtime < before:
+                    part.unlink()
+        with os.scandir(self.house.root / "jobs") as folders:
+            old = [entry.name for entry in folders if entry.stat().st_mtime < before]
+        for start in range(0, len(old), NUM_AT_ONCE):
+            some = old[start : start + NUM_AT_ONCE]
+            known = {job.id for job in self.ledger.several(some)}
+            for name in set(some) - known:
+                shutil.rmtree(self.house.root / "jobs" / name, ignore_errors=True)

@@ -6,25 +6,25 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dbos import DBOS, WorkflowSerializationFormat
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.memory import GIB
 from vitascope.engine.placement import Placement
-from vitascope.errors import ResourceError
+from vitascope.errors import VitascopeError
 from vitascope.jobs.attempt import Bench
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue, open_queue
+from vitascope.jobs.slots import check_elsewhere, hold_slot, is_held
 from vitascope.jobs.watch import DEAD_AFTER_S, DutyRound, place_of
 from vitascope.settings import Settings
 
@@ -46,26 +46,6 @@ def _make_clip(job_id: str) -> None:
     _make(job_id)
 
 
-def hold_slot(path: Path) -> IO[str]:
-    """Take a slot for as long as this process lives. Raises: ResourceError if another process has it."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ResourceError(f"worker slot {path.stem!r} is taken; give this worker another --slot") from error
-    return file
-
-
-def is_held(path: Path) -> bool:
-    """Whether a living process of this machine holds a slot."""
-    try:
-        hold_slot(path).close()
-    except ResourceError:
-        return True
-    return False
-
-
 def run(
     house: House, slot: str, placement: Placement, max_attempts: int, lifetime_s: float, max_batch: int = 1
 ) -> None:
@@ -77,6 +57,7 @@ def run(
     engine = Engine(placement)
     _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue, max_batch=max_batch)
     here = place_of(house)
+    check_elsewhere(ledger, slot, here)
     ledger.beat(slot, here)
     duty = DutyRound(house, ledger, queue, slot, DEAD_AFTER_S, lifetime_s)
     duty.end_batch_of(slot)  # of the process that had this slot before
@@ -143,8 +124,8 @@ def _take_over(slot: str) -> bool:
     return left
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The process's door."""
+def main(arguments: list[str] | None = None) -> int:
+    """The process's door; gives its exit code."""
     parser = argparse.ArgumentParser(prog="vitascope-worker")
     parser.add_argument("--house", type=Path, required=True)
     parser.add_argument("--slot", required=True)
@@ -158,8 +139,13 @@ def main(arguments: list[str] | None = None) -> None:
     placement = Placement(device=given.device, gpus=given.gpus)
     settings = Settings.from_environment()
     house = House(given.house, settings.database, settings.artifacts)
-    run(house, given.slot, placement, given.max_attempts, given.lifetime, given.batch)
+    try:
+        run(house, given.slot, placement, given.max_attempts, given.lifetime, given.batch)
+    except VitascopeError as error:
+        logging.getLogger(__name__).error("worker %s: %s", given.slot, error)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -22,32 +22,12 @@ _scheme = HTTPBearer(auto_error=False, description="A key made by `vitascope key
 
 
 @dataclass
-class Bucket:
-    """Lets so many requests a minute pass, in bursts of up to as many."""
-
-    a_minute: int
-    tokens: float
-    filled_at: float
-
-    def wait_s(self) -> float:
-        """0 and one token less, or the seconds until there is one."""
-        now = time.monotonic()
-        self.tokens = min(self.a_minute, self.tokens + (now - self.filled_at) * self.a_minute / 60)
-        self.filled_at = now
-        if self.tokens < 1:
-            return (1 - self.tokens) * 60 / self.a_minute
-        self.tokens -= 1
-        return 0.0
-
-
-@dataclass
 class Gate:
     """The check before every route. `may_be_open`: on loopback, as long as no key was ever made, all may in."""
 
     keys: KeyRing
     may_be_open: bool
     _known: dict[bytes, tuple[float, ApiKey | None]] = field(default_factory=dict)
-    _buckets: dict[str, Bucket] = field(default_factory=dict)
     _is_open: tuple[float, bool] = (0.0, False)
 
     async def admit(self, request: Request, scope: Scope) -> ApiKey:
@@ -61,7 +41,7 @@ class Gate:
             raise Refusal(
                 403, f"this key may not {scope}; it may {', '.join(key.scopes)}", code="missing_scope"
             )
-        self._slow_down(key)
+        await self._slow_down(key)
         return key
 
     async def is_open(self) -> bool:
@@ -88,11 +68,10 @@ class Gate:
             self._known[mark] = (time.monotonic() + REMEMBERED_S, key)
         return key
 
-    def _slow_down(self, key: ApiKey) -> None:
+    async def _slow_down(self, key: ApiKey) -> None:
         if key.requests_a_minute is None:
             return
-        fresh = Bucket(key.requests_a_minute, key.requests_a_minute, time.monotonic())
-        wait_s = self._buckets.setdefault(key.id, fresh).wait_s()
+        wait_s = await asyncio.to_thread(self.keys.wait_s, key)
         if wait_s > 0:
             raise Refusal(
                 429,

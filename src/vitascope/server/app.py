@@ -12,7 +12,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vitascope import __version__
 from vitascope.jobs.announcer import Announcer
@@ -76,8 +75,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
     mount(app, office, manners.open_without_keys)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(manners.hosts))
-    app.add_middleware(Guard, metrics=app.state.metrics)
+    app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(manners.hosts))
     for room in (videos, files, webhook_endpoints, shelves):
         app.include_router(room.router)
     pages.mount(app)

@@ -24,10 +24,10 @@ _MODEL, _PARAMS = {"type": "string", "maxLength": 200}, {"type": "object"}
 CREATE = _body(VideoRequest.model_json_schema(), *_BOTH)
 REMIX = _body(_object(["prompt"], prompt=_TEXT), "application/json")
 _CLIP = {"oneOf": [_VIDEO_ID, _FILE]}
-EDIT = _body(_object(["prompt", "video"], prompt=_TEXT, video=_CLIP, model=_MODEL, params=_PARAMS), *_BOTH)
+EDIT = _body(_object(["video"], prompt=_TEXT, video=_CLIP, model=_MODEL, params=_PARAMS), *_BOTH)
 EXTEND = _body(
     _object(
-        ["prompt", "video", "seconds"],
+        ["video"],
         prompt=_TEXT,
         video=_CLIP,
         seconds=_NUMBER,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from vitascope.errors import NotFound, RequestError, UnknownName, VitascopeError
@@ -32,9 +34,11 @@ class Refusal(RequestError):
         code: str,
         param: str | None = None,
         retry_after_s: int | None = None,
+        unsatisfied_of: int | None = None,
     ) -> None:
         super().__init__(message, param=param)
         self.status, self.reason, self.retry_after_s = status, code, retry_after_s
+        self.headers = {} if unsatisfied_of is None else {"content-range": f"bytes */{unsatisfied_of}"}
 
 
 def enveloped(
@@ -60,6 +64,8 @@ def install(app: FastAPI) -> None:
     """Answer every error of `app` in this shape."""
     app.add_exception_handler(VitascopeError, _ours)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(DBAPIError, _of_the_database)
+    app.add_exception_handler(OSError, _of_the_disk)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -68,7 +74,9 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     param = getattr(error, "param", None)
     if isinstance(error, Refusal):
         again_s = error.retry_after_s
-        return enveloped(error.status, str(error), code=error.reason, param=param, retry_after_s=again_s)
+        answer = enveloped(error.status, str(error), code=error.reason, param=param, retry_after_s=again_s)
+        answer.headers.update(error.headers)
+        return answer
     # 404 is for things at an address; an unknown name inside a request is a bad request
     status = 400 if isinstance(error, UnknownName) else error.http_status
     if isinstance(error, NotFound) and param not in _ADDRESSED:
@@ -78,7 +86,20 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
 
 async def _of_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "registered for this class"
-    return enveloped(error.status_code, str(error.detail), code=None)
+    answer = enveloped(error.status_code, str(error.detail), code=None)
+    answer.headers.update(error.headers or {})  # such as Allow
+    return answer
+
+
+async def _of_the_database(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed: %s", request.method, request.url.path, error)
+    return enveloped(503, "the service's database does not answer; try again", code="database_unavailable")
+
+
+async def _of_the_disk(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return enveloped(507, "the service's disk is full; try again later", code="disk_full")
+    return await _unforeseen(request, error)
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -28,11 +28,14 @@ _HEADERS = {
 class Guard:
     """Plain ASGI, since Starlette's wrapper for functions costs a task a request."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: Sequence[str]) -> None:
+        self._app, self._metrics, self._hosts = app, metrics, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "websocket" and _refusal(Headers(scope=scope), self._hosts):
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -45,11 +48,30 @@ class Guard:
                 _add_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        refusal = _refusal(Headers(scope=scope))
+        refusal = _refusal(Headers(scope=scope), self._hosts)
+        method: str = scope["method"]
+        answering: Send = send_more
+        if method == "HEAD":  # whatever can be got can be asked about
+            scope, answering = {**scope, "method": "GET"}, _without_body(send_more)
         try:
-            await (refusal or self._app)(scope, receive, send_more)
+            await (refusal or self._app)(scope, receive, answering)
         finally:
-            self._metrics.count(scope["method"], _route(scope), status, time.perf_counter() - started)
+            self._metrics.count(method, _route(scope), status, time.perf_counter() - started)
+
+
+def _without_body(send: Send) -> Send:
+    """Sends the head of an answer, and the end of its body at once."""
+    has_ended = False
+
+    async def head_alone(message: Message) -> None:
+        nonlocal has_ended
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not has_ended:
+            has_ended = True
+            await send({"type": "http.response.body", "body": b""})
+
+    return head_alone
 
 
 def _add_headers(headers: MutableHeaders, path: str) -> None:
@@ -61,9 +83,11 @@ def _add_headers(headers: MutableHeaders, path: str) -> None:
         headers.setdefault("cache-control", "no-store")
 
 
-def _refusal(headers: Headers) -> JSONResponse | None:
+def _refusal(headers: Headers, hosts: Sequence[str]) -> JSONResponse | None:
     length = headers.get("content-length", "0")
     origin = headers.get("origin")
+    if "*" not in hosts and _name_in(headers.get("host", "")) not in hosts:
+        return enveloped(400, "this service is not known under that host name", code="host")
     if not length.isdecimal() or len(length) > 18:
         return enveloped(400, "content-length is not a number", code="bad_request")
     if "multipart" in headers.get("content-type", "") and "content-length" not in headers:
@@ -74,6 +98,12 @@ def _refusal(headers: Headers) -> JSONResponse | None:
     if origin is not None and origin.partition("://")[2] != headers.get("host"):
         return enveloped(403, "requests from pages of other sites are refused", code="origin")
     return None
+
+
+def _name_in(host: str) -> str:
+    """A Host header without its port."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
 
 
 def _route(scope: MutableMapping[str, Any]) -> str:

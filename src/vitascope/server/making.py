@@ -46,7 +46,14 @@ class Asking:
     sources: Outside
 
     def submission(
-        self, order: Order, save: Save | None, *, priority: int, said: Any, remixed_from: str | None = None
+        self,
+        order: Order,
+        save: Save | None,
+        *,
+        priority: int,
+        said: Any,
+        remixed_from: str | None = None,
+        file_field: str = "input_reference",
     ) -> Submission:
         """What the office is asked, within the limits of the caller's key. `said`: what tells a retry apart.
 
@@ -70,6 +77,7 @@ class Asking:
             request_hash=request_hash(said, upload),
             remixed_from=remixed_from,
             save_reference=save,
+            reference_name=file_field,
         )
 
     def _idempotency_key(self) -> str | None:
@@ -173,7 +181,9 @@ def _after_a_clip(asking: Asking, *, extends: bool) -> Submission:
     order = order.model_copy(update={"extends": extends})
     said = {"extends" if extends else "edits": asking.body.fields}
     parent_id = None if parent is None else parent.id
-    return asking.submission(order, save, priority=wish.priority, said=said, remixed_from=parent_id)
+    return asking.submission(
+        order, save, priority=wish.priority, said=said, remixed_from=parent_id, file_field="video"
+    )
 
 
 def _clip_of(asking: Asking, video: Any) -> tuple[Job | None, Save]:
@@ -218,7 +228,9 @@ def step_of(asking: Asking, step: str) -> Submission:
     order = Order(step=step, options=knobs)
     said = {"step": step, **asking.body.fields}
     parent_id = None if parent is None else parent.id
-    return asking.submission(order, save, priority=priority, said=said, remixed_from=parent_id)
+    return asking.submission(
+        order, save, priority=priority, said=said, remixed_from=parent_id, file_field="video"
+    )
 
 
 def workflow_of(asking: Asking, workflow: str) -> Submission:
