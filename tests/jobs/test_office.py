@@ -8,12 +8,13 @@ import pytest
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, NotFound, RequestError, UnknownName
+from vitascope.errors import JobCancelled, NotFound, RequestError, ResourceError, UnknownName
 from vitascope.jobs.attempt import Bench
 from vitascope.jobs.house import VIDEO, House
 from vitascope.jobs.office import KeyReused, Office, StillOpen, Submission, TooManyJobs
 from vitascope.jobs.order import Order
-from vitascope.jobs.record import Job
+from vitascope.jobs.record import Job, new_id
+from vitascope.jobs.slots import check_elsewhere
 from vitascope.jobs.watch import DutyRound, Pulse
 
 ORDER = Order(prompt="bars", model="colour-bars")
@@ -173,3 +174,25 @@ def test_a_pulse_stops_only_when_the_same_beat_stays():
 def test_no_path_comes_in_by_an_id(tmp_path, job_id):
     with pytest.raises(RequestError):
         House(tmp_path).job(job_id)
+
+
+def test_what_killed_requests_left_is_removed(office):
+    kept = office.submit(Submission(ORDER)).id
+    (office.house.root / "jobs" / new_id()).mkdir()
+    part = office.house.root / "uploads" / "file-1.part"
+    part.write_bytes(b"half")
+    duty(office).tidy()
+    assert part.exists(), "it may still be coming in"
+    duty(office).tidy(older_than_s=-1)
+    assert [path.name for path in (office.house.root / "jobs").iterdir()] == [kept]
+    assert not part.exists()
+
+
+def test_a_slot_belongs_to_one_machine(office, monkeypatch):
+    monkeypatch.setattr("vitascope.jobs.slots.LOOK_S", 0.3)
+    office.ledger.beat("gpu0", "other:1:2:boot")
+    check_elsewhere(office.ledger, "gpu0", "here:1:2:boot")  # its heart has stopped: the machine was replaced
+    beating = threading.Timer(0.1, office.ledger.beat, ("gpu0", "other:1:2:boot"))
+    beating.start()
+    with pytest.raises(ResourceError, match="'gpu0' is taken on 'other'"):
+        check_elsewhere(office.ledger, "gpu0", "here:1:2:boot")

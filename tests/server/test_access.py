@@ -2,10 +2,13 @@
 
 import hashlib
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 
+from vitascope.jobs.office import Office, Submission, TooManyJobs
+from vitascope.jobs.order import Order
 from vitascope.server.app import Manners, create_app
 
 BARS = {"prompt": "bars", "model": "colour-bars"}
@@ -108,6 +111,36 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(desk):
     assert statuses == [200, 200, 200, 429]
     reply = desk.http.get("/v1/videos", headers=headers)
     assert code(reply, 429) == "rate_limit_exceeded" and 1 <= int(reply.headers["retry-after"]) <= 20
+
+
+def test_a_rate_is_counted_over_all_processes(desk):
+    headers = desk.key(requests_a_minute=4)
+    with TestClient(create_app(Office(desk.office.house)), base_url="http://127.0.0.1") as other:
+        both = [client.get("/v1/videos", headers=headers) for client in (desk.http, other) * 3]
+    assert [reply.status_code for reply in both] == [200] * 4 + [429] * 2
+    assert 1 <= int(both[-1].headers["retry-after"]) <= 15
+
+
+def test_requests_that_come_at_once_get_no_more_than_their_rate(desk):
+    key, _ = desk.office.keys.create("a", requests_a_minute=5)
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(lambda _: desk.office.keys.wait_s(key), range(24)))
+    assert sum(wait == 0 for wait in waits) == 5
+
+
+def test_jobs_that_come_at_once_are_no_more_than_allowed(desk):
+    order = Order(prompt="bars", model="colour-bars")
+
+    def status(_):
+        try:
+            return desk.office.submit(Submission(order, tenant="t", max_open=3)).status
+        except TooManyJobs:
+            return "too many"
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(status, range(16)))
+    assert sorted(said) == ["queued"] * 3 + ["too many"] * 13
+    assert len(list((desk.office.house.root / "jobs").iterdir())) == 3
 
 
 def test_a_key_with_too_many_open_jobs_is_told_so(desk):
