@@ -1,19 +1,16 @@
 """A worker is killed in the middle of denoising; another goes on from the last checkpoint, to the same bits."""
 
 import json
-import os
 import random
-import socket
-import subprocess
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from tests.jobs import postgres
 from tests.jobs.crew import Crew, wait_for
-from tests.own_venv import own_venv
+from tests.jobs.s3 import s3_server
 from tests.recording import recorded
 from vitascope.jobs.attempt import CHECKPOINT_EVERY
 from vitascope.jobs.house import VIDEO, House
@@ -25,7 +22,6 @@ from vitascope.server.app import create_app
 NUM_STEPS = 16
 TAKE_OVER_S = 15
 SPY = """
-import os
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel as Denoiser
 forward = Denoiser.forward
 def counted(*args, **kwargs):
@@ -34,44 +30,6 @@ def counted(*args, **kwargs):
     return forward(*args, **kwargs)
 Denoiser.forward = counted
 """
-
-
-@contextmanager
-def s3_server(folder):
-    """An S3-compatible server of moto's, with an empty bucket; its URL is in the environment meanwhile."""
-    programs = own_venv(folder / "moto", "moto[server]")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [programs / "moto_server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    said = {
-        "FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "FSSPEC_S3_KEY": "key",
-        "FSSPEC_S3_SECRET": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    os.environ.update(said)
-    from fsspec.config import conf, set_conf_env
-
-    set_conf_env(conf)
-    try:
-        wait_for(lambda: can_connect(port), 60)
-        import s3fs
-
-        s3fs.S3FileSystem().mkdir("clips")
-        yield "s3://clips/house"
-    finally:
-        process.kill()
-        process.wait()
-        for name in said:
-            del os.environ[name]
-
-
-def can_connect(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -205,8 +206,15 @@ class Bench:
                 self._deliver(member.job, owner, clip, own, account)
 
     def _watch(self, job: Job, owner: str) -> Watch:
-        preview = self.house.job(job.id) / PREVIEW
-        return Watch(self.ledger, job.id, owner, job.progress, preview, preview_label(job.id, job.order))
+        return Watch(
+            self.ledger,
+            job.id,
+            owner,
+            job.progress,
+            self.house.job(job.id) / PREVIEW,
+            preview_label(job.id, job.order),
+            partial(self.house.artifacts.put, self.house.named(job.id, PREVIEW)),
+        )
 
     def _folder(self, job: Job) -> Path:
         """The job's folder on this machine, with what it was asked with."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitascope.context import Progress
-from vitascope.errors import JobCancelled
+from vitascope.errors import JobCancelled, ResourceError
 from vitascope.jobs.ledger import Ledger
 from vitascope.media import write_image
 from vitascope.recipe import AigcLabel
@@ -16,6 +18,10 @@ REPORT_EVERY_S = 0.2
 # Where on the way from 0 to 100 the known stages begin and end; steps of a chain share what lies between.
 SPANS = {"load": (0, 5), "denoise": (5, 85), "decode": (85, 90), "write": (96, 99)}
 STEPS_SPAN = (90, 96)
+
+
+def _nowhere() -> None:
+    """Whoever looks is on this machine."""
 
 
 @dataclass
@@ -28,6 +34,7 @@ class Watch:
     percent: int = 0
     preview: Path | None = None  # where the newest small picture goes
     label: AigcLabel | None = None  # what it carries
+    publish: Callable[[], None] = _nowhere  # lets other machines see it
     stage: str = ""
     _written_at: float = field(default=-1.0)
 
@@ -43,6 +50,8 @@ class Watch:
             held = self.ledger.report(self.job_id, self.owner, progress=self.percent, **values)
             if progress.preview is not None and self.preview is not None and held:
                 write_image(progress.preview, self.preview, label=self.label)
+                with suppress(ResourceError):  # a store that does not answer costs the picture alone
+                    self.publish()
         if not held:
             raise JobCancelled("the job was cancelled, or another worker has taken it over")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from vitascope.errors import NotFound
 from vitascope.jobs.house import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO
 from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office
@@ -115,12 +116,14 @@ def content(
 
 @router.get("/{video_id}/preview", summary="A small picture of a running job", response_class=Response)
 def preview(video_id: str, request: Request, office: Counter, caller: Reader) -> Response:
-    """What the clip looks like so far; 409 before there is one, or where the worker is another machine's."""
+    """What the clip looks like so far; 409 before there is one, and after the end."""
     job = kept(office, video_id, caller)
-    if not (office.house.job(job.id) / PREVIEW).is_file():
-        raise Refusal(409, f"video {video_id!r} has no preview now", code="not_ready", param="video_id")
     name = office.house.named(job.id, PREVIEW)
-    return file_response(office.house.artifacts, name, "image/webp", f"{job.id}.webp", request.headers)
+    try:
+        return file_response(office.house.artifacts, name, "image/webp", f"{job.id}.webp", request.headers)
+    except NotFound as error:
+        message = f"video {video_id!r} has no preview now"
+        raise Refusal(409, message, code="not_ready", param="video_id") from error
 
 
 @router.get("/{video_id}/events", summary="Follow a video's progress", response_class=StreamingResponse)
