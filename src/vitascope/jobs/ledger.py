@@ -7,7 +7,7 @@ race for a job one wins and the other is told.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,19 +149,27 @@ class Ledger:
 
     # --- changing
 
-    def add(self, job: Job, max_open: int | None = None) -> bool:
+    def add(
+        self,
+        job: Job,
+        max_open: int | None = None,
+        also: Callable[[sa.Connection], None] | None = None,
+    ) -> bool:
         """Write a new job down; False if its tenant has used the idempotency key before.
 
-        With `max_open` it is counted once more, with all others of its tenant kept waiting meanwhile.
+        With `max_open` it is counted once more, with all others of its tenant kept waiting meanwhile. `also` is
+        done in the same transaction.
         Raises: TooManyJobs.
         """
         try:
             with self.engine.begin() as connection:
                 if max_open is not None:
                     self._lock_tenant(connection, job.tenant)
-                connection.execute(_jobs.insert().values(**job.model_dump(mode="json")))
+                connection.execute(_jobs.insert(), job.model_dump(mode="json"))
                 if max_open is not None and connection.execute(_num_open(job.tenant)).scalar_one() > max_open:
                     raise TooManyJobs(max_open)  # and the row goes again
+                if also is not None:
+                    also(connection)
         except sa.exc.IntegrityError:
             return False
         return True

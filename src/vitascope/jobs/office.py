@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vitascope.errors import InvalidMedia, NotFound, RequestError
@@ -60,6 +61,11 @@ class Submission:
     reference_name: str = "input_reference"
     kept_clips: Path | None = None
 
+    @property
+    def brings_files(self) -> bool:
+        """Whether anything is to lie in the job's folder before it is made."""
+        return bool(self.save_reference or self.order.loras or self.kept_clips)
+
 
 class Office:
     """Takes requests and gives answers about them; any number of processes may have one."""
@@ -75,7 +81,8 @@ class Office:
         open_queue(house)
         self.house, self.max_open, self.lifetime_s = house, max_open, lifetime_s
         self.rules = rules or Rules()
-        self.ledger, self.queue = Ledger(house.ledger_url), Queue(house)
+        self.ledger = Ledger(house.ledger_url)
+        self.queue = Queue(house, self.ledger)
         self.examiner, self.estimator = Examiner(), Estimator(self.ledger)
         self.keys = KeyRing(self.ledger.engine)
         self.uploads = Uploads(house, self.ledger.engine, self.examiner, lifetime_s)
@@ -84,8 +91,8 @@ class Office:
     def close(self) -> None:
         """Give all connections back."""
         self.examiner.close()
-        self.ledger.close()
         self.queue.close()
+        self.ledger.close()
 
     def submit(self, asked: Submission) -> Job:
         """Check a request and queue it; the same idempotency key gives the job that it made before.
@@ -100,22 +107,26 @@ class Office:
             raise TooManyJobs(most)
         job_id = new_id()
         folder = self.house.job(job_id)
-        folder.mkdir(mode=0o700)
+        if asked.brings_files:  # to make a folder costs more than all else that is done here
+            folder.mkdir(mode=0o700)
         try:
             job = self._checked(asked, job_id, folder)
-            self.house.artifacts.put(self.house.named(job_id))
-            added = self.ledger.add(job, most if room < AT_ONCE else None)
+            if asked.brings_files:
+                self.house.artifacts.put(self.house.named(job_id))
+            at_once = job.released and self.queue.is_in_ledgers_database
+            queueing = partial(self.queue.put_within, job) if at_once else None
+            added = self.ledger.add(job, most if room < AT_ONCE else None, queueing)
         except Exception:
             self.house.forget(job_id)
             raise
         if not added:  # the same key came in twice at once, and the other was faster
             self.house.forget(job_id)
             return self._before(asked) or job
-        if job.released:
-            self.queue.put(job)
-        else:
+        if not job.released:
             self.release(job.tenant)
-        if self.house.store:
+        elif not at_once:
+            self.queue.put(job)
+        if self.house.store and asked.brings_files:
             self.house.artifacts.leave(self.house.named(job_id))
         return job
 

@@ -109,6 +109,12 @@ def public_models() -> tuple[str, ...]:
     return (*(model.name for _, model in known()), *GENERATORS.names())
 
 
+@cache
+def _of_shelf(model: str) -> Generator:
+    """The generator of a public model with its own knobs; looking through the shelf takes its time."""
+    return for_model(model)
+
+
 def prepare(order: Order, folder: Path) -> Prepared:
     """Check an order as far as it can be without loading a model; imports no torch.
 
@@ -175,7 +181,7 @@ def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chai
     kind = TextToVideo if media is None else ImageToVideo if isinstance(media, Image) else VideoToVideo
     task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
     fields = {name: value for name, value in order.options.items() if name in task_fields}
-    generator = for_model(order.model)
+    generator = _of_shelf(order.model)
     of_steps = {name: value for name, value in order.options.items() if order.workflow and "." in name}
     options = {name: value for name, value in order.options.items() if name not in of_steps}
     knobs = _plain_knobs(type(generator), options, task_fields)

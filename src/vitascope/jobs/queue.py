@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbos import DBOS, DBOSClient, WorkflowSerializationFormat
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat
 
 from vitascope.jobs.house import House
+from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.record import Job
-from vitascope.jobs.tables import open_database
+from vitascope.jobs.tables import connect, open_database
 
 APPLICATION = "vitascope"
 QUEUE = "clips"
@@ -35,27 +37,28 @@ def open_queue(house: House) -> None:
 class Queue:
     """Talks to the durable queue from any process; runs nothing itself."""
 
-    def __init__(self, house: House) -> None:
-        self._client = DBOSClient(system_database_url=house.queue_url, application_name=APPLICATION)
+    def __init__(self, house: House, ledger: Ledger) -> None:
+        self.is_in_ledgers_database = bool(house.database)
+        self._engine = ledger.engine if house.database else connect(house.queue_url, writes_at_once=True)
+        self._client = DBOSClient(
+            system_database_engine=self._engine,
+            application_name=APPLICATION,
+            retry_connection_errors=False,  # a request is told at once, and the watch tries again anyway
+        )
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.destroy()
+        if not self.is_in_ledgers_database:
+            self._engine.dispose()
 
     def put(self, job: Job) -> None:
         """Queue a job; one that is queued already stays where it is."""
-        self._client.enqueue(
-            {
-                "workflow_name": WORKFLOW,
-                "queue_name": QUEUE,
-                "workflow_id": job.id,
-                "priority": job.priority,
-                "app_version": VERSION,
-                "serialization_type": WorkflowSerializationFormat.PORTABLE,
-                "authenticated_user": job.tenant,
-            },
-            job.id,
-        )
+        self._client.enqueue(_options(job), job.id)
+
+    def put_within(self, job: Job, connection: sa.Connection) -> None:
+        """Queue a new job in a transaction of the ledger's, where both are in one database."""
+        self._client.enqueue_in_transaction(connection, _options(job), job.id)
 
     def put_again(self, job: Job) -> None:
         """Queue a job whose turn has passed without its being made."""
@@ -78,3 +81,15 @@ class Queue:
             return {}
         found = self._client.list_workflows(workflow_ids=list(job_ids), load_input=False, load_output=False)
         return {row.workflow_id: row.status for row in found}
+
+
+def _options(job: Job) -> EnqueueOptions:
+    return {
+        "workflow_name": WORKFLOW,
+        "queue_name": QUEUE,
+        "workflow_id": job.id,
+        "priority": job.priority,
+        "app_version": VERSION,
+        "serialization_type": WorkflowSerializationFormat.PORTABLE,
+        "authenticated_user": job.tenant,
+    }

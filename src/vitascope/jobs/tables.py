@@ -45,6 +45,9 @@ JOBS = sa.Table(
     sa.Column("result", sa.JSON, nullable=False),
     sa.UniqueConstraint("tenant", "idempotency_key"),
     sa.Index("jobs_of_tenant", "tenant", "number"),
+    sa.Index(
+        "jobs_of_tenant_by_status", "tenant", "status"
+    ),  # what a tenant has open is counted with each request
 )
 SLOTS = sa.Table(
     "slots",
@@ -133,16 +136,26 @@ def open_database(url: str) -> sa.Engine:
 
     Raises: DatabaseUnreachable.
     """
-    if url.startswith("sqlite"):
-        engine = sa.create_engine(url, connect_args={"timeout": 30})
-        sa.event.listen(engine, "connect", _sync_less)
-    else:
-        engine = sa.create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    engine = connect(url)
     try:
         _make(engine)
     except sa.exc.OperationalError as error:
         engine.dispose()
         raise DatabaseUnreachable(f"{_shown(engine.url)} cannot be used: {_reason(error)}") from error
+    return engine
+
+
+def connect(url: str, *, writes_at_once: bool = False) -> sa.Engine:
+    """An engine for a database, as all processes of a service use it.
+
+    `writes_at_once`: transactions of SQLite take the lock for writing when they begin, as DBOS wants it.
+    """
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": 30})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    if writes_at_once:
+        sa.event.listen(engine, "connect", _lock_at_once)
     return engine
 
 
@@ -173,8 +186,15 @@ def _make(engine: sa.Engine) -> None:
                 if column.name not in have:
                     ddl = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
                     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {ddl}"))
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
 
 
-def _sync_less(connection: Any, _record: Any) -> None:
-    """With a write-ahead log a power cut may cost the last writes, never the file; the queue syncs fully."""
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """With a write-ahead log a power cut may cost the last writes, never the file."""
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _lock_at_once(connection: Any, _record: Any) -> None:
+    connection.isolation_level = "IMMEDIATE"

@@ -53,7 +53,8 @@ def run(
     global _bench
     open_queue(house)
     lock = hold_slot(house.lock(slot))
-    ledger, queue = Ledger(house.ledger_url), Queue(house)
+    ledger = Ledger(house.ledger_url)
+    queue = Queue(house, ledger)
     engine = Engine(placement)
     _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue, max_batch=max_batch)
     here = place_of(house)
