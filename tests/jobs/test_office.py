@@ -178,7 +178,8 @@ def test_no_path_comes_in_by_an_id(tmp_path, job_id):
 
 def test_what_killed_requests_left_is_removed(office):
     kept = office.submit(Submission(ORDER)).id
-    (office.house.root / "jobs" / new_id()).mkdir()
+    for job_id in (kept, new_id()):
+        office.house.job(job_id).mkdir()
     part = office.house.root / "uploads" / "file-1.part"
     part.write_bytes(b"half")
     duty(office).tidy()

@@ -140,7 +140,7 @@ def test_jobs_that_come_at_once_are_no_more_than_allowed(desk):
     with ThreadPoolExecutor(8) as pool:
         said = list(pool.map(status, range(16)))
     assert sorted(said) == ["queued"] * 3 + ["too many"] * 13
-    assert len(list((desk.office.house.root / "jobs").iterdir())) == 3
+    assert desk.office.ledger.num_open("t") == 3
 
 
 def test_a_key_with_too_many_open_jobs_is_told_so(desk):

@@ -99,6 +99,7 @@ def serve(
             app,
             host=host,
             port=port,
+            http="h11",  # it limits how long a request's head may be; httptools does not
             log_level="warning",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_S,
