@@ -35,7 +35,6 @@ _BATCH_HELP = (
     "Requests of one kind that a worker may denoise together: more clips an hour; changes the last bits."
 )
 Batch = Annotated[int, typer.Option(min=1, max=64, help=_BATCH_HELP)]
-GRACE_S = 3  # an open page or a listener to events would hold the service for ever
 DAY_S = 86_400
 
 
@@ -69,12 +68,11 @@ def serve(
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
     need_extra()
-    import uvicorn
-
     from vitascope.jobs.office import Office
     from vitascope.jobs.rules import Rules
     from vitascope.jobs.supervisor import Supervisor
     from vitascope.server.app import create_app
+    from vitascope.server.listening import listen
 
     _check_free(host, port)
     place = house_of(house, database, artifacts)
@@ -93,18 +91,12 @@ def serve(
     slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
     supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch))
     watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
+    for number in (SIGINT, SIGTERM):
+        signal(number, lambda *_: stop.set())
     watching.start()
     try:
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            http="h11",  # it limits how long a request's head may be; httptools does not
-            log_level="warning",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE_S,
-            server_header=False,
-        )
+        if not stop.is_set():
+            listen(app, host, port)
     finally:
         stop.set()
         watching.join()

@@ -20,6 +20,7 @@ _TYPES = {
     429: "rate_limit_error",
 }
 _ADDRESSED = ("video_id", "file_id", "webhook_endpoint_id")
+_DISK_FULL = "the service's disk is full; try again later"
 _RETRY_AFTER_S = {429: "5", 503: "30"}
 
 
@@ -93,12 +94,14 @@ async def _of_http(_: Request, error: Exception) -> JSONResponse:
 
 async def _of_the_database(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed: %s", request.method, request.url.path, error)
+    if "is full" in str(error):  # as SQLite says it
+        return enveloped(507, _DISK_FULL, code="disk_full")
     return enveloped(503, "the service's database does not answer; try again", code="database_unavailable")
 
 
 async def _of_the_disk(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return enveloped(507, "the service's disk is full; try again later", code="disk_full")
+        return enveloped(507, _DISK_FULL, code="disk_full")
     return await _unforeseen(request, error)
 
 

@@ -25,13 +25,22 @@ class Broadcast:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._listeners: dict[str, set[asyncio.Queue[tuple[Job, str]]]] = {}
+        self._listeners: dict[str, set[asyncio.Queue[tuple[Job, str] | None]]] = {}
         self._sent: dict[str, Job] = {}
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Let all listeners go, within moments; they may ask another process, or come again."""
+        self._has_ended = True
 
     async def run(self) -> None:
         """Poll for ever; started and cancelled with the app."""
         while True:
             await asyncio.sleep(POLL_S)
+            if self._has_ended:
+                for queue in [queue for queues in self._listeners.values() for queue in queues]:
+                    queue.put_nowait(None)
+                continue
             if not self._listeners:
                 continue
             try:
@@ -48,7 +57,7 @@ class Broadcast:
 
     async def listen(self, job: Job) -> AsyncIterator[str]:
         """Events of one job from its present state to its end, as text of `text/event-stream`."""
-        queue: asyncio.Queue[tuple[Job, str]] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Job, str] | None] = asyncio.Queue()
         self._listeners.setdefault(job.id, set()).add(queue)
         try:
             current = await asyncio.to_thread(self._office.ledger.get, job.id) or job
@@ -57,7 +66,9 @@ class Broadcast:
                 text = ": still here\n\n"
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(QUIET_S):
-                        current, text = await queue.get()
+                        if (news := await queue.get()) is None:
+                            return
+                        current, text = news
                 yield text
         finally:
             self._listeners[job.id].discard(queue)
