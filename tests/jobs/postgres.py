@@ -24,32 +24,56 @@ def tools():
     return max(files).parent if files else None
 
 
+class Server:
+    """A new database on a new server. PostgreSQL refuses to run as root: then it runs as its own user."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="vitascope-pg-", dir="/tmp"))
+        self.user = "postgres" if os.getuid() == 0 else None
+        self.folder.chmod(0o755)
+        if self.user:
+            os.chown(self.folder, pwd.getpwnam(self.user).pw_uid, -1)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"postgresql://vitascope@127.0.0.1:{self.port}/vitascope"
+        self.run("initdb", "-D", self.data, "-U", "vitascope", "--auth=trust", "-E", "UTF8", "--locale=C")
+        self.start()
+        self.run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "vitascope", "vitascope")
+
+    @property
+    def data(self):
+        return self.folder / "data"
+
+    def run(self, name, *words):
+        command = [str(tools() / name), *map(str, words)]
+        subprocess.run(command, user=self.user, cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+
+    def start(self):
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        self.run("pg_ctl", "-D", self.data, "-w", "-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self):
+        """As a crash would."""
+        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
+
+
+@contextmanager
+def running():
+    """A server that can be stopped and started."""
+    here = Server()
+    try:
+        yield here
+    finally:
+        here.stop()
+        shutil.rmtree(here.folder, ignore_errors=True)
+
+
 @contextmanager
 def server():
-    """The URL of a new database on a new server. PostgreSQL refuses to run as root: then as its own user."""
-    folder = Path(tempfile.mkdtemp(prefix="vitascope-pg-", dir="/tmp"))
-    user = "postgres" if os.getuid() == 0 else None
-    folder.chmod(0o755)
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    bin_folder, data = tools(), folder / "data"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(name, *words):
-        command = [str(bin_folder / name), *map(str, words)]
-        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-    run("initdb", "-D", data, "-U", "vitascope", "--auth=trust", "-E", "UTF8", "--locale=C")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-    run("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-    try:
-        run("createdb", "-h", "127.0.0.1", "-p", port, "-U", "vitascope", "vitascope")
-        yield f"postgresql://vitascope@127.0.0.1:{port}/vitascope"
-    finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    """The URL of a new database on a new server."""
+    with running() as here:
+        yield here.url
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy.exc import DBAPIError
+
 from vitascope.errors import VitascopeError
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.outside import Outside
+from vitascope.jobs.tables import in_one_line
 from vitascope.jobs.webhooks import Delivery, Endpoint, Webhooks, signed_headers
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ class Announcer:
                 try:
                     self.announce()
                     list(pool.map(lambda due: self.send(*due), self._webhooks.claim_due()))
+                except DBAPIError as error:
+                    log.error("nobody can be told of ended jobs: %s", in_one_line(error))
                 except Exception:
                     log.exception("the announcer stumbled")
 

@@ -6,12 +6,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
+
+from sqlalchemy.exc import DBAPIError
 
 from vitascope.clip import Clip
 from vitascope.context import Context
@@ -28,6 +30,7 @@ from vitascope.jobs.progress import Watch
 from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
 from vitascope.jobs.rules import finished, preview_label
+from vitascope.jobs.tables import in_one_line
 from vitascope.media import contact_sheet, thumbnail, write, write_image
 from vitascope.recipe import Recipe
 from vitascope.task import Task
@@ -37,6 +40,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 5  # denoising steps
 NUM_SHEET_COLUMNS = 6
 PREVIEW_EVERY_S = 1.5
+PATIENCE_S = 600.0  # with a database that does not answer
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Bench:
     def _fail(self, job: Job, owner: str, code: str, message: str) -> None:
         for place, shown in ((f"{self.house.job(job.id)}/", ""), (str(Path.home()), "~")):
             message = message.replace(place, shown)  # a client learns nothing of this machine's disk
-        self.ledger.fail(job.id, code, message, self.lifetime_s, owner)
+        self._surely(partial(self.ledger.fail, job.id, code, message, self.lifetime_s, owner))
         self.house.forget_work(job.id)
 
     def _make(self, job: Job, owner: str) -> None:
@@ -241,7 +245,7 @@ class Bench:
             "work": account.work,
         }
         measured = {"seconds": seconds, "size": size, "result": result}
-        if self.ledger.complete(job.id, owner, self.lifetime_s, **measured):
+        if self._surely(partial(self.ledger.complete, job.id, owner, self.lifetime_s, **measured)):
             self.house.forget_work(job.id, keep_clips=job.order.workflow is not None)
             if self.house.store:
                 self.house.artifacts.leave(named(job.id))
@@ -269,6 +273,18 @@ class Bench:
             raise OutOfMemory(f"memory ran out while decoding, and {error}") from error
         finally:
             careful.evict_all()
+
+    def _surely(self, write: Callable[[], bool]) -> bool:
+        """What `write` gives, tried again while the database does not answer: the work is done, and must count."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return write()
+            except DBAPIError as error:
+                if time.monotonic() > until:
+                    raise
+                log.error("the end of a job cannot be written down: %s", in_one_line(error))
+                self.stop.wait(1.0)
 
     def give_back(self) -> None:
         """Hand what runs back uncounted: this worker was asked to stop."""

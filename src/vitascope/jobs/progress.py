@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from vitascope.context import Progress
 from vitascope.errors import JobCancelled, ResourceError
 from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.tables import in_one_line
 from vitascope.media import write_image
 from vitascope.recipe import AigcLabel
 
+log = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 # Where on the way from 0 to 100 the known stages begin and end; steps of a chain share what lies between.
 SPANS = {"load": (0, 5), "denoise": (5, 85), "decode": (85, 90), "write": (96, 99)}
@@ -37,23 +42,35 @@ class Watch:
     publish: Callable[[], None] = _nowhere  # lets other machines see it
     stage: str = ""
     _written_at: float = field(default=-1.0)
+    _is_deaf: bool = field(default=False)
 
     def __call__(self, progress: Progress) -> None:
         """Note one tick. Raises: JobCancelled if the job was cancelled or another attempt has it."""
         self.percent = max(self.percent, percent_of(progress))
-        now = time.monotonic()
-        if progress.stage == self.stage and now - self._written_at < REPORT_EVERY_S:
-            held = self.ledger.is_held(self.job_id, self.owner)
-        else:
-            self.stage, self._written_at = progress.stage, now
-            values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
-            held = self.ledger.report(self.job_id, self.owner, progress=self.percent, **values)
-            if progress.preview is not None and self.preview is not None and held:
-                write_image(progress.preview, self.preview, label=self.label)
-                with suppress(ResourceError):  # a store that does not answer costs the picture alone
-                    self.publish()
+        try:
+            held = self._told(progress)
+        except DBAPIError as error:  # the work goes on: the database will be back before it is done
+            if not self._is_deaf:
+                log.error("job %s cannot report: %s", self.job_id, in_one_line(error))
+            self._is_deaf = True
+            return
+        self._is_deaf = False
         if not held:
             raise JobCancelled("the job was cancelled, or another worker has taken it over")
+
+    def _told(self, progress: Progress) -> bool:
+        """Write a tick down, not too often; whether the job is still this attempt's."""
+        now = time.monotonic()
+        if progress.stage == self.stage and now - self._written_at < REPORT_EVERY_S:
+            return self.ledger.is_held(self.job_id, self.owner)
+        self.stage, self._written_at = progress.stage, now
+        values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
+        held = self.ledger.report(self.job_id, self.owner, progress=self.percent, **values)
+        if progress.preview is not None and self.preview is not None and held:
+            write_image(progress.preview, self.preview, label=self.label)
+            with suppress(ResourceError):  # a store that does not answer costs the picture alone
+                self.publish()
+        return held
 
 
 def percent_of(progress: Progress) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,11 +11,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import DBAPIError
+
 from vitascope.jobs.house import House
-from vitascope.jobs.ledger import Ledger
+from vitascope.jobs.ledger import Ledger, Slot
+from vitascope.jobs.tables import in_one_line
 from vitascope.jobs.watch import DEAD_AFTER_S, Pulse
 from vitascope.settings import Settings
 
+log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 START_GRACE_S = 60.0  # imports and migrations come before the first heartbeat
 MAX_BACKOFF_S = 30.0
@@ -55,9 +60,15 @@ class Supervisor:
         posts = [Post(slot, self._start(slot)) for slot in self._slots]
         try:
             while not asked_to_stop.wait(LOOK_EVERY_S):
-                beats = self._ledger.slots()
+                beats: dict[str, Slot] | None = None
+                try:
+                    beats = self._ledger.slots()
+                except DBAPIError as error:  # who has died is started again; who has frozen cannot be told
+                    log.error("the workers cannot be watched: %s", in_one_line(error))
+                else:
+                    self._pulse.look()
                 for post in posts:
-                    self._look_after(post, beats[post.slot].beat if post.slot in beats else 0)
+                    self._look_after(post, beats)
         finally:
             for post in posts:
                 post.process.terminate()
@@ -68,9 +79,10 @@ class Supervisor:
                     post.process.kill()
             self._ledger.close()
 
-    def _look_after(self, post: Post, beat: int) -> None:
-        now = time.monotonic()
-        frozen = self._pulse.stopped(post.slot, beat)
+    def _look_after(self, post: Post, beats: dict[str, Slot] | None) -> None:
+        now, frozen = time.monotonic(), False
+        if beats is not None:
+            frozen = self._pulse.stopped(post.slot, beats[post.slot].beat if post.slot in beats else 0)
         if post.process.poll() is None:
             if frozen and now - post.started_at > START_GRACE_S:
                 post.process.kill()

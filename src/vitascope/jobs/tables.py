@@ -141,7 +141,7 @@ def open_database(url: str) -> sa.Engine:
         _make(engine)
     except sa.exc.OperationalError as error:
         engine.dispose()
-        raise DatabaseUnreachable(f"{_shown(engine.url)} cannot be used: {_reason(error)}") from error
+        raise DatabaseUnreachable(f"{_shown(engine.url)} cannot be used: {in_one_line(error)}") from error
     return engine
 
 
@@ -166,8 +166,8 @@ def _shown(url: sa.URL) -> str:
     return f"the database {url.database!r} at {url.host}:{url.port or 5432}"
 
 
-def _reason(error: sa.exc.OperationalError) -> str:
-    """What the driver says, in one line, without its advice."""
+def in_one_line(error: sa.exc.DBAPIError) -> str:
+    """What the driver says, without its advice."""
     said = " ".join(str(error.orig).split())
     return said.rpartition("failed: ")[2].partition(" Is the server running")[0][:200]
 

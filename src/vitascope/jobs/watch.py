@@ -20,6 +20,7 @@ from vitascope.jobs.record import Job
 
 DEAD_AFTER_S = 10.0  # without a heartbeat; a killed process on the same machine is seen at once by its lock
 MEND_EVERY_S = 5.0
+GAP_S = 5.0  # so long without a look at the hearts of others, and none of them counts as stopped
 NUM_NEIGHBOURS = 16
 LEFT_AFTER_S = 3600.0  # no upload takes so long
 NUM_AT_ONCE = 500
@@ -40,6 +41,14 @@ class Pulse:
 
     dead_after_s: float
     _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _looked_at: float = field(default_factory=time.monotonic)
+
+    def look(self) -> None:
+        """Begin a round. After a gap, in which no heart could be heard, all hearts get their time anew."""
+        now = time.monotonic()
+        if now - self._looked_at > GAP_S:
+            self._seen.clear()
+        self._looked_at = now
 
     def stopped(self, slot: str, beat: int) -> bool:
         """Note a heartbeat; True once the same one has been seen for too long."""
@@ -67,8 +76,9 @@ class DutyRound:
 
         Every worker looks after its next neighbours alone, so that the work does not grow with their number.
         """
-        here = place_of(self.house)
-        for slot, said in self.ledger.slots_after(self.slot, NUM_NEIGHBOURS).items():
+        here, neighbours = place_of(self.house), self.ledger.slots_after(self.slot, NUM_NEIGHBOURS)
+        self._pulse.look()
+        for slot, said in neighbours.items():
             frozen = self._pulse.stopped(slot, said.beat)
             if frozen or (said.host == here and not is_held(self.house.lock(slot))):
                 yield slot, said.beat

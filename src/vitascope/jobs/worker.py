@@ -10,11 +10,11 @@ import logging
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, WorkflowSerializationFormat
+from sqlalchemy.exc import DBAPIError
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.memory import GIB
@@ -25,9 +25,11 @@ from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue, open_queue
 from vitascope.jobs.slots import check_elsewhere, hold_slot, is_held
+from vitascope.jobs.tables import in_one_line
 from vitascope.jobs.watch import DEAD_AFTER_S, DutyRound, place_of
 from vitascope.settings import Settings
 
+log = logging.getLogger(__name__)
 POLL_S = 0.2
 BEAT_S = 1.0
 _bench: Bench | None = None  # DBOS calls plain functions; a worker process has one bench
@@ -78,7 +80,10 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_stop.set())
     _live(asked_to_stop, duty, here, *_has(engine))
-    _bench.give_back()
+    try:
+        _bench.give_back()
+    except DBAPIError as error:  # then its neighbours see that it is gone
+        log.error("slot %s could not hand its job back: %s", slot, in_one_line(error))
     lock.flush()
     os._exit(0)  # the step that runs is cut off where it stands; its checkpoints are on disk
 
@@ -109,9 +114,10 @@ def _live(asked_to_stop: threading.Event, duty: DutyRound, here: str, device: st
                     duty.ledger.bury(slot, beat)
             for slot in duty.mend():
                 _take_over(slot)
+        except DBAPIError as error:
+            log.error("slot %s cannot look after others: %s", duty.slot, in_one_line(error))
         except Exception:
-            logging.getLogger(__name__).exception("the watch of slot %s stumbled", duty.slot)
-            time.sleep(BEAT_S)
+            log.exception("the watch of slot %s stumbled", duty.slot)
 
 
 def _take_over(slot: str) -> bool:
@@ -143,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(house, given.slot, placement, given.max_attempts, given.lifetime, given.batch)
     except VitascopeError as error:
-        logging.getLogger(__name__).error("worker %s: %s", given.slot, error)
+        log.error("worker %s: %s", given.slot, error)
         return error.exit_code
     return 0
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from vitascope.errors import NotFound, RequestError, UnknownName, VitascopeError
+from vitascope.jobs.tables import in_one_line
 
 log = logging.getLogger(__name__)
 _TYPES = {
@@ -93,7 +94,8 @@ async def _of_http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _of_the_database(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed: %s", request.method, request.url.path, error)
+    assert isinstance(error, DBAPIError), "registered for this class"
+    log.error("%s %s failed: %s", request.method, request.url.path, in_one_line(error))
     if "is full" in str(error):  # as SQLite says it
         return enveloped(507, _DISK_FULL, code="disk_full")
     return enveloped(503, "the service's database does not answer; try again", code="database_unavailable")

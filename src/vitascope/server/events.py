@@ -10,12 +10,16 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from vitascope.jobs.office import Office
 from vitascope.jobs.record import Job
+from vitascope.jobs.tables import in_one_line
 from vitascope.server.video import video_object
 
 log = logging.getLogger(__name__)
 POLL_S = 0.25
+AFTER_A_FAILURE_S = 1.0
 MIN_PERCENT = 8  # below it, most of the time went into loading the model
 QUIET_S = 15.0  # after which a comment keeps the connection open
 
@@ -45,8 +49,9 @@ class Broadcast:
                 continue
             try:
                 jobs = await asyncio.to_thread(self._office.ledger.several, list(self._listeners))
-            except Exception:
-                log.exception("the ledger could not be asked for progress")
+            except DBAPIError as error:
+                log.error("the ledger could not be asked for progress: %s", in_one_line(error))
+                await asyncio.sleep(AFTER_A_FAILURE_S)
                 continue
             for job in jobs:
                 if self._sent.get(job.id) != job:
