@@ -65,7 +65,7 @@ def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]
     from vitascope.metrics import METRICS
 
     names = list(dict.fromkeys(names)) or [
-        kind.name for kind in METRICS if kind.tier != "needs weights" and (paired or not kind.needs_reference)
+        kind.name for kind in METRICS if not kind.needs_weights and (paired or not kind.needs_reference)
     ]
     knobs: dict[str, dict[str, object]] = {name: {} for name in names}
     for spelt, value in parse_knobs(settings).items():

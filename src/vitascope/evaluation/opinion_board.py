@@ -206,8 +206,6 @@ def _repeat_error(rater: str, opinions: Sequence[Opinion]) -> float | None:
     own = [opinion for opinion in opinions if opinion.rater == rater]
     first = {(o.item, o.algorithm): o.score for o in own if o.is_counted}
     apart = [
-        abs(o.score - first[o.item, o.algorithm])
-        for o in own
-        if o.repeat and (o.item, o.algorithm) in first
+        abs(o.score - first[o.item, o.algorithm]) for o in own if o.repeat and (o.item, o.algorithm) in first
     ]
     return float(np.mean(apart)) if apart else None

@@ -107,7 +107,9 @@ def correlation_with_others(scores: ArrayLike) -> Values:
             continue
         ours, theirs = own[common], np.nanmean(others[:, common], axis=0)
         if np.ptp(ours) > 0 and np.ptp(theirs) > 0:
-            found[rater] = min(stats.pearsonr(ours, theirs).statistic, stats.spearmanr(ours, theirs).statistic)
+            found[rater] = min(
+                stats.pearsonr(ours, theirs).statistic, stats.spearmanr(ours, theirs).statistic
+            )
     return found
 
 

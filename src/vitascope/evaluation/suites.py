@@ -12,14 +12,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vitascope.errors import InvalidMedia, NotFound, UnknownName, invalid_value
-from vitascope.task import Task
+from vitascope.media import read_image
+from vitascope.poses import PoseSequence
+from vitascope.task import MotionToVideo, Task, TrajectoryToVideo
+from vitascope.tracks import Trajectories
 from vitascope.workflows.generate import task_from
+
+FILES = ("image", "video", "poses", "trajectories")
 
 
 class Item(BaseModel):
-    """One thing to make: a prompt, with a picture or a clip or neither, and a seed.
+    """One thing to make: a prompt and a seed, and what else it is made from.
 
-    Paths are relative to the suite's file. `fields` are further fields of the task, such as num_frames.
+    Nothing more: text to video. `image`: the first frame. `video`: a clip to make again. `image` and `poses`: the
+    picture's person moves as the poses do. `trajectories`, with or without `image`: things follow drawn paths.
+    Paths of files are relative to the suite's file. `fields` are further fields of the task, such as num_frames.
     `answer`: for a prompt of the toy world, its number in the list of held-out prompts, whose scene is known.
     """
 
@@ -31,12 +38,43 @@ class Item(BaseModel):
     seed: int = Field(0, ge=0)
     image: Path | None = None
     video: Path | None = None
+    poses: Path | None = None
+    trajectories: Path | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
     answer: int | None = Field(None, ge=0)
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in ("video", "poses", "trajectories") if getattr(self, name) is not None]
+        if len(given) > 1 or (self.video is not None and self.image is not None):
+            names = ", ".join([*(["image"] if self.image else []), *given])
+            raise ValueError(f"item {self.id!r} mixes kinds of tasks: {names}")
+        if self.poses is not None and self.image is None:
+            raise ValueError(f"item {self.id!r} has poses and no image of whom they move")
+        return self
+
+    @property
+    def task_code(self) -> str:
+        """The board that votes on it belong to, by the catalogue's names of tasks."""
+        if self.trajectories is not None:
+            return "trajectory-t2v" if self.image is None else "trajectory-i2v"
+        if self.poses is not None:
+            return "motion"
+        return "v2v" if self.video is not None else "t2v" if self.image is None else "i2v"
+
     def task(self) -> Task:
         """The item as a task. Raises: RequestError, NotFound, InvalidMedia."""
-        return task_from(self.prompt, self.image, self.video, seed=self.seed, **self.fields)
+        words = {"prompt": self.prompt, "seed": self.seed, **self.fields}
+        if self.trajectories is not None:
+            image = None if self.image is None else read_image(self.image)
+            return TrajectoryToVideo.of(
+                trajectories=Trajectories.read(self.trajectories), image=image, **words
+            )
+        if self.poses is not None and self.image is not None:
+            return MotionToVideo.of(
+                poses=PoseSequence.read(self.poses), image=read_image(self.image), **words
+            )
+        return task_from(image=self.image, video=self.video, **words)
 
 
 class Suite(BaseModel):
@@ -57,9 +95,13 @@ class Suite(BaseModel):
 
     @property
     def task_code(self) -> str:
-        """The board that votes on these items belong to: boards of different tasks are kept apart."""
-        codes = {"v2v" if item.video else "i2v" if item.image else "t2v" for item in self.items}
-        return "+".join(sorted(codes))
+        """The tasks of its items, joined: boards of different tasks are kept apart."""
+        return "+".join(self.task_codes)
+
+    @property
+    def task_codes(self) -> tuple[str, ...]:
+        """One board each."""
+        return tuple(sorted({item.task_code for item in self.items}))
 
     def first(self, limit: int | None) -> Self:
         """The suite with no more than its first `limit` items."""
@@ -110,9 +152,7 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def _placed(item: Item, folder: Path) -> Item:
-    found = {
-        name: folder / value for name in ("image", "video") if (value := getattr(item, name)) is not None
-    }
+    found = {name: folder / value for name in FILES if (value := getattr(item, name)) is not None}
     return item.model_copy(update=found)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ from vitascope.catalogue import (
 from vitascope.catalogue.figures import architecture_svg, timeline_svg
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, RequestError
 from vitascope.evaluation.leaderboard import Board, build_board, link_to_ratings
+from vitascope.evaluation.opinions import Opinion
 from vitascope.evaluation.report import Language, board_sections, method_text
+from vitascope.evaluation.results import MadeClip
 from vitascope.evaluation.runs import SuiteRun
+from vitascope.evaluation.suites import Item
 from vitascope.evaluation.votes import Vote
 from vitascope.evaluation.year_words import WORDS
 
@@ -41,15 +45,33 @@ _TONES = {"holds": "holds", "in part": "part", "contradicted": "contradicted"}
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A suite's run and the votes that were cast on its clips."""
+    """A suite's run, as far as it is of one task, and what people said of its clips."""
 
     run: SuiteRun
     task: str
     votes: Sequence[Vote] = ()
+    opinions: Sequence[Opinion] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("votes", "opinions"):  # a file holds those of all tasks
+            own = [entry for entry in getattr(self, name) if entry.task == self.task]
+            object.__setattr__(self, name, own)
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """The items of this task."""
+        return tuple(item for item in self.run.suite.items if item.task_code in self.task.split("+"))
+
+    def made(self) -> list[MadeClip]:
+        """What became of these items. Raises: InvalidMedia."""
+        own = {item.id for item in self.items}
+        return [clip for clip in self.run.made() if clip.item in own]
 
     def board(self) -> Board:
         """Votes, metrics and costs side by side. Raises: RequestError, InvalidMedia."""
-        return build_board(self.task, self.votes, self.run.measured(), self.run.costs())
+        own = {item.id for item in self.items}
+        measured = [m for m in self.run.measured() if m.item in own]
+        return build_board(self.task, self.votes, measured, self.run.costs(own))
 
 
 def year_html(
