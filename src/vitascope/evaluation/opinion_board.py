@@ -18,7 +18,7 @@ from vitascope.evaluation.opinions import Opinion, OpinionTable, opinion_table
 
 #: Under so many raters nobody is left out: a screening cannot tell a bad rater from an unlike one.
 SCREENED_FROM = 15
-#: A rater who correlates less with the others' means is out of step. Source: ITU-R BT.1788, annex 2.
+#: A rater who correlates less with the others' means is out of step, unless the whole panel does so.
 MIN_CORRELATION = 0.7
 
 Values = NDArray[np.float64]
@@ -49,7 +49,8 @@ class RaterOpinions:
     """How a rater scores. `bias` is how far above the others; `correlation` with the others' mean of each clip.
 
     `extreme_share` and `rejected` are BT.500's; `repeat_error` is the mean difference between two showings of
-    one clip, None without any. `left_out` says whether the means are without this rater.
+    one clip, None without any. `left_out` says whether the means are without this rater, `is_in_step` is False
+    for who is rejected or hardly goes with the others.
     """
 
     rater: str
@@ -60,11 +61,7 @@ class RaterOpinions:
     rejected: bool
     repeat_error: float | None
     left_out: bool
-
-    @property
-    def is_in_step(self) -> bool:
-        """False for who is rejected or hardly goes with the others."""
-        return not self.rejected and (self.correlation is None or self.correlation > MIN_CORRELATION)
+    is_in_step: bool
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def _raters(table: OpinionTable, opinions: Sequence[Opinion], notes: list[str]) 
         screened = [(0.0, False)] * len(table.raters)
     correlations = correlation_with_others(table.scores)
     apart = table.scores - np.nanmean(table.scores, axis=0)
-    enough = len(table.raters) >= SCREENED_FROM
+    least, enough = _least_correlation(correlations), len(table.raters) >= SCREENED_FROM
     reports = [
         RaterOpinions(
             rater=rater,
@@ -192,6 +189,7 @@ def _raters(table: OpinionTable, opinions: Sequence[Opinion], notes: list[str]) 
             rejected=screened[n][1],
             repeat_error=_repeat_error(rater, opinions),
             left_out=enough and screened[n][1],
+            is_in_step=not screened[n][1] and not correlations[n] <= least,  # unknown is in step
         )
         for n, rater in enumerate(table.raters)
     ]
@@ -200,6 +198,18 @@ def _raters(table: OpinionTable, opinions: Sequence[Opinion], notes: list[str]) 
     elif not enough:
         notes.append(f"{len(table.raters)} raters: nobody is left out under {SCREENED_FROM}")
     return reports
+
+
+def _least_correlation(correlations: Values) -> float:
+    """Under which a rater is out of step: 0.7, or three deviations under a panel that agrees less than that.
+
+    BT.1788 takes the mean less one deviation; one far rater moves both, and in any panel it finds somebody.
+    """
+    known = correlations[~np.isnan(correlations)]
+    if not known.size:
+        return MIN_CORRELATION
+    middle = float(np.median(known))
+    return min(MIN_CORRELATION, middle - 3 * 1.4826 * float(np.median(np.abs(known - middle))))
 
 
 def _repeat_error(rater: str, opinions: Sequence[Opinion]) -> float | None:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from vitascope.errors import RequestError
-from vitascope.evaluation.agreement import krippendorff_alpha, rater_reports, vote_table
+from vitascope.evaluation.agreement import rater_reports, vote_agreement
 from vitascope.evaluation.bradley_terry import check_connected, design_of, unbounded
 from vitascope.evaluation.leaderboard import PRELIMINARY_UNDER
 from vitascope.evaluation.opinion_board import SCREENED_FROM, OpinionBoard
@@ -97,7 +97,7 @@ def _vote_checks(votes: Sequence[Vote], counted: Sequence[Vote]) -> Iterator[Che
     )
     alpha = None
     with suppress(RequestError):
-        alpha = krippendorff_alpha(vote_table(votes)) if counted else None
+        alpha = vote_agreement(votes) if counted else None
     yield _agreement(alpha)
 
 

@@ -95,11 +95,13 @@ def _carried(work: Sequence[Work]) -> tuple[list[Work], list[Work]]:
 
 
 def _made_here(run: SuiteRun, contender: Contender, item: Item, engine: Engine, context: Context) -> MadeClip:
+    generator = contender.chain().generator
+    assert generator is not None, "a contender is a chain of one generator"
+    kind = type(item.task())
     made = run.make_one(contender, item, engine, context)
-    kind = type(item.task()) if made.failed else None
-    if kind is None or any(issubclass(kind, one) for one in type(contender.chain().generator).accepts):
+    if issubclass(kind, generator.accepts):
         return made
-    able = [found.name for found in GENERATORS if any(issubclass(kind, one) for one in found.accepts)]
+    able = [found.name for found in GENERATORS if issubclass(kind, found.accepts)]
     hint = f"{', '.join(able)} can" if able else "no generator here can: bring clips with --clips NAME=FOLDER"
     return made.model_copy(update={"failed": f"{made.failed}; {hint}"})
 

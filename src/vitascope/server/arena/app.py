@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Res
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.errors import RequestError
-from vitascope.evaluation.agreement import krippendorff_alpha, rater_reports, vote_table
+from vitascope.evaluation.agreement import rater_reports, vote_agreement
 from vitascope.evaluation.append_only import AppendOnly
 from vitascope.evaluation.booth import Booth
 from vitascope.evaluation.leaderboard import build_board
@@ -153,7 +153,7 @@ def board_of(booth: Booth) -> dict[str, Any]:
         answer["rows"] = [
             {"algorithm": row.algorithm, "badge": row.badge, **vars(row.rating)} for row in rows if row.rating
         ]
-        answer["alpha"] = krippendorff_alpha(vote_table(votes))
+        answer["alpha"] = vote_agreement(votes)
     except RequestError as error:  # not enough votes yet to tie all algorithms together, or one rater alone
         answer["note"] = str(error)
     answer["raters"] = [vars(report) for report in rater_reports(votes)]
@@ -170,7 +170,7 @@ def opinion_board_of(booth: OpinionBooth) -> dict[str, Any]:
     return {
         "task": board.task,
         "rows": [vars(row) for row in board.rows],
-        "raters": [{**vars(rater), "is_in_step": rater.is_in_step} for rater in board.raters],
+        "raters": [vars(rater) for rater in board.raters],
         "alpha": board.alpha,
         "icc_mean": board.icc_mean,
         "notes": list(board.notes),
