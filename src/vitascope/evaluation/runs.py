@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.leaderboard import Measurement, RunCost
 from vitascope.evaluation.results import MadeClip, Results
 from vitascope.evaluation.suites import Item, Suite
+from vitascope.evaluation.vbench_coverage import NEEDS, asks_for
 from vitascope.media import read, write
 from vitascope.metrics import METRICS, AnalysedClip, Metric, measure
 from vitascope.tracks import Trajectories
@@ -169,23 +171,28 @@ class SuiteRun:
         known = {(m.algorithm, m.item, m.metric): m for m in self.measured()}
         items = {item.id: item for item in self.suite.items}
         clips = [clip for clip in self.made() if clip.path is not None]
+        loaded: dict[Any, Any] = {}
         for done, clip in enumerate(clips):
             context.progress("measure", done, len(clips))
-            key = (clip.algorithm, clip.item)
-            missing = [m for m in metrics if (*key, m.name) not in known or known[*key, m.name].value is None]
-            item = items.get(clip.item)
+            key, item = (clip.algorithm, clip.item), items.get(clip.item)
+            missing = [
+                m
+                for m in metrics
+                if asks_for(m.name, item.dimensions if item else ())
+                and ((*key, m.name) not in known or known[*key, m.name].value is None)
+            ]
             unanswered = item is not None and item.answer is not None and (*key, ALL) not in known
             if not missing and not unanswered:
                 continue
             try:
-                self.results.put(*self._measured(clip, missing, item, unanswered))
+                self.results.put(*self._measured(clip, missing, item, unanswered, loaded))
             except InvalidMedia as error:  # damaged on the disk: this row fails, the rest goes on
                 self.results.put(clip.model_copy(update={"path": None, "failed": str(error)}))
         context.progress("measure", len(clips), len(clips))
         return self.measured()
 
     def _measured(
-        self, made: MadeClip, metrics: Sequence[Metric], item: Item | None, unanswered: bool
+        self, made: MadeClip, metrics: Sequence[Metric], item: Item | None, unanswered: bool, loaded: Any
     ) -> list[Measurement]:
         clip = AnalysedClip.of(read(self.folder / str(made.path)))
         clip.frame_statistics  # noqa: B018 - reads to the end: a file damaged in its middle is no clip
@@ -201,7 +208,7 @@ class SuiteRun:
                 value=score.value,
                 not_measured=score.not_measured,
             )
-            for metric, score in zip(metrics, measure(clip, fitted), strict=True)
+            for metric, score in zip(metrics, measure(clip, fitted, loaded=loaded), strict=True)
         ]
         if item is not None and unanswered:
             measured += score_answers(clip, item, made.algorithm)
@@ -209,12 +216,17 @@ class SuiteRun:
 
 
 def default_metrics(suite: Suite) -> list[Metric]:
-    """Every metric that needs neither weights nor a reference, and has something to look at in this suite."""
+    """Every metric that needs neither weights nor a reference, and has something to look at in this suite.
+
+    For prompts of VBench, those of its dimensions too: without weights they say which file they want.
+    """
     has_paths = any(item.trajectories is not None for item in suite.items)
+    dimensions = {name for item in suite.items for name in item.dimensions}
+    asked = {metric for name in dimensions if name in NEEDS for metric in NEEDS[name].metrics}
     return [
         kind()
         for kind in METRICS
-        if not kind.needs_weights
+        if (not kind.needs_weights or kind.name in asked)
         and not kind.needs_reference
         and (has_paths or "trajectories" not in kind.model_fields)
     ]
@@ -225,6 +237,7 @@ def fitted_to(metric: Metric, item: Item | None) -> Metric:
     if item is None:
         return metric
     said = {
+        **item.about,
         "prompt": item.prompt,
         "image": item.image,
         "poses": item.poses,
