@@ -12,12 +12,13 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.evaluation.contenders import Contender
-from vitascope.evaluation.leaderboard import Measurement
+from vitascope.evaluation.leaderboard import Measurement, build_board
 from vitascope.evaluation.opinions import Opinion
 from vitascope.evaluation.results import MadeClip
 from vitascope.evaluation.runs import SuiteRun
 from vitascope.evaluation.shown_clips import shown_clip
 from vitascope.evaluation.suites import Item, Suite
+from vitascope.evaluation.vbench_section import vbench_section
 from vitascope.evaluation.year_report import MeasuredRun, write_year_report, year_html
 from vitascope.media import probe
 from vitascope.metrics import METRICS
@@ -92,6 +93,23 @@ def test_families_that_we_timed_have_their_seconds_and_memory(page):
     mochi = page[page.index("Mochi 1 preview") :]
     assert "7.86" in mochi[:1500] and "37.4" in mochi[:1500]
     assert 'title="848 × 480, 163"' in mochi[:1500]
+
+
+def test_dimensions_of_vbench_stand_apart_by_tier_and_without_a_total():
+    items = [Item(id="a", prompt="p", dimensions=("color", "dynamic_degree"))]
+    row = {"algorithm": "x", "item": "a", "unit": "share", "direction": "higher"}
+    measured = [
+        Measurement(metric="color-owl", tier="variant", value=0.5, **row),
+        Measurement(metric="dynamic-degree", tier="needs weights", value=1.0, **row),
+    ]
+    section = vbench_section(build_board("t2v", measurements=measured), items)
+    assert "<td>color-owl</td><td>variant, not comparable" in section
+    assert "not measured: needs grit_b_densecap_objectdet.pth" in section
+    assert (
+        "<td>dynamic-degree</td><td>the benchmark&#x27;s own" in section or "the benchmark's own" in section
+    )
+    assert "raft-things.pth" not in section and "No total is given" in section
+    assert vbench_section(build_board("t2v", measurements=measured), [Item(id="a", prompt="p")]) == ""
 
 
 def test_a_clip_that_browsers_do_not_play_is_encoded_anew(tmp_path):

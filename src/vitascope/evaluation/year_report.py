@@ -39,6 +39,7 @@ from vitascope.evaluation.runs import SuiteRun
 from vitascope.evaluation.shown_clips import shown_items
 from vitascope.evaluation.speed.tables import bench_table, own_speeds
 from vitascope.evaluation.suites import Item
+from vitascope.evaluation.vbench_section import vbench_section
 from vitascope.evaluation.votes import Vote
 from vitascope.evaluation.year_words import WORDS
 
@@ -278,6 +279,7 @@ def _run(
         sections.insert(0, opinion_section(boards.scores, language) + badge)
     if counted:
         sections.insert(0, publication_section(check_votes(measured.votes), "votes", language))
+    sections.append(vbench_section(boards.votes, measured.items, language))
     clips, truncated = shown_items(measured.run.folder, measured.items, made)
     return {
         "title": measured.run.suite.name,

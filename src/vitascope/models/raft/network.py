@@ -37,6 +37,10 @@ class _Residual(nn.Module):
         return torch.relu(self.downsample(x) + y)
 
 
+def _stage(wide: int, channels: int, stride: int, batch: bool) -> nn.Sequential:
+    return nn.Sequential(_Residual(wide, channels, stride, batch), _Residual(channels, channels, 1, batch))
+
+
 class _Encoder(nn.Module):
     """Features on an eighth of the size. Shape: (B, 3, H, W) to (B, 256, H / 8, W / 8)."""
 
@@ -44,10 +48,9 @@ class _Encoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3)
         self.norm1 = _normalised(64, batch)
-        widths = {"layer1": (64, 64, 1), "layer2": (64, 96, 2), "layer3": (96, 128, 2)}
-        for name, (wide, channels, stride) in widths.items():
-            first, second = _Residual(wide, channels, stride, batch), _Residual(channels, channels, 1, batch)
-            self.add_module(name, nn.Sequential(first, second))
+        self.layer1 = _stage(64, 64, 1, batch)
+        self.layer2 = _stage(64, 96, 2, batch)
+        self.layer3 = _stage(96, 128, 2, batch)
         self.conv2 = nn.Conv2d(128, 2 * HIDDEN, 1)
 
     def forward(self, x: Tensor) -> Tensor:
