@@ -61,9 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    weightless = [
-        kind() for kind in METRICS if kind.tier in ("exact", "variant") and not kind.needs_reference
-    ]
+    weightless = [kind() for kind in METRICS if not kind.needs_weights and not kind.needs_reference]
     offline = [*weightless, *(METRICS[name]() for name in PACKAGED)]
     with tempfile.TemporaryDirectory() as folder:
         path = portrait_clip().save(Path(folder) / "clip.mp4")

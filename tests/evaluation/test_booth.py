@@ -8,7 +8,8 @@ import pytest
 from vitascope.clip import Clip
 from vitascope.errors import NotFound, RequestError
 from vitascope.evaluation.agreement import rater_reports
-from vitascope.evaluation.booth import SPOILT, Booth, spoil
+from vitascope.evaluation.blinding import spoil
+from vitascope.evaluation.booth import SPOILT, Booth
 from vitascope.evaluation.votes import VoteStore
 from vitascope.media import read, read_recipe, write
 from vitascope.recipe import Recipe, Stage

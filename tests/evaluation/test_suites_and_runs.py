@@ -10,8 +10,15 @@ from vitascope.engine.engine import Engine
 from vitascope.errors import InvalidMedia, JobCancelled, NotFound, RequestError, RunError, UnknownName
 from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.leaderboard import build_board
-from vitascope.evaluation.runs import SuiteRun, open_run
-from vitascope.evaluation.suites import Item, Suite, find_suite, read_suite, suite_names
+from vitascope.evaluation.runs import SuiteRun, default_metrics, fitted_to, open_run
+from vitascope.evaluation.suites import (
+    Item,
+    Suite,
+    find_suite,
+    read_suite,
+    read_vbench_prompts,
+    suite_names,
+)
 from vitascope.metrics import METRICS
 from vitascope.task import ImageToVideo, TextToVideo
 from vitascope.workflows import Chain
@@ -38,7 +45,8 @@ def test_the_suites_that_come_along_are_valid():
     for name in suite_names():
         suite = find_suite(name)
         assert suite.summary and len({item.prompt for item in suite.items}) == len(suite.items)
-        assert all(isinstance(item.task(), TextToVideo) for item in suite.items)
+        kind = ImageToVideo if name.endswith("images") else TextToVideo
+        assert all(type(item.task()) is kind for item in suite.items)
 
 
 def test_a_suite_file_may_start_from_pictures_beside_it(tmp_path):
@@ -184,14 +192,85 @@ def test_answers_of_the_toy_world_are_read_back(tmp_path):
     assert {m.metric: m.value for m in score_answers(clip, wrong, "truth")}["answer-all"] == 0.0
 
 
-def test_vbench_prompts_are_taken(tmp_path):
+VBENCH_ENTRIES = [
+    {"prompt_en": "a dog runs", "dimension": ["subject_consistency", "dynamic_degree"]},
+    {
+        "prompt_en": "a person",
+        "dimension": ["object_class"],
+        "auxiliary_info": {"object_class": {"object": "person"}},
+    },
+    {
+        "prompt_en": "a bird and a cat",
+        "dimension": ["multiple_objects"],
+        "auxiliary_info": {"multiple_objects": {"object": "bird and cat"}},
+    },
+    {
+        "prompt_en": "a red fire hydrant",
+        "dimension": ["color"],
+        "auxiliary_info": {"color": {"color": "red"}},
+    },
+    {
+        "prompt_en": "a bicycle on the left of a car, front view",
+        "dimension": ["spatial_relationship"],
+        "auxiliary_info": {
+            "spatial_relationship": {
+                "spatial_relationship": {
+                    "object_a": "bicycle",
+                    "object_b": "car",
+                    "relationship": "on the left of",
+                }
+            }
+        },
+    },
+    {
+        "prompt_en": "alley",
+        "dimension": ["scene"],
+        "auxiliary_info": {"scene": {"scene": {"scene": "alley"}}},
+    },
+    {"prompt_en": "A person is riding a bike", "dimension": ["human_action"]},
+    {
+        "prompt_en": "A beach, Van Gogh style",
+        "dimension": ["appearance_style"],
+        "auxiliary_info": {"appearance_style": {"appearance_style": "Van Gogh style"}},
+    },
+]
+
+
+def test_vbench_prompts_are_taken_with_what_their_metrics_want_to_know(tmp_path):
     path = tmp_path / "VBench_full_info.json"
-    path.write_text(json.dumps([{"prompt_en": "a dog runs", "dimension": ["subject_consistency"]}]))
-    items = find_suite(str(path)).items
-    assert [(item.prompt, item.category) for item in items] == [("a dog runs", "subject_consistency")]
-    path.write_text("[]")
-    with pytest.raises(InvalidMedia, match="items"):
-        find_suite(str(path))
-    path.write_text('[{"prompt": "a dog"}]')
-    with pytest.raises(InvalidMedia, match=r"prompt_en|dimension"):
-        find_suite(str(path))
+    path.write_text(json.dumps(VBENCH_ENTRIES))
+    suite = find_suite(str(path))
+    assert suite.items[0].dimensions == ("subject_consistency", "dynamic_degree")
+    assert [item.about for item in suite.items[1:]] == [
+        {"object_class": "person"},
+        {"objects": "bird and cat"},
+        {"colour": "red", "colour_of": "fire hydrant"},
+        {"object_a": "bicycle", "object_b": "car", "relation": "on the left of"},
+        {"scene": "alley"},
+        {"action": "riding a bike"},
+        {"style": "Van Gogh style"},
+    ]
+    names = {metric.name for metric in default_metrics(suite)}
+    assert {"dynamic-degree", "color-owl", "human-action-videomae", "sharpness"} <= names
+    assert "aesthetic-quality" not in names, "no prompt of that dimension"
+    fitted = fitted_to(METRICS["spatial-relationship-owl"](), suite.items[4])
+    assert (fitted.object_a, fitted.relation) == ("bicycle", "on the left of")
+    seeds = read_vbench_prompts(path, num_seeds=2).items[:3]
+    assert [(item.id, item.seed) for item in seeds] == [("0000-0", 0), ("0000-1", 1), ("0001-0", 0)]
+
+
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        ("[]", "items"),
+        ("{}", "list"),
+        ("no", "not VBench's list"),
+        ('[{"prompt": "a dog"}]', "entry 0"),
+        ('[{"prompt_en": "a", "dimension": ["color"], "auxiliary_info": {"color": 3}}]', "entry 0"),
+        ('[{"prompt_en": 3, "dimension": ["scene"]}]', "entry 0"),
+    ],
+)
+def test_what_is_no_vbench_list_is_refused_with_its_entry(tmp_path, content, complaint):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InvalidMedia, match=complaint):
+        find_suite(str(tmp_path / "x.json"))

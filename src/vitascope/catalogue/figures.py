@@ -26,7 +26,8 @@ _TEXT = {
 }
 _FONTS = "'DejaVu Sans', 'Noto Sans CJK SC', 'Microsoft YaHei', 'PingFang SC'"
 _ROWS = ("backbone", "attention", "vae", "vae factors", "vae channels", "positions", "text encoders")
-_ROW_NAMES_ZH = ("主干网络", "注意力", "VAE", "VAE 压缩（时×高×宽）", "VAE 通道", "位置编码", "文本编码器")
+_WIDTHS = (1.1, 1.6, 2.0, 1.3, 1.2, 1.7, 1.3)  # inches
+_ROW_NAMES_ZH = ("主干网络", "注意力", "VAE", "VAE 压缩", "VAE 通道", "位置编码", "文本编码器")
 
 
 def timeline_svg(cards: Sequence[Card] | None = None, language: Language = "en") -> str:
@@ -69,39 +70,41 @@ def timeline_svg(cards: Sequence[Card] | None = None, language: Language = "en")
 
 
 def architecture_svg(card_ids: Sequence[str], language: Language = "en") -> str:
-    """How two or more algorithms are built, as a table; a value in italics is taken over from the base.
+    """How two or more algorithms are built, a row each; a value in italics is taken over from the base.
 
     Raises: UnknownName, RequestError for fewer than two, DependencyMissing.
     """
     comparison = compare_cards(card_ids)
     cards = load_cards()
-    rows = [row for row in comparison.rows if row.label in _ROWS]
-    columns = len(card_ids)
-    figure, axes = _canvas(2.4 + 2.3 * columns, 0.9 + 0.42 * len(rows))
-    axes.set_xlim(0, columns + 1)
-    axes.set_ylim(-len(rows) - 0.2, 1.0)
+    aspects = [row for row in comparison.rows if row.label in _ROWS]
+    names = _ROW_NAMES_ZH if language == "zh" else _ROWS
+    figure, axes = _canvas(2.6 + sum(_WIDTHS), 0.5 + 0.34 * len(card_ids))
+    places = [2.6 + sum(_WIDTHS[:n]) for n in range(len(_WIDTHS))]
+    axes.set_xlim(0, 2.6 + sum(_WIDTHS))
+    axes.set_ylim(-len(card_ids) - 0.1, 0.9)
     axes.axis("off")
-    for column, card_id in enumerate(card_ids, start=1):
-        axes.text(
-            column + 0.04, 0.35, _wrapped(cards[card_id].name, 26), fontsize=8.5, weight="bold", va="center"
-        )
-    for number, row in enumerate(rows):
-        label = _ROW_NAMES_ZH[_ROWS.index(row.label)] if language == "zh" else row.label
-        if row.differs:
-            axes.axhspan(-number - 1, -number, color="#f3e3c3", alpha=0.5, lw=0)
-        axes.text(0.04, -number - 0.5, label, fontsize=8.5, va="center", color="#555555")
-        for column, cell in enumerate(row.cells, start=1):
+    for aspect, left in zip(aspects, places, strict=True):
+        title = names[_ROWS.index(aspect.label)]
+        axes.text(left, 0.35, title, fontsize=8.5, weight="bold", va="center", color="#555555")
+    for number, card_id in enumerate(card_ids):
+        middle = -number - 0.5
+        if number % 2 == 0:
+            axes.axhspan(-number - 1, -number, color="#f4f2ee", lw=0)
+        name = _wrapped(cards[card_id].name, 30)
+        axes.text(0.06, middle, name, fontsize=8.5, weight="bold", va="center", linespacing=0.9)
+        for aspect, left in zip(aspects, places, strict=True):
+            cell = aspect.cells[number]
             text = _TEXT[language]["unknown"] if cell.text == UNKNOWN else cell.text
             axes.text(
-                column + 0.04,
-                -number - 0.5,
-                _wrapped(text, 28),
+                left,
+                middle,
+                _wrapped(text, 24),
                 fontsize=8.5,
                 va="center",
+                linespacing=0.9,
                 style="italic" if cell.inherited_from else "normal",
                 color="#999999" if cell.text == UNKNOWN else "black",
             )
-        axes.axhline(-number, color="#cccccc", lw=0.6)
     return _svg(figure)
 
 

@@ -9,6 +9,7 @@ from vitascope.catalogue.card import LicenceKind, Record
 from vitascope.catalogue.eras import ERAS, era_of
 from vitascope.catalogue.reading import find_card, read_toml, resolve_architecture
 from vitascope.engine.machine import Room
+from vitascope.generators import known_models
 from vitascope.generators.base import KnownModel
 
 UNKNOWN = "?"
@@ -30,6 +31,31 @@ class ModelFacts(Record):
     licence_kind: LicenceKind | None
     memory: str
     runs_here: str
+
+
+class OwnMeasurement(Record):
+    """What a family took here, as diffusers computes it. Units: GiB at the peak, seconds; size in pixels and frames.
+
+    `step_s` and `decode_s` are None where no quiet card was at hand.
+    """
+
+    model: str
+    peak_gib: float
+    size: tuple[int, int, int]
+    step_s: float | None = None
+    decode_s: float | None = None
+    row: str
+
+
+@cache
+def measured_here() -> dict[str, OwnMeasurement]:
+    """Our own measurements, by the id of the card of what was measured; the first where a card has several."""
+    cards = {known.name: known.card for _, known in known_models()}
+    found = dict[str, OwnMeasurement]()
+    for name, row in read_toml("measured.toml").items():
+        if (card := cards.get(name)) is not None:
+            found.setdefault(card, OwnMeasurement(model=name, **row))
+    return found
 
 
 @cache

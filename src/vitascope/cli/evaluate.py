@@ -12,22 +12,36 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Where clips and results are kept.")]
 Language = Annotated[str, typer.Option(help="en or zh.")]
-VOTES = "votes.jsonl"
+VOTES, OPINIONS = "votes.jsonl", "opinions.jsonl"
 
 
 def evaluate(
     suite: Annotated[
-        str, typer.Argument(help="toyworld, everyday, a YAML file, or VBench's list of prompts.")
+        str,
+        typer.Argument(help="toyworld, toyworld-images, everyday, a YAML file, or VBench's list of prompts."),
     ],
     models: Annotated[
-        str, typer.Option(help="MODEL[:SPEED][+KNOB=VALUE]..., separated by commas.")
-    ] = "sprout",
+        str | None,
+        typer.Option(help="MODEL[:SPEED][+KNOB=VALUE]..., separated by commas; sprout if nothing is given."),
+    ] = None,
+    clips: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER: clips made elsewhere, ITEM.mp4 or PROMPT-SEED.mp4; may be repeated."),
+    ] = None,
     folder: Folder = Path("runs/eval"),
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Only this one; may be repeated.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes that share the queue.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Worker processes here; 0 leaves the work to other machines.")
+    ] = 1,
+    database: Annotated[
+        str | None, typer.Option(help="A PostgreSQL URL: workers of other machines take part.")
+    ] = None,
+    artifacts: Annotated[
+        str | None, typer.Option(help="Where all machines keep files, such as s3://bucket/prefix.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The report, .html or .pdf.")] = None,
     language: Language = "en",
@@ -37,25 +51,34 @@ def evaluate(
     from vitascope.cli.display import progress_bar
     from vitascope.cli.making import cancelled_by_signals
     from vitascope.context import Context
-    from vitascope.evaluation.contenders import Contender
+    from vitascope.errors import RequestError
+    from vitascope.evaluation.contenders import Contender, check_names, default_model
+    from vitascope.evaluation.outside import OutsideClips
     from vitascope.evaluation.queued import make_queued
-    from vitascope.evaluation.runs import SuiteRun
+    from vitascope.evaluation.runs import SuiteRun, default_metrics
     from vitascope.evaluation.suites import find_suite
     from vitascope.metrics import METRICS
 
     found = find_suite(suite).first(limit)
-    contenders = [Contender.parse(text) for text in models.split(",") if text.strip()]
-    metrics = (
-        [METRICS[name]() for name in metric]
-        if metric
-        else [kind() for kind in METRICS if kind.tier != "needs weights" and not kind.needs_reference]
-    )
+    outside = [OutsideClips.parse(text) for text in clips or ()]
+    named = models if models is not None else default_model(found) if not outside else ""
+    contenders = [Contender.parse(text) for text in named.split(",") if text.strip()]
+    check_names([*(one.name for one in contenders), *(one.name for one in outside)])
+    if workers == 0 and not database:
+        raise RequestError("--workers 0 needs --database: nobody else sees this queue", param="workers")
+    metrics = [METRICS[name]() for name in metric] if metric else default_metrics(found)
     run = SuiteRun(found, folder)
+    for one in outside:
+        one.adopt(run)
     with progress_bar(quiet) as listen:
         context = Context(on_progress=listen)
         with cancelled_by_signals(context):
-            made = make_queued(run, contenders, context, num_workers=workers, device=device)
+            if contenders:
+                make_queued(
+                    run, contenders, context, workers, device, database=database or "", store=artifacts or ""
+                )
             run.measure(metrics, context)
+    made = run.made()
     failed = [clip for clip in made if clip.failed]
     for clip in failed:
         print(f"{clip.algorithm}, {clip.item}: not made: {clip.failed}")
@@ -79,7 +102,7 @@ def report(
 
     if language not in ("en", "zh"):
         raise UnknownName("language", language, ["en", "zh"], param="language")
-    runs = [_measured(folder) for folder in folders or ()]
+    runs = [measured for folder in folders or () for measured in measured_runs(folder)]
     print(write_year_report(output, year_html(runs, bench or (), language)))  # type: ignore[arg-type]
 
 
@@ -89,8 +112,12 @@ def arena(
         str, typer.Option(help="The arena asks for no password: keep it on loopback.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="One clip at a time, from 1 to 5, in place of pairs.")
+    ] = False,
+    task: Annotated[str | None, typer.Option(help="t2v, i2v ...: of a suite with items of several.")] = None,
 ) -> None:
-    """Open a voting booth in the browser: two clips, no names; votes go to FOLDER/votes.jsonl."""
+    """Open a booth in the browser, clips without names; FOLDER/votes.jsonl or opinions.jsonl keeps what is said."""
     from importlib.util import find_spec
 
     from vitascope.errors import DependencyMissing, RequestError
@@ -103,25 +130,47 @@ def arena(
     import uvicorn
 
     from vitascope.evaluation.booth import Booth
+    from vitascope.evaluation.opinion_booth import OpinionBooth
+    from vitascope.evaluation.opinions import OpinionStore
     from vitascope.evaluation.votes import VoteStore
-    from vitascope.server.arena.app import create_arena
+    from vitascope.server.arena.app import create_arena, create_scoring
 
-    measured = _measured(folder)
-    booth = Booth(
-        measured.run.clips(),
-        {item.id: item.prompt for item in measured.run.suite.items},
-        VoteStore(folder / VOTES),
-        folder / "blind",
-        measured.task,
-    )
-    print(f"vote at http://{host}:{port}/")
-    uvicorn.run(create_arena(booth), host=host, port=port, log_level="warning")
+    measured = _one_task(folder, task)
+    clips = {
+        item.id: files for item in measured.items if (files := measured.run.clips().get(item.id)) is not None
+    }
+    prompts = {item.id: item.prompt for item in measured.items}
+    if scores:
+        opinions = OpinionStore(folder / OPINIONS)
+        app = create_scoring(OpinionBooth(clips, prompts, opinions, folder / "blind", measured.task))
+    else:
+        votes = VoteStore(folder / VOTES)
+        app = create_arena(Booth(clips, prompts, votes, folder / "blind", measured.task))
+    print(f"{'score' if scores else 'vote'} at http://{host}:{port}/")
+    uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
-def _measured(folder: Path) -> MeasuredRun:
+def measured_runs(folder: Path) -> list[MeasuredRun]:
+    """A run with what people said of it, one for each task: their boards are kept apart."""
+    from vitascope.evaluation.opinions import OpinionStore
     from vitascope.evaluation.runs import open_run
     from vitascope.evaluation.votes import VoteStore
     from vitascope.evaluation.year_report import MeasuredRun
 
     run = open_run(folder)
-    return MeasuredRun(run, run.suite.task_code, VoteStore(folder / VOTES).read())
+    votes, opinions = VoteStore(folder / VOTES).read(), OpinionStore(folder / OPINIONS).read()
+    return [MeasuredRun(run, code, votes, opinions) for code in run.suite.task_codes]
+
+
+def _one_task(folder: Path, task: str | None) -> MeasuredRun:
+    from vitascope.errors import RequestError, UnknownName
+
+    by_task = {measured.task: measured for measured in measured_runs(folder)}
+    if task is None and len(by_task) > 1:
+        raise RequestError(
+            f"{str(folder)!r} has items of {', '.join(by_task)}: say which with --task", param="task"
+        )
+    task = task or next(iter(by_task))
+    if task not in by_task:
+        raise UnknownName("task of this run", task, by_task, param="task")
+    return by_task[task]

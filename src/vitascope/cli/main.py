@@ -26,6 +26,7 @@ from vitascope.cli import (
     serve,
     shelves,
     train,
+    votes,
 )
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.add_typer(catalog.app, name="catalog")
 app.command("eval")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("arena")(evaluate.arena)
+app.add_typer(votes.app, name="votes")
 app.command("models")(shelves.models)
 app.command("pull")(pull.pull)
 app.command("list")(shelves.list_shelf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,11 +39,12 @@ def measure(
     metrics = _chosen(metric or [], set_ or [], reference is not None)
     other = read(reference) if reference else None
     measured, failed = dict[str, "list[Score]"](), list[str]()
+    loaded: dict[Any, Any] = {}
     for path in dict.fromkeys(paths):
         try:
             clip = AnalysedClip.of(read(path))
             clip.frame_statistics  # noqa: B018 - reads to the end: a file damaged in its middle is no clip
-            measured[str(path)] = measure_clip(clip, metrics, other)
+            measured[str(path)] = measure_clip(clip, metrics, other, loaded=loaded)
         except RequestError as error:  # one bad clip does not cost the others
             failed.append(str(path))
             print(f"{path}: not measured: {error}", file=sys.stderr)
@@ -65,7 +66,7 @@ def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]
     from vitascope.metrics import METRICS
 
     names = list(dict.fromkeys(names)) or [
-        kind.name for kind in METRICS if kind.tier != "needs weights" and (paired or not kind.needs_reference)
+        kind.name for kind in METRICS if not kind.needs_weights and (paired or not kind.needs_reference)
     ]
     knobs: dict[str, dict[str, object]] = {name: {} for name in names}
     for spelt, value in parse_knobs(settings).items():

@@ -76,7 +76,7 @@ def intraclass_correlation(ratings: ArrayLike) -> tuple[float, float]:
     """ICC(2,1) and ICC(2,k): reliability of one rater, and of the mean of all. Range: up to 1.
 
     Shape: ratings (raters, units), without gaps.
-    Raises: RequestError for gaps, or fewer than two raters or units.
+    Raises: RequestError for gaps, fewer than two raters or units, or ratings that are all the same.
     Source: Shrout and Fleiss, Intraclass correlations, Psychological Bulletin 1979.
     """
     table = np.asarray(ratings, float).T
@@ -87,6 +87,8 @@ def intraclass_correlation(ratings: ArrayLike) -> tuple[float, float]:
     between_raters = units * table.mean(axis=0).var(ddof=1)
     rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     residual = (rest**2).sum() / ((units - 1) * (raters - 1))
+    if between_units + between_raters + residual == 0:
+        raise RequestError("ICC has no value where every rating is the same")
     lead, rater_excess = between_units - residual, between_raters - residual
     single = lead / (between_units + (raters - 1) * residual + raters * rater_excess / units)
     return float(single), float(lead / (between_units + rater_excess / units))
@@ -168,6 +170,17 @@ def rater_reports(
             )
         )
     return reports
+
+
+def vote_agreement(votes: Sequence[Vote]) -> float:
+    """Krippendorff's alpha of votes on pairs; which algorithm is called the first does not matter.
+
+    Every pair counts in both orders: else two algorithms whose names happen to stand in the order of their
+    quality would make one answer the rule, and agreement on it look like chance.
+    Raises: RequestError as `krippendorff_alpha`.
+    """
+    table = vote_table(votes)
+    return krippendorff_alpha(np.hstack([table, 1 - table]))
 
 
 def vote_table(votes: Sequence[Vote]) -> Values:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from vitascope.clip import Clip
 from vitascope.errors import NotFound, RequestError
+from vitascope.evaluation.blinding import BlindCopies, check_rater, check_watched
 from vitascope.evaluation.pairing import draw_pair
 from vitascope.evaluation.votes import Choice, Vote, VoteStore
-from vitascope.media import read, write
-from vitascope.recipe import Recipe
+from vitascope.media import read
 
 #: How often a vote is a hidden repetition with sides swapped, and how often a clip beside its spoilt copy.
 REPEAT_SHARE, GOLD_SHARE = 0.08, 0.04
 #: Votes of one's own before the first hidden check.
 CHECKS_AFTER = 3
-BLIND_CRF = 12
 SPOILT = " (spoilt)"
 
 
@@ -80,10 +76,10 @@ class Booth:
         self._clips = {item: dict(files) for item, files in clips.items() if len(files) > 1}
         if not self._clips:
             raise RequestError("a vote needs an item with clips of two algorithms; make them with `eval`")
-        self._prompts, self.votes, self._folder, self.task = prompts, votes, folder, task
+        self._prompts, self.votes, self.task = prompts, votes, task
+        self._copies = BlindCopies(folder)
         self._rng = np.random.default_rng(seed)
         self._open: dict[str, _Open] = {}
-        self._tokens: dict[str, Path] = {}
         self._lock = threading.Lock()
 
     def ballot(self, rater: str) -> Ballot:
@@ -91,10 +87,7 @@ class Booth:
 
         Raises: RequestError if the rater has no name, or has voted on everything.
         """
-        if not rater.strip() or len(rater) > 80:
-            raise RequestError(
-                f"a rater needs a name of 1 to 80 characters, not {rater[:80]!r}", param="rater"
-            )
+        check_rater(rater)
         with self._lock:
             cast = self.votes.read()
             own = [vote for vote in cast if vote.rater == rater and vote.task == self.task]
@@ -104,8 +97,8 @@ class Booth:
                 id=secrets.token_urlsafe(12),
                 item=drawn.item,
                 prompt=self._prompts.get(drawn.item, drawn.item),
-                left=self._token(left),
-                right=self._token(right),
+                left=self._copies.token(left),
+                right=self._copies.token(right),
                 votes_cast=sum(vote.is_counted for vote in own),
             )
             duration_s = min(read(path).duration_s for path in (left, right))
@@ -122,11 +115,7 @@ class Booth:
             asked = self._open.get(ballot_id)
             if asked is None or asked.rater != rater:
                 raise NotFound(f"no open ballot {ballot_id[:40]!r} of this rater; take a new one")
-            if watched_s < asked.duration_s * 0.95:
-                raise RequestError(
-                    f"both clips must play to their end first: {watched_s:.1f} s of {asked.duration_s:.1f} s",
-                    param="watched_s",
-                )
+            check_watched(watched_s, asked.duration_s, "both clips must play to their end")
             receipt = self.votes.append(
                 Vote(
                     task=self.task,
@@ -147,9 +136,7 @@ class Booth:
 
     def file(self, token: str) -> Path:
         """The nameless copy behind a token. Raises: NotFound."""
-        if token not in self._tokens:
-            raise NotFound(f"no clip {token[:40]!r}")
-        return self._tokens[token]
+        return self._copies.file(token)
 
     def _pair(self, cast: Sequence[Vote], rater: str) -> _Open:
         algorithms = {item: sorted(files) for item, files in self._clips.items()}
@@ -181,46 +168,7 @@ class Booth:
         return None
 
     def _blind(self, drawn: _Open) -> tuple[Path, Path]:
-        """Copies without metadata and sound, on one clock and of one length."""
-        names = drawn.left.removesuffix(SPOILT), drawn.right.removesuffix(SPOILT)
-        sources = [self._clips[drawn.item][name] for name in names]
-        clips = [read(path) for path in sources]
-        fps = max(clip.fps for clip in clips)
-        duration = min(Fraction(clip.num_frames) / clip.fps for clip in clips)
-        spoilt = [name.endswith(SPOILT) for name in (drawn.left, drawn.right)]
-        left, right = (
-            self._copy(path, clip, fps, duration, bad)
-            for path, clip, bad in zip(sources, clips, spoilt, strict=True)
-        )
-        return left, right
-
-    def _copy(self, source: Path, clip: Clip, fps: Fraction, duration: Fraction, bad: bool) -> Path:
-        mark = f"{source}|{source.stat().st_mtime_ns}|{fps}|{duration}|{bad}"
-        target = self._folder / f"{hashlib.sha256(mark.encode()).hexdigest()[:24]}.mp4"
-        if not target.is_file():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            frames = on_clock(clip, fps, duration)
-            blind = Clip(spoil(frames) if bad else frames, fps, recipe=Recipe())
-            write(blind, target, crf=BLIND_CRF)
-        return target
-
-    def _token(self, path: Path) -> str:
-        token = secrets.token_urlsafe(16)
-        self._tokens[token] = path
-        return token
-
-
-def on_clock(clip: Clip, fps: Fraction, duration: Fraction) -> np.ndarray:
-    """The frames that stand on screen at each tick of another clock. Units: `duration` in seconds."""
-    ticks = max(1, int(duration * fps))
-    shown = [min(int(Fraction(tick) / fps * clip.fps), clip.num_frames - 1) for tick in range(ticks)]
-    return clip.array()[shown]
-
-
-def spoil(frames: np.ndarray) -> np.ndarray:
-    """A copy that anybody prefers less: blurred over a twentieth of the height, and every other frame held."""
-    import cv2
-
-    side = max(3, frames.shape[1] // 20 * 2 + 1)
-    held = [number - number % 2 for number in range(len(frames))]
-    return np.stack([cv2.GaussianBlur(frames[number], (side, side), 0) for number in held])
+        left, right = drawn.left.removesuffix(SPOILT), drawn.right.removesuffix(SPOILT)
+        files = self._clips[drawn.item]
+        spoilt = drawn.left.endswith(SPOILT), drawn.right.endswith(SPOILT)
+        return self._copies.side_by_side((files[left], files[right]), spoilt)

@@ -14,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from vitascope.errors import RequestError
-from vitascope.evaluation.votes import Vote, check_unique
+from vitascope.evaluation.append_only import check_unique
+from vitascope.evaluation.votes import Vote
 
 Values = NDArray[np.float64]
 

@@ -11,6 +11,8 @@ from scipy import stats
 from vitascope.errors import RequestError
 
 Values = NDArray[np.float64]
+#: The least noise that a rater is believed to have, as a share of the panel's.
+STEADIEST = 1 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,29 @@ def screen_raters(scores: ArrayLike) -> list[Screening]:
     return reports
 
 
+def correlation_with_others(scores: ArrayLike) -> Values:
+    """How each rater's scores go with the means of the others: the lesser of Pearson's and Spearman's r.
+
+    NaN for fewer than three common clips, or a rater or others who give one score only.
+    Shape: scores (raters, clips), NaN where not judged, to (raters,).
+    Source: ITU-R BT.1788, annex 2, whose test rejects under 0.7 (0.85 for trained panels); there each rater is
+    set against the mean of all, here of all others, so that a rater does not agree with oneself.
+    """
+    table = _table(scores)
+    found = np.full(len(table), np.nan)
+    for rater, own in enumerate(table):
+        others = np.delete(table, rater, axis=0)
+        common = ~np.isnan(own) & (~np.isnan(others)).any(axis=0)
+        if common.sum() < 3:
+            continue
+        ours, theirs = own[common], np.nanmean(others[:, common], axis=0)
+        if np.ptp(ours) > 0 and np.ptp(theirs) > 0:
+            found[rater] = min(
+                stats.pearsonr(ours, theirs).statistic, stats.spearmanr(ours, theirs).statistic
+            )
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class WeighedScores:
     """Clips' qualities with raters weighed, none left out. Shape: (clips,) or (raters,).
@@ -108,7 +133,9 @@ def weigh_raters(scores: ArrayLike, rounds: int = 1000, tolerance: float = 1e-8)
     Shape: scores (raters, clips), NaN where not judged.
     Raises: RequestError for fewer than three raters, or a rater with fewer than two scores.
     Source: Li et al., A Simple Model for Subject Behavior in Subjective Experiments, 2020 (what P.910
-    recommends instead of rejection): score = quality + bias + inconsistency x noise.
+    recommends instead of rejection): score = quality + bias + inconsistency x noise. Two things are ours, since
+    with few raters the plain projection ends in the scores of one of them: noise is estimated with the freedom
+    that a rater's own weight leaves, and nobody counts as steadier than a third of the panel's noise.
     """
     table = _table(scores)
     known = ~np.isnan(table)
@@ -118,15 +145,18 @@ def weigh_raters(scores: ArrayLike, rounds: int = 1000, tolerance: float = 1e-8)
         )
     filled = np.where(known, table, 0)
     quality = filled.sum(axis=0) / known.sum(axis=0)
-    bias = np.zeros(len(table))
+    leverage = known / known.sum(axis=0)
     for _ in range(rounds):
         before = quality
         bias = (known * (filled - quality)).sum(axis=1) / known.sum(axis=1)
         bias -= bias.mean()
-        residual = known * (filled - quality - bias[:, None])
-        # A rater who happens to agree exactly must not take all the weight.
-        noise = np.maximum(np.sqrt((residual**2).sum(axis=1) / known.sum(axis=1)), 1e-3)
+        squares = (known * (filled - quality - bias[:, None]) ** 2).sum(axis=1)
+        # A rater's own scores pull the qualities towards them: less freedom is left the more weight they have.
+        freedom = np.maximum((known - leverage).sum(axis=1), 1e-9)
+        pooled = np.sqrt(squares.sum() / freedom.sum())
+        noise = np.maximum(np.sqrt(squares / freedom), max(pooled * STEADIEST, 1e-3))
         weight = known / noise[:, None] ** 2
+        leverage = weight / weight.sum(axis=0)
         quality = (weight * (filled - bias[:, None])).sum(axis=0) / weight.sum(axis=0)
         if np.abs(quality - before).max() < tolerance:
             break

@@ -9,7 +9,7 @@ from typing import Literal
 
 from vitascope.atomic import write_bytes
 from vitascope.evaluation.leaderboard import PRELIMINARY_UNDER, Board, BoardRow, Cell, Column
-from vitascope.metrics.base import Tier
+from vitascope.metrics.base import Direction, Tier
 
 Language = Literal["en", "zh"]
 
@@ -17,6 +17,7 @@ _TEXT = {
     "en": {
         "ratings": "Blind votes",
         "algorithm": "Algorithm",
+        "metric": "Metric",
         "rating": "Rating",
         "interval": "95 % interval",
         "ranks": "Ranks left open",
@@ -54,6 +55,7 @@ _TEXT = {
     "zh": {
         "ratings": "盲投评分",
         "algorithm": "算法",
+        "metric": "指标",
         "rating": "评分",
         "interval": "95% 置信区间",
         "ranks": "可能名次",
@@ -92,7 +94,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans CJK SC',sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
     "color:#1c1c1c}table{border-collapse:collapse;margin:.5rem 0 1.5rem;width:100%}th,td{padding:.3rem .6rem;"
     "border-bottom:1px solid #ddd;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;"
-    "font-variant-numeric:tabular-nums}small,.quiet{color:#666}"
+    "font-variant-numeric:tabular-nums}small,.quiet{color:#666}.wide{overflow-x:auto}summary{cursor:pointer}"
 )
 
 
@@ -129,15 +131,16 @@ def write_report(board: Board, path: str | Path, title: str, language: Language 
     return write_bytes(path, board_html(board, title, language).encode())
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are HTML already; those that start with a digit or a sign stand to the right."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(_td(cell) for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _td(cell: str) -> str:
-    return f"<td class=n>{cell}</td>" if cell[:1].isdigit() or cell[:1] in "-−" else f"<td>{cell}</td>"
+    start = cell.removeprefix("<b>")[:1]
+    return f"<td class=n>{cell}</td>" if start.isdigit() or start in "-−" else f"<td>{cell}</td>"
 
 
 def _ratings(board: Board, text: dict[str, str]) -> str:
@@ -146,7 +149,7 @@ def _ratings(board: Board, text: dict[str, str]) -> str:
     header = [
         text[key] for key in ("algorithm", "rating", "interval", "ranks", "votes", "items", "wins", "ties")
     ]
-    return f"<h2>{text['ratings']}</h2>{_forest(board.rows)}" + _table(
+    return f"<h2>{text['ratings']}</h2>{_forest(board.rows)}" + table(
         [*header, ""], (_rating_row(row, text) for row in board.rows)
     )
 
@@ -206,12 +209,25 @@ def _metrics(board: Board, tier: str, text: dict[str, str]) -> str:
     columns = [column for column in board.columns if column.tier == tier and _any_measured(board, column)]
     if not columns:
         return ""
-    header = [
-        f"{escape(column.metric)}<br><small>{escape(column.unit)}, {text[column.direction]}</small>"
-        for column in columns
-    ]
-    rows = ([escape(row.algorithm), *(_cell(row.cells[c.metric]) for c in columns)] for row in board.rows)
-    return f"<h2>{text[tier]}</h2>" + _table([text["algorithm"], *header], rows)
+    names = [escape(row.algorithm) for row in board.rows]
+    rows = (
+        [
+            f"{escape(c.metric)}<br><small>{escape(c.unit)}, {text[c.direction]}</small>",
+            *_cells([row.cells[c.metric] for row in board.rows], c.direction),
+        ]
+        for c in columns
+    )
+    return f"<h2>{text[tier]}</h2>" + table([text["metric"], *names], rows)
+
+
+def _cells(cells: Sequence[Cell], direction: Direction) -> list[str]:
+    """A metric's cells; the best is marked where one end is better and not all are alike."""
+    shown = [_cell(cell) for cell in cells]
+    means = [cell.mean for cell in cells if cell.mean is not None]
+    if direction == "neither" or len(means) < 2 or min(means) == max(means):
+        return shown
+    best = max(means) if direction == "higher" else min(means)
+    return [text if cell.mean != best else f"<b>{text}</b>" for cell, text in zip(cells, shown, strict=True)]
 
 
 def _any_measured(board: Board, column: Column) -> bool:
@@ -223,7 +239,8 @@ def _cell(cell: Cell) -> str:
         return ""
     if cell.low is None or cell.high is None:
         return f"{cell.mean:.4g}"
-    return f"{cell.mean:.4g} <small>± {(cell.high - cell.low) / 2:.2g}</small>"
+    reach = (cell.high - cell.low) / 2
+    return f"{cell.mean:.4g} <small>± {reach:{'.0f' if reach >= 100 else '.2g'}}</small>"
 
 
 def _costs(board: Board, text: dict[str, str]) -> str:
@@ -239,7 +256,7 @@ def _costs(board: Board, text: dict[str, str]) -> str:
         for row in rows
     )
     place = f"<p class=quiet>{text['on']} {escape(board.machine or '')}</p>"
-    return f"<h2>{text['costs']}</h2>{place}" + _table(
+    return f"<h2>{text['costs']}</h2>{place}" + table(
         [text[k] for k in ("algorithm", "seconds", "memory")], lines
     )
 
@@ -259,7 +276,7 @@ def _published(rows: Sequence[BoardRow], text: dict[str, str]) -> str:
     if not lines:
         return ""
     header = [text[key] for key in ("algorithm", "benchmark", "total", "kind", "source")]
-    return f"<h2>{text['published']}</h2>" + _table(header, lines)
+    return f"<h2>{text['published']}</h2>" + table(header, lines)
 
 
 def _link(source: str, words: str) -> str:
@@ -281,4 +298,5 @@ def _missing(board: Board, text: dict[str, str]) -> str:
     if not reasons:
         return ""
     listed = "".join(f"<li>{escape(metric)}: {escape(note)}</li>" for metric, note in reasons)
-    return f"<h2>{text['missing']}</h2><ul>{listed}</ul>"
+    title = f"{text['missing']} ({len(reasons)})"
+    return f"<details><summary>{title}</summary><ul>{listed}</ul></details>"

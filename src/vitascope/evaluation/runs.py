@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,8 +21,10 @@ from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.leaderboard import Measurement, RunCost
 from vitascope.evaluation.results import MadeClip, Results
 from vitascope.evaluation.suites import Item, Suite
+from vitascope.evaluation.vbench_coverage import NEEDS, asks_for
 from vitascope.media import read, write
-from vitascope.metrics import Metric, measure
+from vitascope.metrics import METRICS, AnalysedClip, Metric, measure
+from vitascope.tracks import Trajectories
 
 #: Quality of the files that are measured and voted on: no loss that an eye could see.
 CRF = 10
@@ -74,8 +77,8 @@ class SuiteRun:
                 found.setdefault(clip.item, {})[clip.algorithm] = self.folder / clip.path
         return found
 
-    def costs(self) -> list[RunCost]:
-        """Seconds and memory of each clip that was made."""
+    def costs(self, items: Set[str] | None = None) -> list[RunCost]:
+        """Seconds and memory of each clip that was made, of all items or of some."""
         return [
             RunCost(
                 algorithm=clip.algorithm,
@@ -84,7 +87,7 @@ class SuiteRun:
                 machine=clip.machine,
             )
             for clip in self.made()
-            if clip.seconds is not None
+            if clip.seconds is not None and (items is None or clip.item in items)
         ]
 
     def missing(self, contenders: Sequence[Contender]) -> list[tuple[Contender, Item]]:
@@ -117,7 +120,7 @@ class SuiteRun:
         work = self.missing(contenders)
         for done, (contender, item) in enumerate(sorted(work, key=lambda pair: pair[0].name)):
             context.progress("suite", done, len(work))
-            self.results.put(self._make_one(contender, item, engine, context))
+            self.results.put(self.make_one(contender, item, engine, context))
         context.progress("suite", len(work), len(work))
         return self.made()
 
@@ -132,7 +135,8 @@ class SuiteRun:
         """Where the file of a clip belongs."""
         return self.folder / "clips" / f"{clip.recipe_hash}.mp4"
 
-    def _make_one(self, contender: Contender, item: Item, engine: Engine, context: Context) -> MadeClip:
+    def make_one(self, contender: Contender, item: Item, engine: Engine, context: Context) -> MadeClip:
+        """Make one clip in this process; a failure is a record with its reason. Raises: JobCancelled."""
         blank, chain = self.blank(contender, item), contender.chain()
         target = self.place(blank)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,23 +171,34 @@ class SuiteRun:
         known = {(m.algorithm, m.item, m.metric): m for m in self.measured()}
         items = {item.id: item for item in self.suite.items}
         clips = [clip for clip in self.made() if clip.path is not None]
+        loaded: dict[Any, Any] = {}
         for done, clip in enumerate(clips):
             context.progress("measure", done, len(clips))
-            key = (clip.algorithm, clip.item)
-            missing = [m for m in metrics if (*key, m.name) not in known or known[*key, m.name].value is None]
-            item = items.get(clip.item)
+            key, item = (clip.algorithm, clip.item), items.get(clip.item)
+            missing = [
+                m
+                for m in metrics
+                if asks_for(m.name, item.dimensions if item else ())
+                and ((*key, m.name) not in known or known[*key, m.name].value is None)
+            ]
             unanswered = item is not None and item.answer is not None and (*key, ALL) not in known
-            if missing or unanswered:
-                self.results.put(*self._measured(clip, missing, item if unanswered else None))
+            if not missing and not unanswered:
+                continue
+            try:
+                self.results.put(*self._measured(clip, missing, item, unanswered, loaded))
+            except InvalidMedia as error:  # damaged on the disk: this row fails, the rest goes on
+                self.results.put(clip.model_copy(update={"path": None, "failed": str(error)}))
         context.progress("measure", len(clips), len(clips))
         return self.measured()
 
     def _measured(
-        self, made: MadeClip, metrics: Sequence[Metric], item: Item | None
-    ) -> Iterator[Measurement]:
-        clip = read(self.folder / str(made.path))
-        for metric, score in zip(metrics, measure(clip, metrics), strict=True):
-            yield Measurement(
+        self, made: MadeClip, metrics: Sequence[Metric], item: Item | None, unanswered: bool, loaded: Any
+    ) -> list[Measurement]:
+        clip = AnalysedClip.of(read(self.folder / str(made.path)))
+        clip.frame_statistics  # noqa: B018 - reads to the end: a file damaged in its middle is no clip
+        fitted = [fitted_to(metric, item) for metric in metrics]
+        measured = [
+            Measurement(
                 algorithm=made.algorithm,
                 item=made.item,
                 metric=metric.name,
@@ -193,8 +208,48 @@ class SuiteRun:
                 value=score.value,
                 not_measured=score.not_measured,
             )
-        if item is not None:
-            yield from score_answers(clip, item, made.algorithm)
+            for metric, score in zip(metrics, measure(clip, fitted, loaded=loaded), strict=True)
+        ]
+        if item is not None and unanswered:
+            measured += score_answers(clip, item, made.algorithm)
+        return measured
+
+
+def default_metrics(suite: Suite) -> list[Metric]:
+    """Every metric that needs neither weights nor a reference, and has something to look at in this suite.
+
+    For prompts of VBench, those of its dimensions too: without weights they say which file they want.
+    """
+    has_paths = any(item.trajectories is not None for item in suite.items)
+    dimensions = {name for item in suite.items for name in item.dimensions}
+    asked = {metric for name in dimensions if name in NEEDS for metric in NEEDS[name].metrics}
+    return [
+        kind()
+        for kind in METRICS
+        if (not kind.needs_weights or kind.name in asked)
+        and not kind.needs_reference
+        and (has_paths or "trajectories" not in kind.model_fields)
+    ]
+
+
+def fitted_to(metric: Metric, item: Item | None) -> Metric:
+    """The metric with what the item says and the metric asks for: its prompt, picture, poses, paths."""
+    if item is None:
+        return metric
+    said = {
+        **item.about,
+        "prompt": item.prompt,
+        "image": item.image,
+        "poses": item.poses,
+        "trajectories": None if item.trajectories is None else Trajectories.read(item.trajectories),
+    }
+    asked = type(metric).model_fields.keys()
+    found = {
+        name: value
+        for name, value in said.items()
+        if name in asked and value is not None and getattr(metric, name) is None
+    }
+    return metric.model_copy(update=found)
 
 
 def open_run(folder: Path) -> SuiteRun:

@@ -12,15 +12,24 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vitascope.errors import InvalidMedia, NotFound, UnknownName, invalid_value
-from vitascope.task import Task
+from vitascope.media import read_image
+from vitascope.poses import PoseSequence
+from vitascope.task import MotionToVideo, Task, TrajectoryToVideo
+from vitascope.tracks import Trajectories
 from vitascope.workflows.generate import task_from
+
+FILES = ("image", "video", "poses", "trajectories")
 
 
 class Item(BaseModel):
-    """One thing to make: a prompt, with a picture or a clip or neither, and a seed.
+    """One thing to make: a prompt and a seed, and what else it is made from.
 
-    Paths are relative to the suite's file. `fields` are further fields of the task, such as num_frames.
+    Nothing more: text to video. `image`: the first frame. `video`: a clip to make again. `image` and `poses`: the
+    picture's person moves as the poses do. `trajectories`, with or without `image`: things follow drawn paths.
+    Paths of files are relative to the suite's file. `fields` are further fields of the task, such as num_frames.
     `answer`: for a prompt of the toy world, its number in the list of held-out prompts, whose scene is known.
+    `dimensions`: of VBench, that its clip is made for; metrics of other dimensions leave it out. `about`: what
+    metrics want to know of it beside the prompt, by their knobs' names, such as `scene` or `object_class`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,12 +40,45 @@ class Item(BaseModel):
     seed: int = Field(0, ge=0)
     image: Path | None = None
     video: Path | None = None
+    poses: Path | None = None
+    trajectories: Path | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
     answer: int | None = Field(None, ge=0)
+    dimensions: tuple[str, ...] = ()
+    about: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in ("video", "poses", "trajectories") if getattr(self, name) is not None]
+        if len(given) > 1 or (self.video is not None and self.image is not None):
+            names = ", ".join([*(["image"] if self.image else []), *given])
+            raise ValueError(f"item {self.id!r} mixes kinds of tasks: {names}")
+        if self.poses is not None and self.image is None:
+            raise ValueError(f"item {self.id!r} has poses and no image of whom they move")
+        return self
+
+    @property
+    def task_code(self) -> str:
+        """The board that votes on it belong to, by the catalogue's names of tasks."""
+        if self.trajectories is not None:
+            return "trajectory-t2v" if self.image is None else "trajectory-i2v"
+        if self.poses is not None:
+            return "motion"
+        return "v2v" if self.video is not None else "t2v" if self.image is None else "i2v"
 
     def task(self) -> Task:
         """The item as a task. Raises: RequestError, NotFound, InvalidMedia."""
-        return task_from(self.prompt, self.image, self.video, seed=self.seed, **self.fields)
+        words = {"prompt": self.prompt, "seed": self.seed, **self.fields}
+        if self.trajectories is not None:
+            image = None if self.image is None else read_image(self.image)
+            return TrajectoryToVideo.of(
+                trajectories=Trajectories.read(self.trajectories), image=image, **words
+            )
+        if self.poses is not None and self.image is not None:
+            return MotionToVideo.of(
+                poses=PoseSequence.read(self.poses), image=read_image(self.image), **words
+            )
+        return task_from(image=self.image, video=self.video, **words)
 
 
 class Suite(BaseModel):
@@ -57,9 +99,13 @@ class Suite(BaseModel):
 
     @property
     def task_code(self) -> str:
-        """The board that votes on these items belong to: boards of different tasks are kept apart."""
-        codes = {"v2v" if item.video else "i2v" if item.image else "t2v" for item in self.items}
-        return "+".join(sorted(codes))
+        """The tasks of its items, joined: boards of different tasks are kept apart."""
+        return "+".join(self.task_codes)
+
+    @property
+    def task_codes(self) -> tuple[str, ...]:
+        """One board each."""
+        return tuple(sorted({item.task_code for item in self.items}))
 
     def first(self, limit: int | None) -> Self:
         """The suite with no more than its first `limit` items."""
@@ -110,16 +156,14 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def _placed(item: Item, folder: Path) -> Item:
-    found = {
-        name: folder / value for name in ("image", "video") if (value := getattr(item, name)) is not None
-    }
+    found = {name: folder / value for name in FILES if (value := getattr(item, name)) is not None}
     return item.model_copy(update=found)
 
 
 def read_vbench_prompts(path: str | Path, num_seeds: int = 1) -> Suite:
-    """VBench's own list: objects with `prompt_en` and `dimension`. Its convention is five seeds a prompt.
+    """VBench's own list: objects with `prompt_en` and `dimension`, some with `auxiliary_info`.
 
-    Raises: NotFound, InvalidMedia with the entry that is wrong.
+    Its convention is five seeds a prompt. Raises: NotFound, InvalidMedia with the entry that is wrong.
     Source: VBench_full_info.json of github.com/Vchitect/VBench at 45e79ec.
     """
     path = Path(path)
@@ -127,18 +171,57 @@ def read_vbench_prompts(path: str | Path, num_seeds: int = 1) -> Suite:
         raise NotFound(f"no suite at {str(path)!r}")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        items = [
-            Item(
-                id=f"{number:04d}-{seed}",
-                category=str(entry["dimension"][0]),
-                prompt=entry["prompt_en"],
-                seed=seed,
-            )
-            for number, entry in enumerate(entries)
-            for seed in range(num_seeds)
-        ]
-        return Suite(name=path.stem, summary=f"{len(entries)} prompts of VBench", items=tuple(items))
-    except ValidationError as error:
-        raise InvalidMedia(f"{str(path)!r}: {invalid_value(error, 'suite')}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, OSError) as error:
         raise InvalidMedia(f"{str(path)!r} is not VBench's list of prompts: {error!r}") from error
+    if not isinstance(entries, list) or not entries:
+        raise InvalidMedia(f"{str(path)!r} is not VBench's list of prompts: it must be a list with items")
+    items = [
+        item.model_copy(update={"id": f"{number:04d}-{seed}", "seed": seed})
+        for number, entry in enumerate(entries)
+        for item in [_vbench_item(path, number, entry)]
+        for seed in range(num_seeds)
+    ]
+    return Suite(name=path.stem, summary=f"{len(entries)} prompts of VBench", items=tuple(items))
+
+
+def _vbench_item(path: Path, number: int, entry: Any) -> Item:
+    try:
+        dimensions = tuple(str(name) for name in entry["dimension"])
+        about = _vbench_about(dimensions, entry["prompt_en"], entry.get("auxiliary_info", {}))
+        return Item(
+            id=f"{number:04d}",
+            category=dimensions[0],
+            prompt=entry["prompt_en"],
+            dimensions=dimensions,
+            about=about,
+        )
+    except ValidationError as error:
+        raise InvalidMedia(f"{str(path)!r}, entry {number}: {invalid_value(error, 'suite')}") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InvalidMedia(
+            f"{str(path)!r} is not VBench's list of prompts: entry {number}: {error!r}"
+        ) from error
+
+
+def _vbench_about(dimensions: tuple[str, ...], prompt: str, said: dict[str, Any]) -> dict[str, str]:
+    """What VBench says of a prompt beside its words, by the names that our metrics know it under."""
+    about: dict[str, str] = {}
+    if "object_class" in said:
+        about["object_class"] = said["object_class"]["object"]
+    if "multiple_objects" in said:
+        about["objects"] = said["multiple_objects"]["object"]
+    if "color" in said:
+        colour = said["color"]["color"]
+        words = [word for word in prompt.split() if word not in ("a", "an", colour)]
+        about |= {"colour": colour, "colour_of": " ".join(words)}
+    if "spatial_relationship" in said:
+        stands = said["spatial_relationship"]["spatial_relationship"]
+        about |= {"object_a": stands["object_a"], "object_b": stands["object_b"]}
+        about["relation"] = stands["relationship"]
+    if "scene" in said:
+        about["scene"] = said["scene"]["scene"]["scene"]
+    if "appearance_style" in said:
+        about["style"] = said["appearance_style"]["appearance_style"]
+    if "human_action" in dimensions:
+        about["action"] = prompt.lower().split("person is ")[-1].strip(" .")
+    return about

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import vitascope
 from vitascope.atomic import write_bytes
@@ -27,29 +26,68 @@ from vitascope.catalogue import (
     resolve_architecture,
 )
 from vitascope.catalogue.figures import architecture_svg, timeline_svg
-from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, RequestError
+from vitascope.catalogue.runnable import measured_here
+from vitascope.errors import DependencyMissing, RequestError
 from vitascope.evaluation.leaderboard import Board, build_board, link_to_ratings
+from vitascope.evaluation.opinion_board import OpinionBoard, rate_opinions
+from vitascope.evaluation.opinion_sections import opinion_section, publication_section
+from vitascope.evaluation.opinions import Opinion
+from vitascope.evaluation.publication import check_opinions, check_votes
 from vitascope.evaluation.report import Language, board_sections, method_text
+from vitascope.evaluation.results import MadeClip
 from vitascope.evaluation.runs import SuiteRun
+from vitascope.evaluation.shown_clips import shown_items
+from vitascope.evaluation.speed.tables import bench_table, own_speeds
+from vitascope.evaluation.suites import Item
+from vitascope.evaluation.vbench_section import vbench_section
 from vitascope.evaluation.votes import Vote
 from vitascope.evaluation.year_words import WORDS
 
-#: Items of a run whose clips are shown, from the first on, and how much of them one page may hold.
-MAX_ITEMS, MAX_CLIP_BYTES = 12, 60 * 2**20
 _TONES = {"holds": "holds", "in part": "part", "contradicted": "contradicted"}
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A suite's run and the votes that were cast on its clips."""
+    """A suite's run, as far as it is of one task, and what people said of its clips."""
 
     run: SuiteRun
     task: str
     votes: Sequence[Vote] = ()
+    opinions: Sequence[Opinion] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("votes", "opinions"):  # a file holds those of all tasks
+            own = [entry for entry in getattr(self, name) if entry.task == self.task]
+            object.__setattr__(self, name, own)
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """The items of this task."""
+        return tuple(item for item in self.run.suite.items if item.task_code in self.task.split("+"))
+
+    def made(self) -> list[MadeClip]:
+        """What became of these items. Raises: InvalidMedia."""
+        own = {item.id for item in self.items}
+        return [clip for clip in self.run.made() if clip.item in own]
+
+    def opinion_board(self) -> OpinionBoard | None:
+        """Mean opinions; None if nobody has scored a clip. Raises: RequestError."""
+        counted = any(opinion.is_counted for opinion in self.opinions)
+        return rate_opinions(self.opinions) if counted else None
 
     def board(self) -> Board:
         """Votes, metrics and costs side by side. Raises: RequestError, InvalidMedia."""
-        return build_board(self.task, self.votes, self.run.measured(), self.run.costs())
+        own = {item.id for item in self.items}
+        measured = [m for m in self.run.measured() if m.item in own]
+        return build_board(self.task, self.votes, measured, self.run.costs(own))
+
+
+class _Boards(NamedTuple):
+    """What is known of one run's algorithms: votes with metrics and costs, and mean opinions."""
+
+    task: str
+    votes: Board
+    scores: OpinionBoard | None
 
 
 def year_html(
@@ -61,8 +99,7 @@ def year_html(
     Raises: DependencyMissing, RequestError, InvalidMedia, NotFound.
     """
     words = WORDS[language]
-    boards = [run.board() for run in runs]
-    ratings = {row.algorithm: row for board in boards for row in board.rows}
+    boards = [_Boards(run.task, run.board(), run.opinion_board()) for run in runs]
     shown = [_run(run, board, words, language) for run, board in zip(runs, boards, strict=True)]
     page = {
         "language": language,
@@ -70,17 +107,18 @@ def year_html(
         "version": vitascope.__version__,
         "today": date.today().isoformat(),
         "contents": _contents(shown, words),
-        "columns": max((len(board.rows) for board in boards), default=2),
         "t": words,
         "counts": _counts(words),
-        "lists": _lists(words, language, ratings),
+        "all_cards": _all_cards(words),
+        "lists": _lists(words, language, boards),
+        "own_speeds": own_speeds(),
         "timeline": timeline_svg(language=language),
         "eras": _eras(words, language),
         "architectures": architecture_svg(_named(), language),
         "statements": _statements(words, language),
         "runs": shown,
         "report_speeds": reported_speeds(),
-        "benches": [_bench(path) for path in benches],
+        "benches": [bench_table(path) for path in benches],
         "method": method_text(language),
     }
     return _template().render(page)
@@ -102,8 +140,9 @@ def _printed(html: str) -> bytes:
         from weasyprint import HTML
     except (ImportError, OSError) as error:  # OSError: Pango is missing on the system
         raise DependencyMissing("weasyprint", "report", "printing a report as PDF") from error
-    without_clips = re.sub(r"<video[^>]*></video>", "<small>(video)</small>", html)
-    return bytes(HTML(string=without_clips).write_pdf())
+    pictures = re.sub(r'<video[^>]*? poster="([^"]*)"[^>]*></video>', r'<img src="\1">', html)
+    opened = pictures.replace("<details", "<details open")
+    return bytes(HTML(string=opened).write_pdf())
 
 
 def _template() -> Any:
@@ -127,33 +166,54 @@ def _counts(words: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _lists(words: Mapping[str, Any], language: Language, ratings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    cards = load_cards()
-    return [
-        {
-            "title": words["lists"][task],
-            "cards": [_card(cards[name], language, ratings.get(name)) for name in names],
-        }
-        for task, names in report_selection().items()
-    ]
+def _all_cards(words: Mapping[str, Any]) -> dict[str, Any]:
+    dates = sorted(card.released for card in load_cards().values() if card.released)
+    span = words["since"].format(first=dates[0][:7], last=dates[-1][:7])
+    return {"count": len(load_cards()), "span": span}
 
 
-def _card(card: Card, language: Language, row: Any) -> dict[str, Any]:
+def _lists(words: Mapping[str, Any], language: Language, boards: Sequence[_Boards]) -> list[dict[str, Any]]:
+    cards, lists = load_cards(), []
+    for task, names in report_selection().items():
+        here = next((b for b in boards if b.task == task), None)  # votes of one task say nothing of another
+        shown = [_card(cards[name], language, here) for name in names]
+        lists.append(
+            {
+                "title": words["lists"][task],
+                "cards": shown,
+                "has_votes": any(card["rating"] for card in shown),
+                "has_scores": any(card["mean"] for card in shown),
+                "has_speed": any(card["step"] or card["gib"] for card in shown),
+            }
+        )
+    return lists
+
+
+def _card(card: Card, language: Language, here: _Boards | None) -> dict[str, Any]:
     architecture, _ = resolve_architecture(card)
     parts = (architecture.attention, architecture.vae, *architecture.positions, *architecture.text_encoders)
     facts = [card.facts.code, card.facts.paper, card.facts.licence, card.facts.vram]
     score = card.best_score("VBench") or card.best_score("VBench-I2V")
+    row = next((r for r in here.votes.rows if r.algorithm == card.id), None) if here else None
     rated = row.rating if row is not None and row.badge != "hidden" else None
+    opinions = here.scores.rows if here and here.scores else ()
+    mean = next((r.mean for r in opinions if r.name == card.id), None)
+    own = measured_here().get(card.id)
     return {
         "name": card.name,
         "org": card.org,
         "released": card.released or "",
         "era": _era_title(era_of(card).era, language),
+        "era_id": era_of(card).era,
         "architecture": ", ".join(str(part) for part in parts if part),
         "licence": card.facts.licence.text if card.facts.licence else "",
         "memory": f"{card.facts.vram.min_gb:g}" if card.facts.vram and card.facts.vram.min_gb else "",
         "score": f"{score.total:.2f}" if score and score.total is not None else "",
         "rating": f"{rated.rating:.0f}" if rated else "",
+        "mean": f"{mean:.2f}" if mean is not None else "",
+        "step": f"{own.step_s:.2f}" if own and own.step_s else "",
+        "gib": f"{own.peak_gib:.1f}" if own else "",
+        "size": "{} × {}, {}".format(*own.size) if own else "",
         "sources": _links(" ".join(f.source for f in facts if f) + (f" {score.source}" if score else "")),
     }
 
@@ -171,6 +231,7 @@ def _eras(words: Mapping[str, Any], language: Language) -> list[dict[str, Any]]:
     rules = {row.era: row.rule for row in ERAS}
     return [
         {
+            "id": era,
             "title": _era_title(era, language) or words["undetermined"],
             "rule": rules.get(era, "") if era else "",
             "count": len(cards),
@@ -197,41 +258,62 @@ def _statements(words: Mapping[str, Any], language: Language) -> list[dict[str, 
     ]
 
 
-def _run(measured: MeasuredRun, board: Board, words: Mapping[str, Any], language: Language) -> dict[str, Any]:
-    made = measured.run.made()
+def _run(
+    measured: MeasuredRun, boards: _Boards, words: Mapping[str, Any], language: Language
+) -> dict[str, Any]:
+    made = measured.made()
     counted = [vote for vote in measured.votes if vote.is_counted]
+    scores = [opinion for opinion in measured.opinions if opinion.is_counted]
+    task = words["lists"].get(measured.task, measured.task)
     summary = words["run_summary"].format(
-        items=len(measured.run.suite.items),
+        task=task,
+        items=len(measured.items),
         algorithms=len({clip.algorithm for clip in made}),
         clips=sum(clip.path is not None for clip in made),
         votes=len(counted),
+        scores=len(scores),
     )
+    sections = board_sections(boards.votes, language)
+    if boards.scores is not None:
+        badge = publication_section(check_opinions(boards.scores), "scores", language)
+        sections.insert(0, opinion_section(boards.scores, language) + badge)
+    if counted:
+        sections.insert(0, publication_section(check_votes(measured.votes), "votes", language))
+    sections.append(vbench_section(boards.votes, measured.items, language))
+    clips, truncated = shown_items(measured.run.folder, measured.items, made)
     return {
         "title": measured.run.suite.name,
         "summary": summary,
-        "sections": board_sections(board, language),
+        "sections": sections,
         "failures": [f"{clip.algorithm}, {clip.item}: {clip.failed}" for clip in made if clip.failed],
-        "votes": bool(counted),
-        "links": _correlations(board),
+        "judged": bool(counted or scores),
+        "links": [*_correlations(boards, "votes", words), *_correlations(boards, "scores", words)],
         "no_links": words["no_links"],
-        "clips": _clips(measured.run),
+        "clips": clips,
+        "truncated": truncated,
     }
 
 
-def _correlations(board: Board) -> list[dict[str, Any]]:
-    """How the means of each metric go with the ratings; metrics that cannot be compared are left out."""
-    ratings = {row.algorithm: row.rating.rating for row in board.rows if row.rating is not None}
+def _correlations(
+    boards: _Boards, of: Literal["votes", "scores"], words: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """How the means of each metric go with ratings or scores; metrics that cannot be compared are left out."""
+    board = boards.votes
+    judged = {row.algorithm: row.rating.rating for row in board.rows if row.rating is not None}
+    if of == "scores":
+        judged = {row.name: row.mean for row in boards.scores.rows} if boards.scores else {}
     found = []
     for column in board.columns:
         cells = {row.algorithm: row.cells[column.metric].mean for row in board.rows}
         means = {name: mean for name, mean in cells.items() if mean is not None}
         try:
-            link = link_to_ratings(means, ratings)
+            link = link_to_ratings(means, judged)
         except RequestError:
             continue
         found.append(
             {
                 "metric": column.metric,
+                "with": words["with"][of],
                 "spearman": _with_interval(link.spearman, link.spearman_interval),
                 "kendall": _with_interval(link.kendall, link.kendall_interval),
                 "algorithms": link.algorithms,
@@ -242,42 +324,3 @@ def _correlations(board: Board) -> list[dict[str, Any]]:
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:
     return f"{value:.2f} ({interval[0]:.2f} – {interval[1]:.2f})"
-
-
-def _clips(run: SuiteRun) -> list[dict[str, Any]]:
-    rows, room = [], MAX_CLIP_BYTES
-    by_item: dict[str, list[Any]] = {}
-    for clip in run.made():
-        if clip.path is not None:
-            by_item.setdefault(clip.item, []).append(clip)
-    for item in run.suite.items[:MAX_ITEMS]:
-        clips = sorted(by_item.get(item.id, ()), key=lambda clip: clip.algorithm)
-        contents = [(run.folder / clip.path).read_bytes() for clip in clips]
-        room -= sum(map(len, contents))
-        if not clips or room < 0:
-            continue
-        shown = [
-            {"name": clip.algorithm, "data": base64.b64encode(content).decode()}
-            for clip, content in zip(clips, contents, strict=True)
-        ]
-        rows.append({"prompt": item.prompt, "clips": shown})
-    return rows
-
-
-def _bench(path: Path) -> dict[str, Any]:
-    """A result file of ours as a table: `rows` with the same columns. Raises: NotFound, InvalidMedia."""
-    if not path.is_file():
-        raise NotFound(f"no measurement at {str(path)!r}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = content["rows"]
-        head = list(dict.fromkeys(name for row in rows for name in row))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidMedia(f"{str(path)!r} is no measurement with rows") from error
-    device, day = content.get("device", ""), str(content.get("date", ""))[:10]
-    return {
-        "title": content.get("title", path.stem),
-        "conditions": " · ".join(str(part) for part in (device, day) if part),
-        "head": head,
-        "rows": [[row.get(name, "") for name in head] for row in rows],
-    }

@@ -132,7 +132,7 @@ class ConsistencyMetric(EmbeddingMetric):
 
 def load_embedder(kind: Kind, weights: str, placement: Placement) -> Embedder:
     """A CLIP or DINO network in transformers layout. Raises: WeightsMissing, which says what to fetch."""
-    from transformers import AutoTokenizer, CLIPModel, ViTModel
+    from transformers import CLIPModel, ViTModel
 
     device = placement.resolve().device
     with missing_weights(weights):
@@ -140,8 +140,15 @@ def load_embedder(kind: Kind, weights: str, placement: Placement) -> Embedder:
             network = ViTModel.from_pretrained(weights, local_files_only=True, add_pooling_layer=False)
             return Embedder(kind, network.eval().to(device))
         clip = CLIPModel.from_pretrained(weights, local_files_only=True).eval().to(device)
-        tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
-        return Embedder(kind, clip, tokenizer)
+        return Embedder(kind, clip, load_tokenizer(weights))
+
+
+def load_tokenizer(weights: str) -> Any:
+    """The tokenizer that lies beside a transformers network. Raises: WeightsMissing."""
+    from transformers import AutoTokenizer
+
+    with missing_weights(weights):
+        return AutoTokenizer.from_pretrained(weights, local_files_only=True)
 
 
 @contextmanager

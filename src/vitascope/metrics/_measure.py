@@ -17,14 +17,15 @@ def measure(
     metrics: Sequence[Metric],
     reference: Clip | None = None,
     placement: Placement | None = None,
+    loaded: dict[Any, Any] | None = None,
 ) -> list[Score]:
-    """The scores of `clip`, in the order of `metrics`.
+    """The scores of `clip`, in the order of `metrics`. `loaded` keeps networks from one clip to the next.
 
     What cannot be measured here (weights or a reference missing, a clip too short) is a score without a value
     that says why; it is never zero.
     """
     analysed = AnalysedClip.of(clip)
-    loaded: dict[Any, Any] = {}
+    loaded = {} if loaded is None else loaded
     scores = []
     for metric in metrics:
         if metric.needs_reference and reference is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,17 @@ from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 from vitascope.metrics._analysis import AnalysedClip
 from vitascope.metrics.base import Metric, Score
+
+
+def middle_samples(clip: Clip, count: int) -> Pixels:
+    """The frames in the middle of `count` equal stretches; a shorter clip's last frame is repeated.
+
+    Shape: (count, H, W, 3). Source: Vchitect/VBench 45e79ec, vbench/utils.py, get_frame_indices, Apache-2.0.
+    """
+    edges = np.linspace(0, clip.num_frames, min(count, clip.num_frames) + 1).astype(int)
+    places = [int(start + end - 1) // 2 for start, end in pairwise(edges)]
+    places += [places[-1]] * (count - len(places))
+    return np.stack([clip.frames[place : place + 1][0] for place in places])
 
 
 class SampledFramesMetric(Metric):

@@ -41,10 +41,17 @@ class Metric(Item):
     tier: ClassVar[Tier]
     source: ClassVar[str]
     needs_reference: ClassVar[bool] = False
+    #: Whether it cannot run without a file; a variant may need one too.
+    needs_weights: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:
         """Measure `clip`. Raises: RequestError if it is too short, or a reference is needed and missing."""
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        if getattr(cls, "tier", None) == "needs weights":
+            cls.needs_weights = True
 
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules; None where there are none to keep."""

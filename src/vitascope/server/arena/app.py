@@ -1,4 +1,4 @@
-"""The arena's routes: a page, ballots, nameless clips, votes, and the board that they add up to."""
+"""The arena's routes: pages for votes and for scores, nameless clips, and the boards that they add up to."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Res
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.errors import RequestError
-from vitascope.evaluation.agreement import krippendorff_alpha, rater_reports, vote_table
+from vitascope.evaluation.agreement import rater_reports, vote_agreement
+from vitascope.evaluation.append_only import AppendOnly
 from vitascope.evaluation.booth import Booth
 from vitascope.evaluation.leaderboard import build_board
+from vitascope.evaluation.opinion_board import OpinionBoard, rate_opinions
+from vitascope.evaluation.opinion_booth import OpinionBooth
+from vitascope.evaluation.publication import Publication, check_opinions, check_votes
 from vitascope.evaluation.votes import Choice
 from vitascope.server import envelope
 
-_TYPES = {"arena.js": "text/javascript", "arena.css": "text/css"}
+_TYPES = {
+    "arena.js": "text/javascript",
+    "scores.js": "text/javascript",
+    "stage.js": "text/javascript",
+    "arena.css": "text/css",
+}
 
 
 class CastVote(BaseModel):
@@ -30,36 +39,34 @@ class CastVote(BaseModel):
     watched_s: float = Field(ge=0, le=86_400)
 
 
+class GivenOpinion(BaseModel):
+    """Body of `POST /api/opinions`. Range: score 1 (bad) .. 5 (excellent). Units: watched_s in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slip: str = Field(min_length=1, max_length=80)
+    rater: str = Field(min_length=1, max_length=80)
+    score: int = Field(ge=1, le=5)
+    watched_s: float = Field(ge=0, le=86_400)
+
+
+Rater = Annotated[str, Query(min_length=1, max_length=80)]
+
+
 def create_arena(booth: Booth) -> FastAPI:
     """The arena of one run's clips. It holds no names of algorithms until a vote is cast."""
-    app = FastAPI(title="Vitascope arena", docs_url=None, redoc_url=None)
-    envelope.install(app)
-    app.state.booth = booth
-
-    @app.get("/", response_class=HTMLResponse)
-    def page() -> str:
-        return _page("arena.html")
-
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in _TYPES:
-            return PlainTextResponse("not here", status_code=404)
-        return Response(_page(name), media_type=_TYPES[name])
+    app = _stage(booth, "arena.html", booth.votes)
 
     @app.get("/api/ballot")
-    def ballot(rater: Annotated[str, Query(min_length=1, max_length=80)]) -> dict[str, Any]:
+    def ballot(rater: Rater) -> dict[str, Any]:
         drawn = booth.ballot(rater)
         return {
             "ballot": drawn.id,
             "prompt": drawn.prompt,
-            "left": f"/clips/{drawn.left}.mp4",
-            "right": f"/clips/{drawn.right}.mp4",
+            "left": f"clips/{drawn.left}.mp4",
+            "right": f"clips/{drawn.right}.mp4",
             "votes_cast": drawn.votes_cast,
         }
-
-    @app.get("/clips/{token}.mp4")
-    def clip(token: str) -> FileResponse:
-        return FileResponse(booth.file(token), media_type="video/mp4", headers={"cache-control": "no-store"})
 
     @app.post("/api/votes", status_code=201)
     def cast(vote: CastVote) -> dict[str, str]:
@@ -70,10 +77,59 @@ def create_arena(booth: Booth) -> FastAPI:
     def board() -> dict[str, Any]:
         return board_of(booth)
 
-    @app.get("/api/votes.jsonl", response_class=PlainTextResponse)
-    def votes() -> str:
-        path = booth.votes.path
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+    return app
+
+
+def create_scoring(booth: OpinionBooth) -> FastAPI:
+    """The page where one run's clips are scored one by one, from 1 to 5, and their board."""
+    app = _stage(booth, "scores.html", booth.opinions)
+
+    @app.get("/api/slip")
+    def slip(rater: Rater) -> dict[str, Any]:
+        drawn = booth.slip(rater)
+        return {
+            "slip": drawn.id,
+            "prompt": drawn.prompt,
+            "clip": f"clips/{drawn.clip}.mp4",
+            "opinions_given": drawn.opinions_given,
+            "to_give": drawn.to_give,
+        }
+
+    @app.post("/api/opinions", status_code=201)
+    def give(opinion: GivenOpinion) -> dict[str, str]:
+        shown = booth.give(opinion.slip, opinion.rater, opinion.score, opinion.watched_s)
+        return {"algorithm": shown.algorithm, "receipt": shown.receipt}
+
+    @app.get("/api/board")
+    def board() -> dict[str, Any]:
+        return opinion_board_of(booth)
+
+    return app
+
+
+def _stage(booth: Booth | OpinionBooth, page_name: str, store: AppendOnly[Any]) -> FastAPI:
+    """What both pages need: the page itself, nameless clips, and what was written down."""
+    app = FastAPI(title="Vitascope arena", docs_url=None, redoc_url=None)
+    envelope.install(app)
+    app.state.booth = booth
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        return _page(page_name)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in _TYPES:
+            return PlainTextResponse("not here", status_code=404)
+        return Response(_page(name), media_type=_TYPES[name])
+
+    @app.get("/clips/{token}.mp4")
+    def clip(token: str) -> FileResponse:
+        return FileResponse(booth.file(token), media_type="video/mp4", headers={"cache-control": "no-store"})
+
+    @app.get(f"/api/{store.word}s.jsonl", response_class=PlainTextResponse)
+    def written() -> str:
+        return store.path.read_text(encoding="utf-8") if store.path.exists() else ""
 
     return app
 
@@ -88,6 +144,7 @@ def board_of(booth: Booth) -> dict[str, Any]:
         "rows": [],
         "alpha": None,
         "note": "",
+        "publication": _published(check_votes(votes)),
     }
     if not counted:
         return answer
@@ -96,11 +153,33 @@ def board_of(booth: Booth) -> dict[str, Any]:
         answer["rows"] = [
             {"algorithm": row.algorithm, "badge": row.badge, **vars(row.rating)} for row in rows if row.rating
         ]
-        answer["alpha"] = krippendorff_alpha(vote_table(votes))
+        answer["alpha"] = vote_agreement(votes)
     except RequestError as error:  # not enough votes yet to tie all algorithms together, or one rater alone
         answer["note"] = str(error)
     answer["raters"] = [vars(report) for report in rater_reports(votes)]
     return answer
+
+
+def opinion_board_of(booth: OpinionBooth) -> dict[str, Any]:
+    """Mean opinions, how raters agree and whether that may be published, as the page shows them."""
+    opinions = [opinion for opinion in booth.opinions.read() if opinion.task == booth.task]
+    if any(opinion.is_counted for opinion in opinions):
+        board = rate_opinions(opinions)
+    else:
+        board = OpinionBoard(booth.task, (), (), None, None)
+    return {
+        "task": board.task,
+        "rows": [vars(row) for row in board.rows],
+        "raters": [vars(rater) for rater in board.raters],
+        "alpha": board.alpha,
+        "icc_mean": board.icc_mean,
+        "notes": list(board.notes),
+        "publication": _published(check_opinions(board)),
+    }
+
+
+def _published(publication: Publication) -> dict[str, Any]:
+    return {"publishable": publication.publishable, **publication.model_dump()}
 
 
 def _page(name: str) -> str:

@@ -9,6 +9,7 @@ const TEXT = {
     head: ["Algorithm", "Rating", "95 % interval", "Votes", "Items", "Wins", ""],
     badges: { hidden: "too few votes", preliminary: "preliminary", "": "", "no votes": "no votes" },
     agreement: (a) => `Agreement between raters (Krippendorff's alpha): ${a.toFixed(2)}`,
+    publishable: "Fit to be published", unpublishable: "Not yet fit to be published", rules: RULES.en,
   },
   zh: {
     title: "竞技场", board: "榜单", back: "投票", name: "您的姓名或编号", begin: "开始", left: "A 更好",
@@ -18,39 +19,20 @@ const TEXT = {
     head: ["算法", "评分", "95% 置信区间", "票数", "条目数", "胜率", ""],
     badges: { hidden: "票数过少", preliminary: "初步结果", "": "", "no votes": "尚无投票" },
     agreement: (a) => `评分者一致性（Krippendorff α）：${a.toFixed(2)}`,
+    publishable: "可以发布", unpublishable: "尚不宜发布", rules: RULES.zh,
   },
 };
 
-const $ = (id) => document.getElementById(id);
-let language = (navigator.language || "en").startsWith("zh") ? "zh" : "en";
-let rater = "";
 let ballot = null;
 let playing = 0; // counts plays, so that an old play's end is not taken for the present one's
 let watched = 0;
 
-function say(words) { $("said").textContent = words; }
-
 function translate() {
   const text = TEXT[language];
-  document.documentElement.lang = language;
-  document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = text[node.dataset.text]; });
-  $("language").textContent = language === "en" ? "中文" : "English";
+  putWords(text);
   if (ballot) $("count").textContent = text.count(ballot.votes_cast);
   if (!$("board").hidden) showBoard();
 }
-
-async function ask(path, options) {
-  const answer = await fetch(path, options);
-  const content = await answer.json();
-  if (!answer.ok) throw new Error(content.error ? content.error.message : `HTTP ${answer.status}`);
-  return content;
-}
-
-const ready = (video) => new Promise((done, fail) => {
-  if (video.readyState >= 4) return done();
-  video.oncanplaythrough = done;
-  video.onerror = () => fail(new Error("a clip cannot be played"));
-});
 
 /** Both clips start in the same frame of the screen, and are held to one clock while they play. */
 async function play() {
@@ -100,11 +82,7 @@ async function vote(choice) {
   ballot = null;
   choices(false);
   try {
-    const shown = await ask("api/votes", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ ballot: cast.ballot, rater, choice, watched_s: watched }),
-    });
+    const shown = await send("api/votes", { ballot: cast.ballot, rater, choice, watched_s: watched });
     say(TEXT[language].was(shown.left, shown.right));
   } catch (error) {
     say(error.message);
@@ -112,44 +90,23 @@ async function vote(choice) {
   await next();
 }
 
-function cell(words, numeric) {
-  const node = document.createElement("td");
-  node.textContent = words;
-  if (numeric) node.className = "n";
-  return node;
-}
-
 async function showBoard() {
   const text = TEXT[language];
   const board = await ask("api/board");
-  const table = document.createElement("table");
-  const head = table.insertRow();
-  text.head.forEach((words) => { const node = document.createElement("th"); node.textContent = words; head.append(node); });
-  board.rows.forEach((row) => {
-    const line = table.insertRow();
+  const table = tableOf(text.head, board.rows.map((row) => {
     const open = row.badge !== "hidden";
-    line.append(
+    return [
       cell(row.algorithm),
       cell(open ? row.rating.toFixed(0) : "", true),
       cell(open && row.low !== null ? `${row.low.toFixed(0)} – ${row.high.toFixed(0)}` : "", true),
       cell(row.votes, true), cell(row.items, true),
       cell(open ? `${Math.round(100 * row.win_rate)} %` : "", true), cell(text.badges[row.badge]),
-    );
-  });
-  const note = document.createElement("p");
-  note.className = "quiet";
-  note.textContent = board.alpha !== null ? text.agreement(board.alpha) : board.note;
-  $("board").replaceChildren(table, note);
+    ];
+  }));
+  const note = quiet(board.alpha !== null ? text.agreement(board.alpha) : board.note);
+  $("board").replaceChildren(table, note, verdict(board.publication, text));
 }
 
-$("entrance").addEventListener("submit", (event) => {
-  event.preventDefault();
-  rater = $("rater").value.trim();
-  if (!rater) return;
-  $("entrance").hidden = true;
-  $("booth").hidden = false;
-  next();
-});
 document.querySelectorAll("[data-choice]").forEach((button) => {
   button.addEventListener("click", () => vote(button.dataset.choice));
 });
@@ -159,13 +116,4 @@ document.addEventListener("keydown", (event) => {
   if (button && !button.disabled) vote(button.dataset.choice);
 });
 $("again").addEventListener("click", () => play().catch((error) => say(error.message)));
-$("language").addEventListener("click", () => { language = language === "en" ? "zh" : "en"; translate(); });
-$("show-board").addEventListener("click", async () => {
-  const open = $("board").hidden;
-  $("board").hidden = !open;
-  $("booth").hidden = open || !rater;
-  $("entrance").hidden = open || Boolean(rater);
-  $("show-board").dataset.text = open ? "back" : "board";
-  translate();
-});
-translate();
+begin(next, translate);
