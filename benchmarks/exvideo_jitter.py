@@ -78,9 +78,7 @@ def summary(clips: list[Clip]) -> dict[str, Any]:
     """Means over the clips that could be measured, and each clip's own figures."""
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(measured, clips))
-    means = {
-        name: float(np.mean([row[name] for row in rows if row[name] is not None])) for name in rows[0]
-    }
+    means = {name: float(np.mean([row[name] for row in rows if row[name] is not None])) for name in rows[0]}
     return {**means, "clips": len(clips), "each": {name: [row[name] for row in rows] for name in rows[0]}}
 
 
@@ -165,7 +163,9 @@ def main() -> None:
         print(name, {k: v for k, v in result["runs"][name].items() if k != "each"}, flush=True)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         made = strip(clips[:SHOWN], EVERY)
-        rows.append(np.pad(made, ((6, 0), (0, rows[0].shape[1] - made.shape[1]), (0, 0)), constant_values=255))
+        rows.append(
+            np.pad(made, ((6, 0), (0, rows[0].shape[1] - made.shape[1]), (0, 0)), constant_values=255)
+        )
         fromarray(np.concatenate(rows)).save(arguments.out.with_suffix(".png"))
 
 

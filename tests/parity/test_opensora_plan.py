@@ -29,11 +29,7 @@ CASES = [case for system in SYSTEMS for case in cases(system)]
 
 def fixtures(prefix: str) -> list:
     """Every fixture whose name starts so, of every case."""
-    return [
-        pytest.param(case, name, id=f"{case}/{name}")
-        for case in CASES
-        for name in case.starting(prefix)
-    ]
+    return [pytest.param(case, name, id=f"{case}/{name}") for case in CASES for name in case.starting(prefix)]
 
 
 def denoiser(case: Case, name: str) -> OpenSoraPlanTransformer3DModel:
