@@ -33,7 +33,6 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
     arguments.out.mkdir(parents=True, exist_ok=True)
     ranks, recipe = Ranks.join(), SMOKE if arguments.smoke else Recipe()
     vae_s, base_s, extension_s = (

@@ -37,8 +37,8 @@ class Recipe:
 
     num_scenes: int = 4096
     vae_batch: int = 64
-    batch: int = 24
-    long_batch: int = 12
+    batch: int = 12
+    long_batch: int = 6
     lr: float = 6e-4
     extension_lr: float = 4e-4
     drop: float = 0.1
@@ -160,7 +160,7 @@ def _run(net: nn.Module, lr: float, loss_of: Any, budget: Budget, ranks: Ranks) 
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     fused = ranks.device.type == "cuda"
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.98), weight_decay=1e-3, fused=fused)
-    training = Training({"net": net}, {"adamw": optimizer}, ranks, ema_decay=0.998, trained_only=True)
+    training = Training({"net": net}, {"adamw": optimizer}, ranks, ema_decay=0.999, trained_only=True)
     train(training, loss_of, Schedule(warmup=100, decay_from=0.5), budget)
     training.swap_average()
 
