@@ -28,12 +28,12 @@ import torch
 from tests.generators import test_published_cogvideox as cogvideox
 from tests.generators import test_published_configs as published
 from tests.generators import tiny_hunyuan, tiny_hunyuan15, tiny_svd, tiny_text
-from vitascope.clip import Image
+from vitascope.clip import Clip, Image
 from vitascope.context import Context, Progress
 from vitascope.engine.pipelines import LoadedPipeline, import_class, place
 from vitascope.engine.placement import Placement
 from vitascope.generators import GENERATORS
-from vitascope.task import ImageToVideo
+from vitascope.task import ImageToVideo, VideoToVideo
 
 GIB = 2**30
 PROMPT = "a red ball rolls over the grass towards a blue house while a dog runs after it"
@@ -151,15 +151,20 @@ def scheduler(name: str, **config: Any) -> Any:
         return getattr(diffusers, name)(**config)
 
 
-def build_cogvideox(name: str) -> dict[str, Any]:
+def build_cogvideox(name: str, **changes: Any) -> dict[str, Any]:
     """One of the CogVideoX models."""
     config = {key: value for key, value in cogvideox.SCHEDULER.items() if not key.startswith("_")}
     return {
         **t5(),
         "vae": net("AutoencoderKLCogVideoX", cogvideox.VAE),
-        "transformer": net("CogVideoXTransformer3DModel", cogvideox.NETS[name]),
+        "transformer": net("CogVideoXTransformer3DModel", {**cogvideox.NETS[name], **changes}),
         "scheduler": scheduler("CogVideoXDDIMScheduler", **config),
     }
+
+
+def build_fun_control() -> dict[str, Any]:
+    """CogVideoX-Fun 5B Control: the control clip's latents beside the noise."""
+    return build_cogvideox("cogvideox-5b", in_channels=32)
 
 
 def build_mochi() -> dict[str, Any]:
@@ -344,6 +349,7 @@ CASES = [
     Case("opensora-plan", "open-sora-plan-1.3", lambda: build_opensora_plan("1.3"), (64, 64, 5)),
     Case("cogvideox", "cogvideox-2b", lambda: build_cogvideox("cogvideox-2b"), (64, 64, 9)),
     Case("cogvideox", "cogvideox-5b", lambda: build_cogvideox("cogvideox-5b"), (64, 64, 9)),
+    Case("cogvideox-fun-control", "cogvideox-fun-5b-control", build_fun_control, (64, 64, 9)),
     Case("wan", "wan2.1-t2v-1.3b", lambda: build_wan(published._WAN_1_3B), (32, 32, 5)),
     Case("wan", "wan2.2-ti2v-5b", build_wan_5b, (64, 64, 5), 60),
     Case("mochi", "mochi-1", build_mochi, (32, 32, 7), 30, 2, vae_tiling=True),
@@ -396,6 +402,11 @@ class Stopwatch:
             torch.cuda.reset_peak_memory_stats()
 
 
+def size_of(said: Mapping[str, Any], profile: Any) -> tuple[int, int, int]:
+    """Height, width and channels of what is given."""
+    return (said.get("height") or profile.height, said.get("width") or profile.width, 3)
+
+
 def measure(case: Case, placement: Placement) -> dict[str, Any]:
     """Build the model, make one clip, say what it took."""
     cuda = placement.device.startswith("cuda")
@@ -416,8 +427,11 @@ def measure(case: Case, placement: Placement) -> dict[str, Any]:
     said |= {"seed": 0}
     kind = next(kind for kind in generator.accepts if kind.kind == profile.kinds[0])
     if kind is ImageToVideo:
-        size = (said.get("height") or profile.height, said.get("width") or profile.width, 3)
+        size = size_of(said, profile)
         said["image"] = Image(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    if kind is VideoToVideo:
+        shape = (said.get("num_frames") or profile.num_frames, *size_of(said, profile))
+        said["video"] = Clip(np.random.default_rng(0).integers(0, 256, shape, np.uint8), profile.fps)
     if case.generator != "svd":
         said["prompt"] = PROMPT
     task = generator.complete(kind.of(**said))

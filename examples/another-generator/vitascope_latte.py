@@ -5,9 +5,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from vitascope.context import Context
-from vitascope.generators._diffusers import DiffusersGenerator
-from vitascope.generators._profile import Profile
-from vitascope.generators.base import KnownModel
+from vitascope.generators import DiffusersGenerator, KnownModel, Profile
 from vitascope.task import Task, TextToVideo
 
 

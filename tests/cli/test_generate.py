@@ -52,6 +52,8 @@ def test_several_clips_have_following_seeds(vitascope):
         (["generate", "a star", *BARS, "--guidance", "3"], 2, "guidance_scale"),
         (["generate", "a star", *BARS, "--set", "colour=red"], 2, "colour"),
         (["generate", "a star", *BARS, "--set", "colour"], 2, "name=value"),
+        (["generate", "a star", *BARS, "--set", "model=sprout"], 2, "--set weights=PATH"),
+        (["generate", "a star", *BARS, "--set", "seed=3"], 2, "--seed"),
         (["generate", "a star", *BARS, "--device", "warp"], 2, "device"),
         (["generate", "a star", *BARS, "-o", "nowhere/star.mp4"], 2, "nowhere"),
         (["generate", "a star", *BARS, "-o", "star.docx"], 2, "docx"),

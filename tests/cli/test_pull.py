@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.hub_server import COMMIT, HubServer, serving
+from vitascope.engine import modelscope
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -107,6 +108,19 @@ def test_what_goes_wrong_is_one_clear_line(model: Path, tmp_path: Path) -> None:
 
         code, _, err = run(tmp_path, endpoint, "pull", "acme/tiny", "-q", HF_HUB_OFFLINE="1")
         assert code == 3 and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("hub", "there"),
+    [
+        ("zai-org/CogVideoX-2b", "ZhipuAI/CogVideoX-2b"),
+        ("alibaba-pai/CogVideoX-Fun-V1.1-5b-Control", "PAI/CogVideoX-Fun-V1.1-5b-Control"),
+        ("stabilityai/stable-video-diffusion-img2vid-xt", "AI-ModelScope/stable-video-diffusion-img2vid-xt"),
+        ("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+    ],
+)
+def test_publishers_with_another_name_on_modelscope_are_known(hub: str, there: str) -> None:
+    assert modelscope.name_there(hub) == there
 
 
 def test_modelscope_and_dry_runs(model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox as tiny
+from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
@@ -16,6 +17,7 @@ from vitascope.engine.tensor_files import num_parameters, read_tensors, tensor_s
 from vitascope.errors import DependencyMissing, InvalidMedia, NoNetwork, NotFound, UnknownName, WeightsMissing
 from vitascope.generators import for_model
 from vitascope.generators.cogvideox import CogVideoX
+from vitascope.task import TextToVideo
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,32 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(folder):
     save_file(tensors, file)
     with pytest.raises(InvalidMedia, match="cannot be loaded as CogVideoXPipeline"):
         Engine(Placement(device="cpu")).modules(for_model(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("part", "file"), [("transformer", "diffusion_pytorch_model"), ("text_encoder", "model")]
+)
+def test_weights_that_lack_a_tensor_are_refused(folder, part, file):
+    """Neither diffusers nor transformers would say so: they leave it empty, or fill it at random."""
+    path = folder / part / f"{file}.safetensors"
+    tensors = load_file(path)
+    gone = sorted(tensors)[-1]
+    save_file({name: t for name, t in tensors.items() if name != gone}, path, {"format": "pt"})
+    maker = for_model(str(folder), num_inference_steps=1)
+    task = maker.complete(TextToVideo(prompt="a ball", width=32, height=32, num_frames=9))
+    with pytest.raises(InvalidMedia, match=f"{part}' lacks"):
+        maker.generate([task], Engine(Placement(device="cpu")).modules(maker), Context())
+
+
+def test_weights_as_integers_are_refused_unless_their_configuration_explains_them(folder):
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    save_file({name: t.to(torch.int8) for name, t in tensors.items()}, file)
+    with pytest.raises(InvalidMedia, match=r"as integers \(I8\)"):
+        check(folder)
+    config = folder / "transformer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "quantization_config": {}}))
+    check(folder)
 
 
 def test_pickled_weights_load_and_pickled_code_does_not_run(folder, tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from diffusers import StableVideoDiffusionPipeline
 
 from tests.generators import tiny_svd
@@ -14,27 +13,12 @@ from tests.generators.families import ENGINE, Family, built
 from vitascope.context import Context
 from vitascope.errors import InvalidMedia, NoNetwork, UnsupportedTask
 from vitascope.generators.svd import StableVideoDiffusion
-from vitascope.models.exvideo import ExVideoUNet, save_extension
+from vitascope.models.exvideo import ExVideoUNet
 from vitascope.task import ImageToVideo
 
 SVD = Family("svd", tiny_svd.save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False)
 LONG = Family("svd", tiny_svd.save_svd, ImageToVideo, (128, 128), 6, reads_prompt=False)
-REACH = 6
-
-
-def extended_unet() -> ExVideoUNet:
-    torch.manual_seed(1)
-    unet = ExVideoUNet.from_svd(tiny_svd.unet(), REACH)
-    with torch.no_grad():
-        for parameter in unet.added_parameters().values():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return unet
-
-
-def save_exvideo_extension(folder: Path) -> Path:
-    folder.mkdir()
-    save_extension(extended_unet(), folder / "model.fp16.safetensors")
-    return folder
+REACH = tiny_svd.REACH
 
 
 @pytest.mark.parametrize(
@@ -90,7 +74,7 @@ def test_beyond_its_own_length_svd_warns() -> None:
 
 
 def test_exvideo_makes_longer_clips() -> None:
-    extension = str(built(save_exvideo_extension))
+    extension = str(built(tiny_svd.save_exvideo_extension))
     context = Context()
     task = LONG.task().model_copy(update={"num_frames": None})
     (clip,) = LONG.make(task, context=context, extension=extension)
@@ -102,13 +86,13 @@ def test_exvideo_makes_longer_clips() -> None:
 
 
 def test_exvideo_refuses_what_its_positions_do_not_reach() -> None:
-    generator = LONG.generator(extension=str(built(save_exvideo_extension)))
+    generator = LONG.generator(extension=str(built(tiny_svd.save_exvideo_extension)))
     with pytest.raises(UnsupportedTask, match=f"num_frames={REACH + 1}: .* nearest: {REACH}"):
         generator.complete(LONG.task(num_frames=REACH + 1))
 
 
 def test_exvideo_at_less_than_128_pixels_is_refused() -> None:
-    generator = LONG.generator(extension=str(built(save_exvideo_extension)))
+    generator = LONG.generator(extension=str(built(tiny_svd.save_exvideo_extension)))
     with pytest.raises(UnsupportedTask, match=r"width=64: .*nearest: 128"):
         generator.complete(LONG.task(width=64, height=64))
 
@@ -117,11 +101,16 @@ def test_other_weights_are_no_extension(tmp_path: Path) -> None:
     unet = built(tiny_svd.save_svd) / "unet" / "diffusion_pytorch_model.safetensors"
     with pytest.raises(InvalidMedia, match="no frame position table"):
         SVD.generator(extension=str(unet)).complete(SVD.task())
+    (tmp_path / "notes.txt").write_text("no weights")
+    with pytest.raises(InvalidMedia, match="no safetensors file"):
+        SVD.generator(extension=str(tmp_path / "notes.txt")).complete(SVD.task())
 
 
 def test_a_pipeline_with_exvideo_is_saved_and_loaded_whole(tmp_path: Path) -> None:
     """The trained whole, as a diffusers folder of its own."""
-    pipeline = StableVideoDiffusionPipeline.from_pretrained(built(tiny_svd.save_svd), unet=extended_unet())
+    pipeline = StableVideoDiffusionPipeline.from_pretrained(
+        built(tiny_svd.save_svd), unet=tiny_svd.extended_unet()
+    )
     pipeline.save_pretrained(tmp_path / "long")
     generator = StableVideoDiffusion(model=str(tmp_path / "long"), num_inference_steps=2)
     task = generator.complete(LONG.task().model_copy(update={"num_frames": None}))

@@ -13,8 +13,11 @@ from diffusers import (
 )
 
 from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
+from vitascope.models.exvideo import ExVideoUNet, save_extension
 
 NUM_FRAMES = 4
+REACH = 6
+"""How many frames the extension reaches."""
 
 
 def unet(num_frames: int = NUM_FRAMES) -> UNetSpatioTemporalConditionModel:
@@ -64,4 +67,21 @@ def save_svd(folder: Path, num_frames: int = NUM_FRAMES) -> Path:
         scheduler=scheduler(),
         feature_extractor=clip_image_processor(224),
     ).save_pretrained(folder)
+    return folder
+
+
+def extended_unet() -> ExVideoUNet:
+    """The UNet with an ExVideo extension that is no longer an identity."""
+    torch.manual_seed(1)
+    extended = ExVideoUNet.from_svd(unet(), REACH)
+    with torch.no_grad():
+        for parameter in extended.added_parameters().values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return extended
+
+
+def save_exvideo_extension(folder: Path) -> Path:
+    """Write the extension alone, in the published form."""
+    folder.mkdir(parents=True)
+    save_extension(extended_unet(), folder / "model.fp16.safetensors")
     return folder

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -51,6 +52,10 @@ class Case:
     def names(self) -> list[str]:
         """The fixtures of this case: file names without `.safetensors`."""
         return sorted(file.stem for file in self.path.glob("*.safetensors"))
+
+    def starting(self, prefix: str) -> list[str]:
+        """The fixtures that the configuration describes and whose names start so."""
+        return [name for name in self.names if name.startswith(prefix) and name in self.config]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Read one fixture; floating tensors come as float32 whatever they were stored in."""
@@ -98,14 +103,50 @@ def say(line: str) -> None:
     print(line)  # noqa: T201
 
 
-def compare(case: Case, tensor_name: str, actual: Tensor, expected: Tensor, atol: float) -> float:
-    """Print how far `actual` is from upstream's `expected`; fail above `atol`; return the largest error."""
+WORST: dict[str, tuple[float, str]] = {}
+"""The largest share of its tolerance that a comparison of a system has used, and which that was."""
+
+
+def half_step(stored: Tensor) -> Tensor:
+    """How far a number may have moved when it was rounded to the float16 that is stored."""
+    _, exponent = torch.frexp(stored.double().abs().clamp_min(2**-14))
+    return torch.ldexp(torch.ones(()).double(), exponent - 12)
+
+
+def compare(
+    case: Case, tensor_name: str, actual: Tensor, expected: Tensor, atol: float, *, half: bool = False
+) -> float:
+    """Print how far `actual` is from upstream's `expected`; fail above `atol`; return the largest error.
+
+    With `half`, `expected` was rounded to float16 in its file: only what goes beyond that counts as an error.
+    """
     where = f"{case.system} {case.name} {tensor_name}"
     got, want = tuple(actual.shape), tuple(expected.shape)
     assert got == want, f"{where}: shape {got}, not {want}"
     difference = (actual.detach().cpu().double() - expected.cpu().double()).abs()
+    if half:
+        difference = (difference - half_step(expected)).clamp_min(0)
     error = difference.max().item() if difference.numel() else 0.0
-    say(f"{where}: max error {error:.2e} (allowed {atol:.0e})")
+    share = error / atol
+    say(
+        f"{where}: max error {error:.2e}{' beyond float16' if half else ''} "
+        f"(allowed {atol:.0e}, {share:.0%} of it)"
+    )
+    WORST[case.system] = max(WORST.get(case.system, (0.0, "")), (share, f"{case.name} {tensor_name}"))
     # Written so that NaN fails too.
     assert error <= atol, f"{where}: max error {error:.3e} is above {atol:.0e}"
     return error
+
+
+def compare_all(case: Case, fixture: str, computed: dict[str, Tensor], atol: float) -> None:
+    """Compare every output of a fixture; what we compute nothing like is named and left out."""
+    compared = 0
+    for name, expected in case.group(fixture, "out.").items():
+        if name not in computed:
+            say(f"{case.system} {case.name} {fixture} {name}: left out, we compute nothing like it")
+            continue
+        half = case.stored_as_half(fixture, f"out.{name}")
+        scale = max(1.0, expected.abs().max().item()) if half else 1.0
+        compare(case, f"{fixture} {name}", computed[name], expected, atol * scale, half=half)
+        compared += 1
+    assert compared, f"{case} {fixture}: no output that we compute"

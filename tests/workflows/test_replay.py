@@ -71,6 +71,22 @@ def test_recipes_that_cannot_be_followed_say_why(stages, words):
     assert command(Recipe(stages=stages)) is None
 
 
+@pytest.mark.parametrize(
+    ("generator", "model", "words"),
+    [
+        ("wan", "wan2.1-t2v-1.3b", "--model wan2.1-t2v-1.3b"),
+        ("wan", "/my/wan", "--model /my/wan"),
+        ("animatediff", "animatediff", "--model animatediff"),
+        ("animatediff-controlnet", "animatediff-controlnet", "--model animatediff-controlnet"),
+        ("animatediff-controlnet", "/my/sd", "--model animatediff-controlnet --set weights=/my/sd"),
+    ],
+)
+def test_the_command_names_the_generator_where_its_model_does_not_tell_it(generator, model, words):
+    task = {"kind": "text-to-video", "prompt": "a star", "seed": 3}
+    stage = Stage(kind="generator", name=generator, task=task, knobs={"model": model})
+    assert words in command(Recipe(stages=(stage,)))
+
+
 def made_with(**fields):
     task = {"kind": "text-to-video", "prompt": "a star", "seed": 3}
     stage = Stage(kind="generator", name="colour-bars", task=task)

@@ -45,7 +45,7 @@ def from_modelscope(
     _refuse_offline(parts)
     endpoint = Settings.from_environment().modelscope_endpoint
     for index, part in enumerate(parts):
-        there = repo if repo and index == 0 else part.repo
+        there = repo if repo and index == 0 else modelscope.name_there(part.repo)
         files = hub.wanted(modelscope.files_of(there, revision), part.patterns or hub.IN_DIFFUSERS_LAYOUT)
         folder = modelscope.folder_of(part.repo)
         missing = [file for file in files if not (folder / file.name).is_file()]

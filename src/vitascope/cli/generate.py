@@ -9,6 +9,12 @@ import typer
 
 from vitascope.cli.run import Label
 
+_SAID_OTHERWISE = {
+    "model": "say it with --model; for files that several generators run, --model GENERATOR --set weights=PATH",
+    "seed": "say it with --seed",
+    "prompt": "the prompt is the first argument",
+}
+
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the clip shall show.")],
@@ -54,6 +60,7 @@ def generate(
 ) -> None:
     """Make a clip: vitascope generate "a red ball bounces over green grass" -o ball.mp4"""
     from vitascope.cli.making import make_clips, parse_knobs, parse_memory, parse_size
+    from vitascope.errors import RequestError
 
     options: dict[str, Any] = {
         "image": image,
@@ -75,6 +82,8 @@ def generate(
         **parse_size(size),
         **parse_knobs(set_ or []),
     }
+    for name in _SAID_OTHERWISE.keys() & options.keys():
+        raise RequestError(f"--set {name}={options[name]}: {_SAID_OTHERWISE[name]}", param=name)
     given = {name: value for name, value in options.items() if value is not None}
     seeds = range(seed, seed + count)
     make_clips(

@@ -14,11 +14,23 @@ from vitascope.errors import NoNetwork, UnknownName, WeightsMissing
 from vitascope.settings import Settings
 
 REVISION = "master"
+OWNERS = {"zai-org": "ZhipuAI", "THUDM": "ZhipuAI", "alibaba-pai": "PAI"}
+OTHER_IDS = {
+    "stabilityai/stable-video-diffusion-img2vid-xt": "AI-ModelScope/stable-video-diffusion-img2vid-xt",
+}
+"""Publishers who go by another name on ModelScope, as their own READMEs link them."""
+
 COMPLETE = ".complete"
 
 
+def name_there(repo: str) -> str:
+    """The id that a model of the hub has on ModelScope; most have the same."""
+    owner, _, name = repo.partition("/")
+    return OTHER_IDS.get(repo) or (f"{OWNERS[owner]}/{name}" if owner in OWNERS else repo)
+
+
 def folder_of(repo: str) -> Path:
-    """Where a model of ModelScope is kept."""
+    """Where a model is kept that was fetched from ModelScope, by its id on the hub."""
     return Settings.from_environment().home / "modelscope" / repo
 
 

@@ -96,7 +96,6 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
         with quiet():
             pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
             pipeline.register_modules(**lazy)
-            return pipeline
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
@@ -104,6 +103,24 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
             f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error).partition('. If you want')[0]}",
             param="model",
         ) from error
+    _check_filled(pipeline, folder)
+    return pipeline
+
+
+def _check_filled(pipeline: Any, folder: Path) -> None:
+    """diffusers leaves a parameter that its files lack without memory, and says so nowhere."""
+    import torch
+
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            places = dict(part.named_parameters())
+            empty = [key for key, parameter in places.items() if parameter.is_meta]
+            if empty:
+                raise InvalidMedia(
+                    f"{str(folder / name)!r} lacks {len(empty)} of the {len(places)} tensors of a "
+                    f"{type(part).__name__}, such as {empty[0]!r}: not all of its weights, or another model's",
+                    param="model",
+                )
 
 
 def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:

@@ -11,6 +11,7 @@ from vitascope.engine.failures import first_line
 from vitascope.errors import InvalidMedia, WeightsMissing
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
+INTEGERS = frozenset({"BOOL", "I8", "U8", "I16", "U16", "I32", "U32"})  # I64 are positions, not weights
 MAX_HEADER = 100_000_000  # the limit of the safetensors library itself
 
 
@@ -43,10 +44,20 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def check_whole(path: Path) -> None:
-    """Raises: InvalidMedia for a safetensors file that is damaged or cut short."""
-    if path.suffix == ".safetensors":
-        safetensors_header(path)
+def check_whole(path: Path, *, quantized: bool = False) -> None:
+    """See that a safetensors file can be taken as weights.
+
+    Raises: InvalidMedia for one that is damaged or cut short, or, unless `quantized`, whose matrices are integers.
+    """
+    if path.suffix != ".safetensors":
+        return
+    for name, entry in safetensors_header(path).items():
+        integers = name != "__metadata__" and entry["dtype"] in INTEGERS and len(entry["shape"]) > 1
+        if integers and not quantized:
+            raise InvalidMedia(
+                f"{str(path)!r} holds {name!r} as integers ({entry['dtype']}), and its config.json says of no "
+                "quantization; give the weights as float32, float16 or bfloat16"
+            )
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

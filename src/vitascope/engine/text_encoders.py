@@ -103,13 +103,19 @@ class LazyTextEncoder(nn.Module):
     def _load(self) -> nn.Module:
         try:
             with quiet():
-                encoder = self._class.from_pretrained(
-                    self.folder, dtype=getattr(torch, self._placement.dtype), local_files_only=True
+                dtype = getattr(torch, self._placement.dtype)
+                encoder, told = self._class.from_pretrained(
+                    self.folder, dtype=dtype, local_files_only=True, output_loading_info=True
                 )
         except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
             raise InvalidMedia(
                 f"{str(self.folder)!r} cannot be loaded as {self._class.__name__}: {first_line(error)}"
             ) from error
+        if lacking := sorted(told["missing_keys"]):  # which transformers would fill at random
+            raise InvalidMedia(
+                f"{str(self.folder)!r} lacks {len(lacking)} of the tensors of a {self._class.__name__}, such as "
+                f"{lacking[0]!r}: not all of its weights, or another model's"
+            )
         if self._placement.text_encoder_precision == "int8":
             quantize_to_int8(encoder)
         return cast(nn.Module, encoder.eval())

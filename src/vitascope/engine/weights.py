@@ -144,8 +144,9 @@ def check_folder(folder: Path, pipelines: tuple[str, ...], without: tuple[str, .
         if not part.is_dir():
             raise WeightsMissing(f"{str(folder)!r} lacks the folder {name!r} that its model_index.json names")
         if (part / "config.json").is_file() and name not in without:
+            quantized = "quantization_config" in read_json(part / "config.json")
             for file in _weight_files_of(part):
-                check_whole(file)
+                check_whole(file, quantized=quantized)
 
 
 def _component_names(index: Mapping[str, Any]) -> list[str]:

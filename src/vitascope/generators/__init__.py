@@ -5,6 +5,19 @@ from vitascope.shelf import Shelf
 
 GENERATORS: Shelf[Generator] = Shelf("vitascope.generators", Generator, "generator")
 
-from vitascope.generators._models import for_model, is_here, known_models  # noqa: E402  (they walk the shelf)
+# After the shelf, which these walk or stand on.
+from vitascope.generators._diffusers import DiffusersGenerator  # noqa: E402
+from vitascope.generators._models import for_model, is_here, known_models, name_of_model  # noqa: E402
+from vitascope.generators._profile import Profile  # noqa: E402
 
-__all__ = ["GENERATORS", "Generator", "KnownModel", "for_model", "is_here", "known_models"]
+__all__ = [
+    "GENERATORS",
+    "DiffusersGenerator",
+    "Generator",
+    "KnownModel",
+    "Profile",
+    "for_model",
+    "is_here",
+    "known_models",
+    "name_of_model",
+]

@@ -28,14 +28,17 @@ def is_here(known: KnownModel) -> bool:
     return True
 
 
-def for_model(model: str, **knobs: Any) -> Generator:
+def for_model(model: str, /, **knobs: Any) -> Generator:
     """The generator that runs `model`, with these knobs.
 
     `model` is a short name ("sprout", "cogvideox-2b"), a hub id ("zai-org/CogVideoX-2b"), a local folder, a
-    single file of weights, or the name of a generator on the shelf, which then runs its default model.
+    single file of weights, or the name of a generator on the shelf, which then runs its default model; with
+    `weights` (a folder, file or hub id) it runs those.
     Raises: UnknownName with the nearest known one, NotFound, InvalidMedia for weights of no known family,
     NoNetwork and WeightsMissing for a hub id that has to be asked and cannot be.
     """
+    if "weights" in knobs:
+        knobs["model"] = knobs.pop("weights")
     for generator, known in known_models():
         if known.is_called(model):
             return generator.with_knobs(**{"model": model, **knobs})
@@ -48,6 +51,16 @@ def for_model(model: str, **knobs: Any) -> Generator:
         return _family_of(Path(source.name)).with_knobs(**{"model": model, **knobs})
     configs = weights.read_configs(source, offline=Settings.from_environment().offline)
     return _family_of_pipeline(configs.pipeline, model).with_knobs(**{"model": model, **knobs})
+
+
+def name_of_model(generator: str, model: str) -> dict[str, str]:
+    """What `for_model` is to be told so that it finds this generator with this model: "model", maybe "weights"."""
+    owners = [family.name for family, known in known_models() if known.is_called(model)]
+    if owners:
+        return {"model": model} if owners[0] == generator else {"model": generator, "weights": model}
+    own = set(GENERATORS[generator].pipelines) if generator in GENERATORS.names() else set()
+    shared = any(own & set(other.pipelines) for other in GENERATORS if other.name != generator)
+    return {"model": generator, "weights": model} if shared else {"model": model}
 
 
 def _names(with_repositories: bool) -> list[str]:
@@ -65,8 +78,8 @@ def _family_of(path: Path) -> type[Generator]:
             return generator
     what = "no model_index.json and no weights" if path.is_dir() else "no keys"
     raise InvalidMedia(
-        f"{str(path)!r} has {what} that a generator knows; give a folder saved by diffusers, or name the "
-        f"generator yourself: {', '.join(GENERATORS.names())}",
+        f"{str(path)!r} has {what} that a generator knows; give a folder saved by diffusers, or say which "
+        f"generator runs it, with --set weights=PATH and --model one of: {', '.join(GENERATORS.names())}",
         param="model",
     )
 
@@ -75,7 +88,7 @@ def _family_of_pipeline(pipeline: str | None, model: str) -> type[Generator]:
     for generator in GENERATORS:
         if pipeline in generator.pipelines:
             return generator
-    known = sorted(name for generator in GENERATORS for name in generator.pipelines)
+    known = sorted({name for generator in GENERATORS for name in generator.pipelines})
     raise InvalidMedia(
         f"{model!r} is a {pipeline or 'model without a pipeline class'}, which no generator here runs; "
         f"they run: {', '.join(known)}",

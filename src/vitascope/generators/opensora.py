@@ -147,7 +147,12 @@ class OpenSora(DiffusersGenerator):
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; pictures and clips become references at the front of the video."""
+        from vitascope.models.opensora.prompt import holds_chinese
+
         first = tasks[0]
+        for task in tasks:
+            if holds_chinese(task.prompt):
+                context.warn(f"{self.model} reads English only; left out all Chinese of {task.prompt[:80]!r}")
         arguments = super().arguments(tasks, pipeline, context)
         pictures, clips = arguments.pop("image", None), arguments.pop("video", None)
         if pictures:

@@ -70,13 +70,15 @@ def order(
     prompt: str,
     *,
     model: str | None = None,
+    weights: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
     **options: Any,
 ) -> Order:
     """Sort `options` into the task's fields, the placement's fields and the generator's knobs.
 
-    With no `model` the embedded one for the task is taken: one from text, one from a picture.
+    With no `model` the embedded one for the task is taken: one from text, one from a picture. `weights` are the
+    folder, file or hub id that the generator called `model` runs, where they could be another's too.
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
     model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
@@ -98,7 +100,8 @@ def order(
     except ValidationError as error:
         raise invalid_value(error, "placement") from error
     task = task_from(prompt, image, video, **owners["task"])
-    return Order(task=task, generator=for_model(model, **owners["knobs"]), placement=placement)
+    knobs = owners["knobs"] | ({} if weights is None else {"weights": weights})
+    return Order(task=task, generator=for_model(model, **knobs), placement=placement)
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
+from vitascope.generators import name_of_model
 from vitascope.recipe import Recipe, Stage
 
 # task field -> flag of `vitascope generate`
@@ -66,7 +67,7 @@ def replay(recipe: Recipe) -> Replay:
     seen, asked = start.task or {}, (around[-1] if around else start).task or {}
     lines = [
         *((stage.name, stage.knobs) for stage in reversed(around) if stage.name != _WRITES_THE_PROMPT),
-        ("generate", {"model": start.name, **start.knobs}),
+        ("generate", _generator_knobs(start)),
         *after,
     ]
     fields = {name: value for name, value in asked.items() if name not in ("kind", "image", "video")}
@@ -138,9 +139,16 @@ def _flags(values: dict[str, Any], flags: dict[str, str]) -> list[str]:
     return [word for flag, value in given.items() for word in (flag, str(value))]
 
 
+def _generator_knobs(stage: Stage) -> dict[str, Any]:
+    """A generator's knobs, its model said so that the same generator is found for it."""
+    if "model" not in stage.knobs:
+        return {"model": stage.name, **stage.knobs}
+    return {**stage.knobs, **name_of_model(stage.name, str(stage.knobs["model"]))}
+
+
 def _generator_words(stage: Stage) -> list[str]:
-    knobs = dict(stage.knobs)
-    words = _flags({**knobs, "model": knobs.get("model", stage.name)}, _KNOB_FLAGS)
+    knobs = _generator_knobs(stage)
+    words = _flags(knobs, _KNOB_FLAGS)
     for lora in knobs.pop("loras", None) or ():
         words += ["--lora", lora if isinstance(lora, str) else f"{lora['file']}:{lora['scale']}"]
     for name, value in knobs.items():

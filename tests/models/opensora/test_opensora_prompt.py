@@ -28,6 +28,7 @@ def test_a_prompt_of_which_nothing_is_left_is_refused(prompt):
 
 
 def test_a_partly_chinese_prompt_is_warned_about(caplog):
+    caplog.set_level("INFO")
     assert word_prompt("a cat 猫", None) == "a cat"
     assert "English only" in caplog.text
 

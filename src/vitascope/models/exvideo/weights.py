@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -51,7 +53,8 @@ def read_extension(extension: str | os.PathLike[str] = EXTENSION) -> dict[str, T
     Raises: WeightsMissing when a local path holds no such file.
     """
     if Path(extension).exists():
-        return load_file(_extension_file(Path(extension)))
+        with _readable(extension):
+            return load_file(_extension_file(Path(extension)))
     from huggingface_hub import hf_hub_download
 
     return load_file(hf_hub_download(str(extension), EXTENSION_FILE))
@@ -96,13 +99,23 @@ def extension_length(extension: str | os.PathLike[str]) -> int:
 
     Raises: WeightsMissing for a folder without the file, InvalidMedia for weights that are no extension.
     """
-    with safe_open(_extension_file(Path(extension)), framework="pt") as file:
+    with _readable(extension), safe_open(_extension_file(Path(extension)), framework="pt") as file:
         tables = [name for name in file.keys() if name.endswith(TABLE)]  # noqa: SIM118 (no mapping)
         if not tables:
             raise InvalidMedia(
                 f"{str(extension)!r} holds no frame position table: is it an ExVideo extension?"
             )
         return int(file.get_slice(tables[0]).get_shape()[0])
+
+
+@contextmanager
+def _readable(extension: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise InvalidMedia(
+            f"{str(extension)!r} is no safetensors file, or a truncated one: {error}"
+        ) from error
 
 
 def _extension_file(path: Path) -> Path:

@@ -303,9 +303,8 @@ class OpenSoraPipeline(DiffusionPipeline):
         ).to(self._execution_device)
         for text in texts:
             if (length := len(self.tokenizer(text, verbose=False).input_ids)) > max_length:
-                logger.warning(
-                    "read %d tokens; left out the last %d of %r", max_length, length - max_length, text
-                )
+                left_out = length - max_length
+                logger.info("read %d tokens; left out the last %d of %r", max_length, left_out, text[:80])
         mask = tokens.attention_mask
         return self.text_encoder(tokens.input_ids, attention_mask=mask).last_hidden_state, mask
 

@@ -52,9 +52,14 @@ def word_prompt(
             "translate it, or let the step expand-prompt do it",
             param="prompt",
         )
-    if re.search(r"[\u3400-\u9fff]", prompt):
-        logger.warning("Open-Sora 1.2 reads English only; left out all Chinese of %r", prompt[:80])
+    if holds_chinese(prompt):
+        logger.info("Open-Sora 1.2 reads English only; left out all Chinese of %r", prompt[:80])
     return clean_caption(append_scores(prompt, aesthetic_score, motion_score, camera_motion))
+
+
+def holds_chinese(prompt: str) -> bool:
+    """Whether cleaning will take Chinese out of a prompt, which Open-Sora 1.2 does not read."""
+    return re.search(r"[\u3400-\u9fff]", prompt) is not None
 
 
 def clean_caption(caption: str) -> str:

@@ -16,11 +16,11 @@ import torch
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 
 from vitascope.models.exvideo import save_extension
-from vitascope.training.exvideo.recipe import Recipe, save, train_base, train_extension, train_vae
+from vitascope.training.exvideo.recipe import Recipe, save, scenery, train_base, train_extension, train_vae
 from vitascope.training.loop import Budget, Ranks
 
 logger = logging.getLogger(__name__)
-SMOKE = replace(Recipe(), num_scenes=4, vae_batch=8, batch=2, long_batch=1)
+SMOKE = replace(Recipe(), num_scenes=4, vae_batch=8, batch=1, long_batch=1)
 
 
 def main() -> None:
@@ -28,12 +28,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vitascope.training.exvideo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--num-frames", type=int, default=64, help="length of the extension")
-    parser.add_argument("--minutes", type=float, nargs=3, default=(1.5, 4.0, 2.0), help="of the three stages")
+    parser.add_argument("--minutes", type=float, nargs=3, default=(1.0, 4.0, 2.0), help="of the three stages")
     parser.add_argument("--smoke", action="store_true", help="tiny amounts, to try the whole thing out")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
     arguments.out.mkdir(parents=True, exist_ok=True)
     ranks, recipe = Ranks.join(), SMOKE if arguments.smoke else Recipe()
     vae_s, base_s, extension_s = (
@@ -41,15 +40,19 @@ def main() -> None:
         for minutes in arguments.minutes
     )
     folder, extension = arguments.out / "svd", arguments.out / "extension.safetensors"
-    if (folder / "model_index.json").exists():
+    if (folder / "vae" / "config.json").exists():
         vae = AutoencoderKLTemporalDecoder.from_pretrained(folder, subfolder="vae").to(ranks.device)
-        base = UNetSpatioTemporalConditionModel.from_pretrained(folder, subfolder="unet").to(ranks.device)
     else:
         vae = train_vae(recipe, vae_s, ranks)
-        base = train_base(recipe, vae, base_s, ranks)
+        vae.save_pretrained(folder / "vae")
+    scale, world = vae.config["scaling_factor"], scenery(recipe, vae, ranks)
+    if (folder / "model_index.json").exists():
+        base = UNetSpatioTemporalConditionModel.from_pretrained(folder, subfolder="unet").to(ranks.device)
+    else:
+        base = train_base(recipe, scale, world, base_s, ranks)
         save(folder, base, vae)
     if not extension.exists():
-        extended = train_extension(recipe, vae, base, arguments.num_frames, extension_s, ranks)
+        extended = train_extension(recipe, scale, base, world, arguments.num_frames, extension_s, ranks)
         save_extension(extended, extension)
 
 

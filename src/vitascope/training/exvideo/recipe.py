@@ -19,57 +19,99 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from torch import Tensor, nn
 
 from vitascope.models.exvideo.unet import ExVideoUNet
-from vitascope.training.exvideo.parts import EMBEDDING, new_unet, new_vae
+from vitascope.training.exvideo.graphed import quick
+from vitascope.training.exvideo.parts import EMBEDDING, LATENT_CHANNELS, new_unet, new_vae
 from vitascope.training.exvideo.world import SIZE, TURN, LatentWorld, drawn_once, moving_scenes
 from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 
-FPS, MOTION_BUCKET, NOISE_AUG = 7, 127, 0.02
+FPS, MOTION_BUCKET, NOISE_AUG = 7, 127, 0.0
+NOISE_MEAN, NOISE_STD = 0.0, 1.7
+"""Of the logarithm of the noise levels: SVD's 0.7 and 1.6 are for latents of many more pixels."""
+
+VAE_WINDOW = 8
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How much of everything. Range: `drop` is the share of clips trained without their picture."""
 
-    num_scenes: int = 2048
+    num_scenes: int = 4096
     vae_batch: int = 64
-    batch: int = 16
-    long_batch: int = 8
+    batch: int = 12
+    long_batch: int = 6
     lr: float = 6e-4
-    extension_lr: float = 3e-4
-    drop: float = 0.15
+    extension_lr: float = 4e-4
+    drop: float = 0.1
     seed: int = 5
+
+
+class _RoundTrip(nn.Module):
+    """Encoder and decoder in one. Shape: pixels (N, 3, H, W) and noise like their latents."""
+
+    def __init__(self, vae: AutoencoderKLTemporalDecoder) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and log variance of the latents, and the pixels again."""
+        dtype = self.vae.quant_conv.weight.dtype
+        posterior = cast(Any, self.vae.encode(pixels.to(dtype))).latent_dist
+        latents = posterior.mean + posterior.std * noise.to(dtype)
+        made = cast(Any, self.vae.decode(latents, num_frames=VAE_WINDOW)).sample
+        return posterior.mean, posterior.logvar, made
+
+
+class _Denoiser(nn.Module):
+    """The U-Net with the image encoder's silence filled in."""
+
+    def __init__(self, unet: UNetSpatioTemporalConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, sample: Tensor, timestep: Tensor, added_time_ids: Tensor) -> Tensor:
+        """As the U-Net. Shape: sample (B, t, c, h, w)."""
+        sample = sample.to(cast(Any, self.unet).conv_in.weight.dtype)
+        silence = sample.new_zeros(len(sample), 1, EMBEDDING)
+        return cast(Any, self.unet)(sample, timestep, silence, added_time_ids).sample
 
 
 def train_vae(recipe: Recipe, budget: Budget, ranks: Ranks) -> AutoencoderKLTemporalDecoder:
     """An autoencoder of toy-world frames; its latents come out with about unit spread."""
     torch.manual_seed(recipe.seed)
     vae = new_vae().to(ranks.device)
-    net = cast(nn.Module, vae)
-    pixels = _frames(recipe, ranks)
+    trip = _RoundTrip(vae).train()
+    drawn = _frames(recipe, ranks)
     rng = random.Random(recipe.seed)
+    windows = max(1, recipe.vae_batch // VAE_WINDOW)
 
-    def loss_of(_step: int, _elapsed: float) -> dict[str, Tensor]:
-        window = 4
-        rows = torch.tensor([rng.randrange(len(pixels)) for _ in range(recipe.vae_batch // window)])
-        first = torch.tensor([rng.randrange(TURN + 2 - window) for _ in rows])
-        truth = pixels[rows[:, None], first[:, None] + torch.arange(window)].flatten(0, 1)
-        truth = truth.to(ranks.device).float() / 127.5 - 1
-        with _half(ranks):
-            posterior = vae.encode(truth).latent_dist
-            made = vae.decode(posterior.sample(), num_frames=window).sample.float()
-        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
-        moving = 1 + 4 * (truth - truth.mean(0, keepdim=True)).abs().amax(1, keepdim=True).clamp_max(1)
-        error = (made - truth) * moving
+    def some(step: int) -> tuple[Tensor, Tensor]:
+        rows = torch.tensor([rng.randrange(len(drawn)) for _ in range(windows)])
+        first = torch.tensor([rng.randrange(TURN + 2 - VAE_WINDOW) for _ in rows])
+        pixels = drawn[rows[:, None], first[:, None] + torch.arange(VAE_WINDOW)].flatten(0, 1)
+        pixels = pixels.to(ranks.device).float() / 127.5 - 1
+        shape = (len(pixels), LATENT_CHANNELS, SIZE // 4, SIZE // 4)
+        generator = ranks.generator(recipe.seed, step)
+        return pixels, torch.randn(shape, generator=generator, device=ranks.device)
+
+    net = quick(trip, *some(0))
+
+    def loss_of(step: int, _elapsed: float) -> dict[str, Tensor]:
+        truth, noise = some(step)
+        mean, logvar, made = (tensor.float() for tensor in net(truth, noise))
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        clips = truth.unflatten(0, (-1, VAE_WINDOW))
+        moved = (clips - clips.mean(1, keepdim=True)).abs().amax(2, keepdim=True).flatten(0, 1)
+        error = (made - truth) * (1 + 4 * moved.clamp_max(1))
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         pixel_loss = error.abs().mean() + error.square().mean() + 0.5 * edges
         return {
-            "loss": pixel_loss + 1e-5 * kl,
+            "loss": pixel_loss + 1e-4 * kl,
             "psnr": 10 * torch.log10(4 / F.mse_loss(made.detach(), truth)),
         }
 
-    _run(net, list(net.parameters()), 1e-3, loss_of, budget, ranks)
-    world = LatentWorld.encoded(vae, moving_scenes(recipe.seed + 1, 64), ranks.device)
-    vae.register_to_config(scaling_factor=round(1 / float(world.latents.float().std()), 4))
+    _run(trip, 1e-3, loss_of, budget, ranks)
+    spread = LatentWorld.encoded(vae, moving_scenes(recipe.seed + 1, 64), ranks.device).latents.float().std()
+    vae.register_to_config(scaling_factor=round(1 / float(spread), 4))
     return vae.eval()
 
 
@@ -80,23 +122,26 @@ def _frames(recipe: Recipe, ranks: Ranks) -> Tensor:
     return torch.cat([((part + 1) * 127.5).round().to(torch.uint8).cpu() for part in parts])
 
 
+def scenery(recipe: Recipe, vae: AutoencoderKLTemporalDecoder, ranks: Ranks) -> LatentWorld:
+    """What both denoisers are trained on."""
+    return LatentWorld.encoded(vae, moving_scenes(recipe.seed + 2, recipe.num_scenes), ranks.device)
+
+
 def train_base(
-    recipe: Recipe, vae: AutoencoderKLTemporalDecoder, budget: Budget, ranks: Ranks
+    recipe: Recipe, scale: float, world: LatentWorld, budget: Budget, ranks: Ranks
 ) -> UNetSpatioTemporalConditionModel:
-    """The tiny SVD: a denoiser of 25 frames."""
+    """The tiny SVD: a denoiser of 25 frames. `scale` is the autoencoder's."""
     torch.manual_seed(recipe.seed)
     unet = new_unet().to(ranks.device)
-    net = cast(nn.Module, unet)
-    world = LatentWorld.encoded(vae, moving_scenes(recipe.seed + 2, recipe.num_scenes), ranks.device)
-    loss_of = _denoising_loss(recipe, vae, unet, world, unet.config["num_frames"], recipe.batch, ranks)
-    _run(net, list(net.parameters()), recipe.lr, loss_of, budget, ranks)
+    _train_denoiser(recipe, scale, unet, world, recipe.batch, recipe.lr, budget, ranks)
     return unet.eval()
 
 
 def train_extension(
     recipe: Recipe,
-    vae: AutoencoderKLTemporalDecoder,
+    scale: float,
     base: UNetSpatioTemporalConditionModel,
+    world: LatentWorld,
     num_frames: int,
     budget: Budget,
     ranks: Ranks,
@@ -104,72 +149,63 @@ def train_extension(
     """The base extended to `num_frames`: what ExVideo adds and the temporal blocks around it, the rest frozen."""
     torch.manual_seed(recipe.seed)
     unet = ExVideoUNet.from_svd(base, num_frames).to(ranks.device)
-    net = cast(nn.Module, unet)
-    net.requires_grad_(False)
-    trained = list(unet.extension_parameters().values())
-    for parameter in trained:
+    cast(nn.Module, unet).requires_grad_(False)
+    for parameter in unet.extension_parameters().values():
         parameter.requires_grad_(True)
-    world = LatentWorld.encoded(vae, moving_scenes(recipe.seed + 2, recipe.num_scenes), ranks.device)
-    loss_of = _denoising_loss(recipe, vae, unet, world, num_frames, recipe.long_batch, ranks)
-    _run(net, trained, recipe.extension_lr, loss_of, budget, ranks)
+    _train_denoiser(recipe, scale, unet, world, recipe.long_batch, recipe.extension_lr, budget, ranks)
     return unet.eval()
 
 
-def _run(
-    net: nn.Module, trained: list[nn.Parameter], lr: float, loss_of: Any, budget: Budget, ranks: Ranks
-) -> None:
-    net.train()
+def _run(net: nn.Module, lr: float, loss_of: Any, budget: Budget, ranks: Ranks) -> None:
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     fused = ranks.device.type == "cuda"
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.98), weight_decay=1e-3, fused=fused)
-    training = Training({"net": net}, {"adamw": optimizer}, ranks, ema_decay=0.995)
-    train(training, loss_of, Schedule(warmup=100, decay_from=0.6), budget)
+    training = Training({"net": net}, {"adamw": optimizer}, ranks, ema_decay=0.999, trained_only=True)
+    train(training, loss_of, Schedule(warmup=100, decay_from=0.5), budget)
     training.swap_average()
-    net.eval()
 
 
-def _half(ranks: Ranks) -> torch.autocast:
-    return torch.autocast(ranks.device.type, torch.bfloat16, enabled=ranks.device.type == "cuda")
-
-
-def _denoising_loss(
+def _train_denoiser(
     recipe: Recipe,
-    vae: AutoencoderKLTemporalDecoder,
+    scale: float,
     unet: UNetSpatioTemporalConditionModel,
     world: LatentWorld,
-    num_frames: int,
     batch: int,
+    lr: float,
+    budget: Budget,
     ranks: Ranks,
-) -> Any:
+) -> None:
     """v-prediction over log-normal noise levels, conditioned on the first frame."""
     rng, device = random.Random(recipe.seed), ranks.device
-    scale = vae.config.scaling_factor
+    num_frames = unet.config["num_frames"]
     added = torch.tensor([[FPS - 1, MOTION_BUCKET, NOISE_AUG]], device=device).repeat(batch, 1)
+    denoiser = _Denoiser(unet).train()
 
-    def loss_of(step: int, _elapsed: float) -> dict[str, Tensor]:
+    def some(step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A batch: clean latents, noisy latents, their noise levels, pictures."""
         generator = ranks.generator(recipe.seed, step)
         latents = world.clips(batch, num_frames, rng)
-        picture = latents[:, :1].expand(-1, num_frames, -1, -1, -1)
-        kept = (torch.rand(batch, generator=generator, device=device) >= recipe.drop).float()
-        picture = picture * kept[:, None, None, None, None]
-        # The image encoder of the tiny model gives zeros, and so does guidance.
-        embedding = torch.zeros(batch, 1, EMBEDDING, device=device)
+        kept = torch.rand(batch, 1, 1, 1, 1, generator=generator, device=device) >= recipe.drop
+        picture = latents[:, :1].expand_as(latents) * kept
         clean = latents * scale
-        log_sigma = 0.7 + 1.6 * torch.randn(batch, generator=generator, device=device)
-        sigma = log_sigma.exp()[:, None, None, None, None]
+        lot = torch.randn(batch, 1, 1, 1, 1, generator=generator, device=device)
+        sigma = (NOISE_MEAN + NOISE_STD * lot).exp()
         noise = torch.randn(clean.shape, generator=generator, device=device)
-        noisy = clean + sigma * noise
-        norm = (sigma.square() + 1).sqrt()
-        target = velocity_target(clean, noisy, sigma)
-        with _half(ranks):
-            made = cast(Any, unet)(
-                torch.cat([noisy / norm, picture], dim=2),
-                0.25 * log_sigma,
-                encoder_hidden_states=embedding,
-                added_time_ids=added,
-            ).sample.float()
-        return {"loss": F.mse_loss(made, target)}
+        return clean, clean + sigma * noise, sigma, picture
 
-    return loss_of
+    def asked(noisy: Tensor, sigma: Tensor, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the denoiser is given, scaled and timed as SVD's scheduler does."""
+        norm = (sigma.square() + 1).sqrt()
+        return torch.cat([noisy / norm, picture], dim=2), 0.25 * sigma.log().flatten(), added
+
+    net = quick(denoiser, *asked(*some(0)[1:]))
+
+    def loss_of(step: int, _elapsed: float) -> dict[str, Tensor]:
+        clean, noisy, sigma, picture = some(step)
+        made = net(*asked(noisy, sigma, picture)).float()
+        return {"loss": F.mse_loss(made, velocity_target(clean, noisy, sigma))}
+
+    _run(denoiser, lr, loss_of, budget, ranks)
 
 
 def velocity_target(clean: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -186,5 +222,5 @@ def save(folder: Path, unet: UNetSpatioTemporalConditionModel, vae: AutoencoderK
     from vitascope.training.exvideo.parts import assemble
 
     assemble(vae, unet).save_pretrained(folder)
-    shown = {"width": SIZE, "height": SIZE, "guidance_scale": 2.0, "num_inference_steps": 25}
+    shown = {"width": SIZE, "height": SIZE, "guidance_scale": 1.0, "num_inference_steps": 25}
     (folder / "vitascope.json").write_text(json.dumps(shown), encoding="utf-8")
