@@ -31,6 +31,7 @@ from vitascope.jobs.queue import Queue
 from vitascope.jobs.record import Job
 from vitascope.jobs.rules import finished, preview_label
 from vitascope.jobs.tables import in_one_line
+from vitascope.jobs.training_attempt import train
 from vitascope.media import contact_sheet, thumbnail, write, write_image
 from vitascope.recipe import Recipe
 from vitascope.task import Task
@@ -100,7 +101,10 @@ class Bench:
 
     def _made_alone(self, job: Job, owner: str) -> None:
         with self._ending(job, owner):
-            self._make(job, owner)
+            if job.order.training is None:
+                self._make(job, owner)
+            else:
+                train(self, job, owner)
 
     def _made_together(self, job: Job, owner: str) -> bool:
         """Make a job in one batch with others that wait, if there are any; False if each must be made alone."""
@@ -117,7 +121,7 @@ class Bench:
             if self.stop.is_set():
                 raise
             for each in self.current:
-                self.house.forget_work(each.id)
+                self._forget_ended(each.id)
         except (RequestError, ResourceError) as error:
             if isinstance(error, OutOfMemory):
                 self.engine.evict_all()
@@ -127,6 +131,12 @@ class Bench:
             return False
         return True
 
+    def _forget_ended(self, job_id: str) -> None:
+        """Remove the work of a cancelled job; one that is paused, or another worker's by now, keeps it."""
+        left = self.ledger.get(job_id)
+        if left is None or left.status == "failed":
+            self.house.forget_work(job_id)
+
     @contextmanager
     def _ending(self, job: Job, owner: str) -> Iterator[None]:
         """What goes wrong inside is the job's end; a stop of this worker is not. Raises: JobCancelled."""
@@ -135,7 +145,7 @@ class Bench:
         except JobCancelled:
             if self.stop.is_set():
                 raise
-            self.house.forget_work(job.id)
+            self._forget_ended(job.id)
         except (RequestError, ResourceError) as error:
             if isinstance(error, OutOfMemory):
                 self.engine.evict_all()  # the next job finds the device empty

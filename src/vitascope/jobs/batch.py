@@ -40,7 +40,7 @@ def may_lead(job: Job) -> bool:
     One that was begun before may be what killed its worker: it is made alone, so that it harms no other.
     """
     order = job.order
-    return job.attempts <= 1 and not (order.reference or order.workflow or order.step)
+    return job.attempts <= 1 and not (order.reference or order.workflow or order.step or order.training)
 
 
 def companions(leader: Member, house: House, ledger: Ledger, owner: str, most: int) -> list[Member]:

@@ -66,12 +66,7 @@ class Estimator:
 
         Raises: CannotFit if no living worker has so much memory.
         """
-        needed, room = self._weights_of(prepared.chain.generator), self._largest_worker()[0]
-        if needed is not None and room and needed > room:
-            raise CannotFit(
-                f"{model} needs {needed:.1f} GiB for its weights alone, and the largest worker has {room:.1f} GiB",
-                param="model",
-            )
+        needed = self.check_room(prepared.chain.generator, model)
         work, pace, planned = work_of(prepared), self._pace(model), self._plan(prepared)
         seconds = work * pace if work is not None and pace is not None else None
         if planned is not None:
@@ -81,6 +76,19 @@ class Estimator:
             "seconds": None if seconds is None else round(seconds, 1),
             "memory_gib": None if needed is None else round(needed, 2),
         }
+
+    def check_room(self, generator: Generator | None, model: str) -> float | None:
+        """What the weights take, None where nothing is known of them. Units: GiB.
+
+        Raises: CannotFit if no living worker has so much memory.
+        """
+        needed, room = self._weights_of(generator), self._largest_worker()[0]
+        if needed is not None and room and needed > room:
+            raise CannotFit(
+                f"{model} needs {needed:.1f} GiB for its weights alone, and the largest worker has {room:.1f} GiB",
+                param="model",
+            )
+        return needed
 
     def _plan(self, prepared: Prepared) -> Estimate | None:
         """A plan for the GPU of the largest worker; None for other models, GPUs that were never measured, CPUs."""

@@ -13,8 +13,11 @@ from vitascope.errors import RequestError
 from vitascope.jobs.artifacts import Artifacts
 
 VIDEO, THUMBNAIL, SPRITESHEET, PREVIEW = "video.mp4", "thumbnail.webp", "spritesheet.jpg", "preview.webp"
+LORA, LORA_COMFYUI, TRAINING_CARD, SAMPLES = "lora.safetensors", "comfyui.safetensors", "card.md", "samples"
+RUN, DATA, ENCODED = "run", "data", "encoded"  # of an unfinished training: what it writes, reads, has encoded
+DATASETS = "datasets"
 _SLOT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_ID = re.compile(r"video_[0-9a-f]{24}")
+_ID = re.compile(r"(?:video_|ftjob-)[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class House:
 
         Raises: RequestError for a folder that cannot be made or written to.
         """
-        for folder in (self.root, *(self.root / name for name in ("jobs", "slots", "uploads", "loras"))):
+        for name in ("", "jobs", "slots", "uploads", "loras", DATASETS):
+            folder = self.root / name
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
@@ -82,7 +86,7 @@ class House:
     def named(self, job_id: str, file: str = "") -> str:
         """The name of a job's folder, or of a file in it, among the artifacts. Raises: as `job`."""
         if not _ID.fullmatch(job_id):
-            raise RequestError(f"{job_id[:80]!r} is not the id of a video", param="video_id")
+            raise RequestError(f"{job_id[:80]!r} is not the id of a job", param="video_id")
         return f"jobs/{job_id}/{file}" if file else f"jobs/{job_id}"
 
     def lock(self, slot: str) -> Path:
@@ -92,11 +96,11 @@ class House:
         return self.root / "slots" / f"{slot}.lock"
 
     def forget_work(self, job_id: str, *, keep_clips: bool = False) -> None:
-        """Remove what only an unfinished job needs: denoising states, intermediate clips, the preview.
+        """Remove what only an unfinished job needs: denoising states, intermediate clips, a training's data.
 
         A workflow's clips may be kept for as long as its files, so that it can be run again from a step.
         """
-        for name in ("states", PREVIEW, *(() if keep_clips else ("clips",))):
+        for name in ("states", PREVIEW, RUN, DATA, ENCODED, *(() if keep_clips else ("clips",))):
             self.artifacts.remove(self.named(job_id, name))
 
     def forget(self, job_id: str) -> None:

@@ -17,7 +17,7 @@ from vitascope.errors import NotFound, RequestError, UnknownName
 from vitascope.jobs.record import DEFAULT_PRIORITY
 from vitascope.jobs.tables import KEYS, PACES
 
-Scope = Literal["read", "write", "metrics"]
+Scope = Literal["read", "write", "train", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _TOKEN = re.compile(r"vk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

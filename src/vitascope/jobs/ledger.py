@@ -14,12 +14,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from vitascope.errors import RequestError
-from vitascope.jobs.record import OPEN, Job
+from vitascope.jobs.record import OPEN, PREFIXES, Job, Kind
 from vitascope.jobs.tables import JOBS, SLOTS, open_database
 
 _jobs, _slots = JOBS, SLOTS
 SWEPT = "swept"
 _is_open = _jobs.c.status.in_(OPEN)
+_has_not_ended = _jobs.c.status.in_((*OPEN, "paused"))
 _waits_afresh = (_jobs.c.status == "queued", _jobs.c.released, _jobs.c.attempts == 0)
 
 
@@ -65,10 +66,13 @@ class Ledger:
         """The job that a tenant made under an idempotency key, or None."""
         return self._one(sa.and_(_jobs.c.tenant == tenant, _jobs.c.idempotency_key == idempotency_key))
 
-    def page(self, tenant: str, after: str | None, limit: int, newest_first: bool) -> list[Job]:
+    def page(
+        self, tenant: str, after: str | None, limit: int, newest_first: bool, kind: Kind = "video"
+    ) -> list[Job]:
         """Up to `limit` unexpired jobs of a tenant, those after the job `after`."""
         kept = sa.or_(_jobs.c.expires_at.is_(None), _jobs.c.expires_at > time.time())
-        query = sa.select(_jobs).where(_jobs.c.tenant == tenant, kept)
+        of_kind = _jobs.c.id.startswith(PREFIXES[kind], autoescape=True)
+        query = sa.select(_jobs).where(_jobs.c.tenant == tenant, kept, of_kind)
         if after is not None:
             mark = sa.select(_jobs.c.number).where(_jobs.c.id == after).scalar_subquery()
             query = query.where(_jobs.c.number < mark if newest_first else _jobs.c.number > mark)
@@ -273,9 +277,23 @@ class Ledger:
 
     def fail(self, job_id: str, code: str, message: str, lifetime_s: float, owner: str | None = None) -> bool:
         """The job ends without a clip; False if it had ended, or if `owner` is given and has lost it."""
-        where = [_jobs.c.id == job_id, _is_open] if owner is None else self._mine(job_id, owner)
+        where = [_jobs.c.id == job_id, _has_not_ended] if owner is None else self._mine(job_id, owner)
         ended = {"status": "failed", "expires_at": time.time() + lifetime_s, "owner": "", "announced": False}
         return self._change(where, {**ended, "error_code": code, "error_message": message})
+
+    def pause(self, job_id: str, lifetime_s: float) -> bool:
+        """Take an open job out of the queue, to be gone on with later; False if it had ended."""
+        paused = {"status": "paused", "owner": "", "expires_at": time.time() + lifetime_s}
+        return self._change([_jobs.c.id == job_id, _is_open], paused)
+
+    def resume(self, job_id: str) -> bool:
+        """Let a paused job wait again, as if it had never been begun; False if it is not paused.
+
+        It is held back where its tenant has a limit; `release` lets it go.
+        """
+        waiting = {"status": "queued", "attempts": 0, "expires_at": None}
+        waiting["released"] = _jobs.c.max_running.is_(None)
+        return self._change([_jobs.c.id == job_id, _jobs.c.status == "paused"], waiting)
 
     def expire(self, job_id: str) -> None:
         """The files are gone; the record keeps only that it was there."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from vitascope.errors import InvalidMedia, NotFound, RequestError
+from vitascope.errors import InvalidMedia, NotFound, RequestError, UnknownName
+from vitascope.generators import for_model
 from vitascope.jobs.estimate import Estimator
 from vitascope.jobs.examiner import Examiner
 from vitascope.jobs.house import House
 from vitascope.jobs.keys import KeyRing
 from vitascope.jobs.ledger import Ledger, TooManyJobs
 from vitascope.jobs.loras import file_names, offered_path
-from vitascope.jobs.order import Order, default_model, prepare
+from vitascope.jobs.order import FINE_TUNED, Order, default_model, prepare, public_models, with_own_model
 from vitascope.jobs.queue import Queue, open_queue
-from vitascope.jobs.record import DEFAULT_PRIORITY, Job, new_id
+from vitascope.jobs.record import DEFAULT_PRIORITY, Job, Kind, new_id
 from vitascope.jobs.rules import Rules
+from vitascope.jobs.training_order import Enrolment, TrainingClip
 from vitascope.jobs.uploads import Uploads
 from vitascope.jobs.webhooks import Webhooks
 
@@ -46,7 +49,8 @@ class Submission:
 
     `reference_name`: what the request calls it. `max_open`: waiting and running jobs that the tenant may have.
     `max_running`: how many of them may stand in the queue or run at once; the others wait for their turn.
-    `kept_clips`: what another job kept between its stages; those that are the same are not made again.
+    `training_clips`: the uploads that a training learns from. `kept_clips`: what another job kept between its
+    stages; those that are the same are not made again.
     """
 
     order: Order
@@ -59,12 +63,15 @@ class Submission:
     remixed_from: str | None = None
     save_reference: Callable[[Path], None] | None = None
     reference_name: str = "input_reference"
+    training_clips: Sequence[TrainingClip] = ()
     kept_clips: Path | None = None
 
     @property
     def brings_files(self) -> bool:
         """Whether anything is to lie in the job's folder before it is made."""
-        return bool(self.save_reference or self.order.loras or self.kept_clips)
+        order = self.order
+        named = order.loras or order.training or order.model.startswith(FINE_TUNED)
+        return bool(self.save_reference or named or self.kept_clips)
 
 
 class Office:
@@ -105,12 +112,13 @@ class Office:
         room = most - self.ledger.num_open(asked.tenant)
         if room <= 0:
             raise TooManyJobs(most)
-        job_id = new_id()
+        job_id = new_id("video" if asked.order.training is None else "training")
         folder = self.house.job(job_id)
         if asked.brings_files:  # to make a folder costs more than all else that is done here
             folder.mkdir(mode=0o700)
         try:
-            job = self._checked(asked, job_id, folder)
+            training = asked.order.training is not None
+            job = (self._checked_training if training else self._checked)(asked, job_id, folder)
             if asked.brings_files:
                 self.house.artifacts.put(self.house.named(job_id))
             at_once = job.released and self.queue.is_in_ledgers_database
@@ -136,7 +144,7 @@ class Office:
             self.queue.put(job)
 
     def _checked(self, asked: Submission, job_id: str, folder: Path) -> Job:
-        order, kind = self.rules.on_order(asked.order), ""
+        order, kind = with_own_model(self.rules.on_order(asked.order)), ""
         if asked.save_reference is not None:
             asked.save_reference(folder / "reference")
             kind = self.examiner.kind(folder / "reference", asked.reference_name)
@@ -151,26 +159,30 @@ class Office:
         prepared = prepare(order, folder)
         self.rules.on_start(prepared.start, prepared.before)
         seconds, size = prepared.measures()
-        return Job(
-            id=job_id,
-            tenant=asked.tenant,
-            order=order,
-            priority=asked.priority,
-            seconds=seconds,
-            size=size,
-            released=asked.max_running is None,
-            max_running=asked.max_running,
-            remixed_from=asked.remixed_from,
-            idempotency_key=asked.idempotency_key,
-            request_hash=asked.request_hash,
-            estimate=self.estimator.estimate(prepared, order.model),
-        )
+        estimate = self.estimator.estimate(prepared, order.model)
+        return _job(asked, job_id, order, seconds=seconds, size=size, estimate=estimate)
+
+    def _checked_training(self, asked: Submission, job_id: str, folder: Path) -> Job:
+        order = self.rules.on_order(asked.order)
+        assert order.training is not None, "asked for trainings alone"
+        if order.model not in public_models():
+            raise UnknownName("model", order.model, public_models(), param="model")
+        enrolment = Enrolment(self.uploads, self.house.artifacts, asked.tenant, folder)
+        training = enrolment.enrol(order.training, asked.training_clips)
+        if self.rules.moderator is not None:
+            self.rules.on_start(*enrolment.brought(training))
+        needed = self.estimator.check_room(for_model(order.model), order.model)
+        order = order.model_copy(update={"training": training})
+        estimate = {"seconds": None, "memory_gib": None if needed is None else round(needed, 2)}
+        return _job(asked, job_id, order, estimate=estimate)
 
     def _take_loras(self, order: Order, tenant: str, folder: Path) -> None:
         """Put the job's LoRA files beside its reference: a job keeps what it was asked with."""
         for name, lora in zip(file_names(order.loras), order.loras, strict=True):
             if lora.name.startswith("file-"):
                 path = self.uploads.path(lora.name, tenant, kind="lora")
+            elif (trained := self.uploads.lora_named(lora.name, tenant)) is not None:
+                path = self.uploads.path(trained.id, tenant)
             else:
                 path = offered_path(lora.name, self.house.artifacts)
             shutil.copyfile(path, folder / name)
@@ -186,31 +198,79 @@ class Office:
             )
         return job
 
-    def find(self, job_id: str, tenant: str) -> Job:
+    def find(self, job_id: str, tenant: str, kind: Kind = "video") -> Job:
         """A tenant's job. Raises: NotFound, the same for a job that is not there and for another's."""
         job = self.ledger.get(job_id)
-        if job is None or job.tenant != tenant:
-            raise NotFound(f"no video {job_id[:80]!r}", param="video_id")
+        if job is None or job.tenant != tenant or job.kind != kind:
+            param = {"video": "video_id", "training": "fine_tuning_job_id"}[kind]
+            raise NotFound(f"no {kind} {job_id[:80]!r}", param=param)
         return job
 
-    def cancel(self, job_id: str, tenant: str) -> Job:
-        """Stop a job that waits or runs; one that has ended stays as it is. Raises: NotFound."""
-        before = self.find(job_id, tenant)
+    def cancel(self, job_id: str, tenant: str, kind: Kind = "video") -> Job:
+        """Stop a job that waits, runs or is paused; one that has ended stays as it is. Raises: NotFound."""
+        before = self.find(job_id, tenant, kind)
         ended = self.ledger.fail(job_id, "cancelled", "the job was cancelled", self.lifetime_s)
+        if before.status == "paused":
+            self.house.forget_work(job_id)
+        self._leave_queue(before, ended)
+        return self.find(job_id, tenant, kind)
+
+    def pause(self, job_id: str, tenant: str) -> Job:
+        """Let a training save a checkpoint and stop, to go on later; one that has ended stays as it is.
+
+        Raises: NotFound.
+        """
+        before = self.find(job_id, tenant, "training")
+        self._leave_queue(before, self.ledger.pause(job_id, self.lifetime_s))
+        return self.find(job_id, tenant, "training")
+
+    def resume(self, job_id: str, tenant: str) -> Job:
+        """Let a paused training wait again; it goes on from its checkpoint.
+
+        Raises: NotFound, StillOpen while its worker is still saving, or if it is not paused.
+        """
+        job = self.find(job_id, tenant, "training")
+        if job.status != "paused":
+            raise StillOpen(f"training {job_id!r} is {job.status}, not paused", param="fine_tuning_job_id")
+        if self.queue.statuses([job_id]).get(job_id) == "PENDING":
+            raise StillOpen(f"training {job_id!r} is still saving its checkpoint; ask again in a moment")
+        self.queue.forget([job_id])  # the queue takes an id only once
+        if self.ledger.resume(job_id):
+            if job.max_running is None:
+                self.queue.put(job)
+            else:
+                self.release(tenant)
+        return self.find(job_id, tenant, "training")
+
+    def _leave_queue(self, before: Job, ended: bool) -> None:
         if ended and before.status == "queued" and before.released:
-            self.queue.cancel(job_id)  # a running one ends by itself: it sees that it has lost its job
+            self.queue.cancel(before.id)  # a running one ends by itself: it sees that it has lost its job
         if ended:
-            self.release(tenant)
-        return self.find(job_id, tenant)
+            self.release(before.tenant)
 
     def file(self, job_id: str, name: str) -> Path:
         """A file of a job on this machine, such as `house.VIDEO`. Raises: NotFound, ResourceError."""
         return self.house.artifacts.fetch(self.house.named(job_id, name))
 
-    def delete(self, job_id: str, tenant: str) -> None:
+    def delete(self, job_id: str, tenant: str, kind: Kind = "video") -> None:
         """Remove an ended job and its files. Raises: NotFound, StillOpen."""
-        if self.find(job_id, tenant).is_open:
-            raise StillOpen(f"video {job_id!r} is not finished; cancel it first", param="video_id")
+        if self.find(job_id, tenant, kind).is_open:
+            raise StillOpen(f"{kind} {job_id!r} is not finished; cancel it first", param=f"{kind}_id")
         self.house.forget(job_id)
         self.queue.forget([job_id])
         self.ledger.forget([job_id])
+
+
+def _job(asked: Submission, job_id: str, order: Order, **measures: Any) -> Job:
+    return Job(
+        id=job_id,
+        tenant=asked.tenant,
+        order=order,
+        priority=asked.priority,
+        released=asked.max_running is None,
+        max_running=asked.max_running,
+        remixed_from=asked.remixed_from,
+        idempotency_key=asked.idempotency_key,
+        request_hash=asked.request_hash,
+        **measures,
+    )

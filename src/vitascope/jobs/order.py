@@ -23,8 +23,9 @@ from vitascope.errors import RequestError, UnknownName, UnsupportedTask
 from vitascope.generators import GENERATORS, Generator, for_model
 from vitascope.generators import known_models as known
 from vitascope.jobs.continuation import joined, last_frame
-from vitascope.jobs.loras import LoraChoice, file_names
+from vitascope.jobs.loras import LoraChoice, choices, file_names
 from vitascope.jobs.reference import read_reference
+from vitascope.jobs.training_order import TrainingOrder
 from vitascope.shelf import Item
 from vitascope.steps import STEPS
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -33,6 +34,7 @@ from vitascope.workflows import workflow as workflows
 from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from
 
 MAX_SECONDS = 600
+FINE_TUNED = "ft"
 
 
 class Order(BaseModel):
@@ -41,7 +43,7 @@ class Order(BaseModel):
     `model`: empty for the embedded one that makes videos from what was sent. `reference`: the name of an
     uploaded picture or clip in the job's folder. `step`: treat that clip with this step, whose knobs the options
     are. `extends`: go on from the last frame of that clip, and join both. `loras`: those that the job puts on;
-    their files are in its folder. `speed`: None for the worker's own.
+    their files are in its folder. `speed`: None for the worker's own. `training`: fine-tune the model instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,7 @@ class Order(BaseModel):
     label: str = "none"  # this and the next are the deployment's, never the client's
     is_moderated: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
+    training: TrainingOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,15 @@ def written_measures(
     """Seconds and size as text: ("2.125", "128x128"); empty where a part is not known."""
     seconds = f"{round(float(num_frames / fps), 3):g}" if num_frames and fps else ""
     return seconds, f"{width}x{height}" if width and height else ""
+
+
+def with_own_model(order: Order) -> Order:
+    """An order whose model is a fine-tuned one, `ft:sprout:inkwash`, as its base with that LoRA put on."""
+    if not order.model.startswith(f"{FINE_TUNED}:"):
+        return order
+    _, _, rest = order.model.partition(":")
+    base, _, name = rest.partition(":")
+    return order.model_copy(update={"model": base, "loras": (*order.loras, *choices([name]))})
 
 
 def default_model(reference_kind: str) -> str:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 # Where on the way from 0 to 100 the known stages begin and end; steps of a chain share what lies between.
 SPANS = {"load": (0, 5), "denoise": (5, 85), "decode": (85, 90), "write": (96, 99)}
+SPANS |= {"encode clips": (0, 4), "encode captions": (4, 6), "train": (6, 99)}  # of a training
 STEPS_SPAN = (90, 96)
 
 

@@ -10,14 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.jobs.order import Order
 
-Status = Literal["queued", "in_progress", "completed", "failed"]
+Status = Literal["queued", "in_progress", "completed", "failed", "paused"]  # only a training can pause
+Kind = Literal["video", "training"]
 OPEN: tuple[Status, ...] = ("queued", "in_progress")
 DEFAULT_PRIORITY = 5
 
 
-def new_id() -> str:
+PREFIXES: dict[Kind, str] = {"video": "video_", "training": "ftjob-"}
+
+
+def new_id(kind: Kind = "video") -> str:
     """An id that nobody can guess."""
-    return f"video_{secrets.token_hex(12)}"
+    return f"{PREFIXES[kind]}{secrets.token_hex(12)}"
 
 
 class Job(BaseModel):
@@ -60,6 +64,11 @@ class Job(BaseModel):
     request_hash: str = ""
     estimate: dict[str, Any] | None = None
     result: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """What it makes, which its id says too."""
+        return "training" if self.id.startswith(PREFIXES["training"]) else "video"
 
     @property
     def is_open(self) -> bool:

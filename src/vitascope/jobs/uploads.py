@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from vitascope.atomic import replacing
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.jobs.examiner import Examiner
 from vitascope.jobs.house import House
@@ -18,6 +20,8 @@ from vitascope.jobs.tables import UPLOADS
 
 DAY_S = 86_400.0
 MAX_TENANT_BYTES = 4 * 2**30
+TRAINED = "fine-tune-results"
+TRAINING_FILE = "fine-tune"
 _ID = re.compile(r"file-[0-9a-f]{24}")
 
 
@@ -48,8 +52,15 @@ class Uploads:
     ) -> None:
         self._house, self._engine, self._examiner, self.lifetime_s = house, engine, examiner, lifetime_s
 
-    def add(self, tenant: str, filename: str, purpose: str, save: Callable[[Path], None]) -> Upload:
-        """Take a file that `save` writes, if it can really be read.
+    def add(
+        self,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        save: Callable[[Path], None],
+        judge: Callable[[Path], str] | None = None,
+    ) -> Upload:
+        """Take a file that `save` writes, if it can really be read; `judge` tells its kind where it is no media.
 
         Raises: InvalidMedia, RequestError if the tenant keeps too much already, what `save` raises.
         """
@@ -62,7 +73,8 @@ class Uploads:
         path = self._house.root / "uploads" / f"{upload_id}.part"
         try:
             save(path)
-            upload = replace(upload, kind=self._examiner.kind(path, "file"), num_bytes=path.stat().st_size)
+            kind = judge(path) if judge is not None else self._examiner.kind(path, "file")
+            upload = replace(upload, kind=kind, num_bytes=path.stat().st_size)
             path.replace(self._house.root / upload.name)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -95,6 +107,26 @@ class Uploads:
             raise InvalidMedia(f"file {upload_id!r} is a {upload.kind}, not a {kind}", param="file_id")
         return self._house.artifacts.fetch(upload.name)
 
+    def lora_named(self, name: str, tenant: str) -> Upload | None:
+        """The tenant's newest LoRA of this name, which its training gave it; None if there is none."""
+        query = sa.select(UPLOADS).where(
+            UPLOADS.c.filename == f"{name}.safetensors",
+            UPLOADS.c.tenant == tenant,
+            UPLOADS.c.purpose == TRAINED,
+            UPLOADS.c.expires_at > time.time(),
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(UPLOADS.c.number.desc()).limit(1)).first()
+        return None if row is None else _upload(row)
+
+    def loras(self, tenant: str) -> list[Upload]:
+        """The tenant's LoRA files, trained here or uploaded, newest first."""
+        query = sa.select(UPLOADS).where(
+            UPLOADS.c.tenant == tenant, UPLOADS.c.kind == "lora", UPLOADS.c.expires_at > time.time()
+        )
+        with self._engine.connect() as connection:
+            return [_upload(row) for row in connection.execute(query.order_by(UPLOADS.c.number.desc()))]
+
     def page(self, tenant: str, after: str | None, limit: int, newest_first: bool) -> list[Upload]:
         """Up to `limit` files of a tenant, those after the file `after`."""
         number = UPLOADS.c.number
@@ -111,6 +143,23 @@ class Uploads:
         self._house.artifacts.remove(upload.name)
         with self._engine.begin() as connection:
             connection.execute(UPLOADS.delete().where(UPLOADS.c.id == upload.id))
+
+
+def keep_lora(
+    house: House, engine: sa.Engine, job_id: str, tenant: str, name: str, path: Path, lifetime_s: float
+) -> str:
+    """Put what a training has made among its tenant's files, once; gives the file's id."""
+    now, upload_id = time.time(), f"file-{job_id[-24:]}"
+    upload = Upload(
+        upload_id, tenant, f"{name}.safetensors", TRAINED, "lora", path.stat().st_size, now, now + lifetime_s
+    )
+    with replacing(house.root / upload.name) as part:
+        shutil.copyfile(path, part)
+    house.artifacts.put(upload.name)
+    with engine.begin() as connection:
+        connection.execute(UPLOADS.delete().where(UPLOADS.c.id == upload_id))
+        connection.execute(UPLOADS.insert().values(**vars(upload)))
+    return upload_id
 
 
 def sweep(house: House, engine: sa.Engine) -> None:

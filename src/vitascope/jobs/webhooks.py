@@ -22,7 +22,9 @@ from vitascope.errors import NotFound, RequestError, UnknownName
 from vitascope.jobs.record import Job
 from vitascope.jobs.tables import DELIVERIES, ENDPOINTS
 
-EVENT_TYPES = ("video.completed", "video.failed")
+_VIDEO = ("video.completed", "video.failed")
+_TRAINING = ("fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled")
+EVENT_TYPES = (*_VIDEO, *_TRAINING)
 RETRY_AFTER_S = (5, 30, 120, 600, 3600, 6 * 3600)
 CLAIM_S = 60.0  # for how long a delivery that is being tried is left alone by other processes
 DAY_S = 86_400.0
@@ -78,6 +80,14 @@ def event(event_type: str, job_id: str) -> dict[str, Any]:
         "type": event_type,
         "data": data,
     }
+
+
+def event_type_of(job: Job) -> str:
+    """What the end of a job is called."""
+    completed, failed = _VIDEO if job.kind == "video" else _TRAINING[:2]
+    if job.kind == "training" and job.error_code == "cancelled":
+        return _TRAINING[2]
+    return completed if job.status == "completed" else failed
 
 
 def signed_headers(endpoint: Endpoint, message_id: str, body: str) -> dict[str, str]:
@@ -168,7 +178,7 @@ class Webhooks:
 
     def announce(self, job: Job, mark: Any) -> None:
         """Write down the events of an ended job, once; `mark` is the statement that says so in its record."""
-        event_type = "video.completed" if job.status == "completed" else "video.failed"
+        event_type = event_type_of(job)
         wanted = [e for e in self.page(job.tenant, None, MAX_ENDPOINTS) if event_type in e.event_types]
         with self._engine.begin() as connection:
             if connection.execute(mark).rowcount == 0:

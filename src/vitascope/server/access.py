@@ -91,4 +91,5 @@ def _needs(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
 
 Reader = Annotated[ApiKey, Depends(_needs("read"))]
 Writer = Annotated[ApiKey, Depends(_needs("write"))]
+Trainer = Annotated[ApiKey, Depends(_needs("train"))]
 MetricsReader = Annotated[ApiKey, Depends(_needs("metrics"))]

@@ -17,7 +17,7 @@ from vitascope import __version__
 from vitascope.jobs.announcer import Announcer
 from vitascope.jobs.office import Office
 from vitascope.jobs.outside import Outside
-from vitascope.server import envelope, files, pages, shelves, videos, webhook_endpoints
+from vitascope.server import envelope, files, fine_tuning, pages, shelves, videos, webhook_endpoints
 from vitascope.server.access import Gate, MetricsReader
 from vitascope.server.events import Broadcast
 from vitascope.server.guard import Guard
@@ -76,7 +76,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     mount(app, office, manners.open_without_keys)
     app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(manners.hosts))
-    for room in (videos, files, webhook_endpoints, shelves):
+    for room in (videos, files, fine_tuning, webhook_endpoints, shelves):
         app.include_router(room.router)
     pages.mount(app)
     app.get("/health", summary="Whether the process lives", tags=["service"])(_health)

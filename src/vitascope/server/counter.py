@@ -15,6 +15,7 @@ from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.record import Job
 from vitascope.server.body import read_body
 from vitascope.server.making import Asking
+from vitascope.server.training_job import training_object
 from vitascope.server.video import video_object
 
 POLL_AFTER_MS = "1000"
@@ -39,12 +40,14 @@ async def made(
     caller: ApiKey,
     understood: Callable[[Asking], Submission],
     file_field: str = "input_reference",
+    *,
+    is_heavy: bool = False,
 ) -> JSONResponse:
     """Read a request, submit what `understood` makes of it, and answer with the job. Raises: RequestError."""
     body = await read_body(request, file_field)
     asking = Asking(office, caller, body, request.headers, request.app.state.sources)
     try:
-        heavy = body.file is not None or any(name in body.fields for name in _WITH_MEDIA)
+        heavy = is_heavy or body.file is not None or any(name in body.fields for name in _WITH_MEDIA)
         return await threaded(lambda: answer(office.submit(understood(asking))), heavy=heavy)
     finally:
         if body.file is not None:
@@ -59,4 +62,5 @@ async def threaded(work: Callable[[], T], *, heavy: bool) -> T:
 def answer(job: Job) -> JSONResponse:
     """A job as clients see it, with a word on when to ask again."""
     headers = {"openai-poll-after-ms": POLL_AFTER_MS} if job.is_open else None
-    return JSONResponse(video_object(job), headers=headers)
+    content = video_object(job) if job.kind == "video" else training_object(job)
+    return JSONResponse(content, headers=headers)

@@ -20,7 +20,7 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-_ADDRESSED = ("video_id", "file_id", "webhook_endpoint_id")
+_ADDRESSED = ("video_id", "file_id", "webhook_endpoint_id", "fine_tuning_job_id")
 _DISK_FULL = "the service's disk is full; try again later"
 _RETRY_AFTER_S = {429: "5", 503: "30"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +11,8 @@ from fastapi.responses import Response
 from vitascope.errors import RequestError
 from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office
-from vitascope.jobs.uploads import Upload
+from vitascope.jobs.training_order import check_training_file
+from vitascope.jobs.uploads import TRAINING_FILE, Upload
 from vitascope.server.access import Reader, Writer
 from vitascope.server.body import Body, read_body
 from vitascope.server.content import file_response
@@ -18,7 +20,8 @@ from vitascope.server.counter import Counter, threaded
 from vitascope.server.wish import save_upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
-PURPOSES = ("vision", "user_data", "lora")
+PURPOSES = ("vision", "user_data", "lora", TRAINING_FILE)
+MAX_LIST_BYTES = 4 * 2**20
 _FORM = {
     "type": "object",
     "properties": {
@@ -30,7 +33,7 @@ _FORM = {
 _BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
-@router.post("", summary="Upload a picture, a clip or a LoRA", openapi_extra=_BODY)
+@router.post("", summary="Upload a picture, a clip, a LoRA, or a list of clips to train on", openapi_extra=_BODY)
 async def upload(request: Request, office: Counter, caller: Writer) -> dict[str, Any]:
     """What it is, is found by reading it; what cannot be decoded is refused. It is kept for a week."""
     body = await read_body(request, file_field="file")
@@ -51,8 +54,19 @@ def _add(office: Office, caller: ApiKey, body: Body) -> Upload:
         )
     stream = body.file.file
     return office.uploads.add(
-        caller.tenant, body.file.filename or "", purpose, lambda path: save_upload(stream, path, param="file")
+        caller.tenant,
+        body.file.filename or "",
+        purpose,
+        lambda path: save_upload(stream, path, param="file"),
+        _list_of_clips if purpose == TRAINING_FILE else None,
     )
+
+
+def _list_of_clips(path: Path) -> str:
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise RequestError(f"a list of clips may have {MAX_LIST_BYTES} bytes", param="file")
+    check_training_file(path)
+    return "list"
 
 
 @router.get("", summary="List uploads")

@@ -57,7 +57,7 @@ class LedgerCollector(Collector):
         """Jobs by status, failures by code, the longest wait, living workers."""
         jobs = GaugeMetricFamily("vitascope_jobs", "Jobs in the ledger by status", labels=["status"])
         counts = self._ledger.counts()
-        for status in ("queued", "in_progress", "completed", "failed"):
+        for status in ("queued", "in_progress", "completed", "failed", "paused"):
             jobs.add_metric([status], counts.get(status, 0))
         yield jobs
         failures = GaugeMetricFamily(

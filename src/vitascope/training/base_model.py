@@ -14,12 +14,12 @@ from vitascope.errors import RequestError
 from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.settings import Settings
-from vitascope.task import TextToVideo
 from vitascope.training.cache import Encoders
 from vitascope.training.dataset import Bucket
 from vitascope.training.families import family_for
 from vitascope.training.families.base import Family
 from vitascope.training.recipe import Recipe
+from vitascope.training.trainable import buckets_of
 
 LOW_MEMORY_GIB = 30.0
 """Below this much free memory the VAE encodes in tiles, which changes its last bits."""
@@ -59,20 +59,7 @@ class BaseModel:
 
     def buckets(self, recipe: Recipe) -> tuple[Bucket, ...]:
         """The recipe's sizes, each one that the model can make. Raises: UnsupportedTask with the nearest."""
-        profile = self.generator.profile()
-        shape = recipe.video
-        first = (
-            shape.width or profile.width,
-            shape.height or profile.height,
-            shape.num_frames or profile.num_frames,
-        )
-        wanted = dict.fromkeys((first, *shape.buckets))
-        for width, height, frames in wanted:
-            task = TextToVideo(prompt="any", width=width, height=height, num_frames=frames)
-            checked = profile.model_copy(update={"kinds": (TextToVideo.kind,)})
-            if frames > 1:
-                checked.complete(task, recipe.model)
-        return tuple(wanted)
+        return buckets_of(self.generator, recipe)
 
     def fps(self, recipe: Recipe) -> float:
         """Of validation clips."""

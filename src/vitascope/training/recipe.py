@@ -186,11 +186,13 @@ class Recipe(_Part):
         return self.output or Path("outputs") / "train" / self.name
 
     def fingerprint(self) -> str:
-        """Equal for recipes whose runs may go on from each other's checkpoints: all but how long and where."""
+        """Equal for recipes whose runs may go on from each other's checkpoints: all but how long and where to."""
         said = self.model_dump(
             mode="json", exclude={"steps", "output", "validation", "saving", "placement", "name"}
         )
         said["optimiser"].pop("schedule")
+        for source in said["data"]:  # the data are told apart by their content, wherever they lie
+            del source["path"], source["captions"]
         said |= {"ema": self.saving.ema, "base": self.placement.base}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -223,9 +225,19 @@ def _put(data: dict[str, Any], name: str, value: Any) -> None:
     data[last] = value
 
 
-def _located_error(document: Located, error: ValidationError, changed: set[str]) -> RequestError:
+def refusal(error: ValidationError) -> tuple[list[Any], str]:
+    """Where pydantic's first complaint about a recipe is, and the complaint as one line."""
     first = error.errors()[0]
-    place, where = document, [part for part in first["loc"] if not _is_union_tag(part)]
+    where = [part for part in first["loc"] if not _is_union_tag(part)]
+    name = ".".join(str(part) for part in where) or "recipe"
+    value = "" if first["type"] == "missing" else f"={str(first.get('input'))[:80]!r}"
+    known = f"; known here: {', '.join(_fields_at(where))}" if first["type"] == "extra_forbidden" else ""
+    return where, f"{name}{value}: {first['msg'].removeprefix('Value error, ')}{known}"
+
+
+def _located_error(document: Located, error: ValidationError, changed: set[str]) -> RequestError:
+    where, message = refusal(error)
+    place, name = document, ".".join(str(part) for part in where)
     for part in where:
         inner = place.value
         if isinstance(inner, dict) and part in inner:
@@ -234,10 +246,6 @@ def _located_error(document: Located, error: ValidationError, changed: set[str])
             place = inner[part]
         else:
             break
-    name = ".".join(str(part) for part in where) or "recipe"
-    value = "" if first["type"] == "missing" else f"={str(first.get('input'))[:80]!r}"
-    known = f"; known here: {', '.join(_fields_at(where))}" if first["type"] == "extra_forbidden" else ""
-    message = f"{name}{value}: {first['msg'].removeprefix('Value error, ')}{known}"
     if name in changed:
         return RequestError(f"--set {message}", param=name)
     return place.complain(message)
