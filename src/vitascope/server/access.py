@@ -41,7 +41,8 @@ class Gate:
             raise Refusal(
                 403, f"this key may not {scope}; it may {', '.join(key.scopes)}", code="missing_scope"
             )
-        await self._slow_down(key)
+        if key.requests_a_minute is not None:
+            await asyncio.to_thread(self.slow_down, key)
         return key
 
     async def is_open(self) -> bool:
@@ -68,10 +69,11 @@ class Gate:
             self._known[mark] = (time.monotonic() + REMEMBERED_S, key)
         return key
 
-    async def _slow_down(self, key: ApiKey) -> None:
+    def slow_down(self, key: ApiKey) -> None:
+        """Count one request of a key. Raises: Refusal (429) if it has asked too often."""
         if key.requests_a_minute is None:
             return
-        wait_s = await asyncio.to_thread(self.keys.wait_s, key)
+        wait_s = self.keys.wait_s(key)
         if wait_s > 0:
             raise Refusal(
                 429,

@@ -74,7 +74,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.state.announcer, app.state.metrics = announcer, Metrics(office.ledger)
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
-    mount(app, office, manners.open_without_keys)
+    mount(app, office, app.state.gate)
     app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(manners.hosts))
     for room in (videos, files, fine_tuning, webhook_endpoints, shelves):
         app.include_router(room.router)

@@ -11,7 +11,7 @@ from vitascope.errors import VitascopeError
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import PRESETS
-from vitascope.server.ui.stage_view import Room, StageView, Watched, complaint
+from vitascope.server.ui.stage_view import Room, StageView, Watched
 from vitascope.server.ui.words import EXAMPLES
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
@@ -71,6 +71,13 @@ class CreatePage:
             label=words["model"],
             elem_id="create-model",
         )
+        with gr.Row(elem_classes="vs-loras"):
+            self.loras = gr.Dropdown(
+                [], label=words["loras"], multiselect=True, visible=False, min_width=180, elem_id="create-loras"
+            )
+            self.lora_weight = gr.Slider(
+                0, 2, 1, step=0.05, label=words["lora_weight"], visible=False, min_width=140, elem_id="create-lora-weight"
+            )
         self.preset = gr.Radio(
             [(words[name], name) for name in PRESETS],
             value="standard",
@@ -123,7 +130,8 @@ class CreatePage:
         for button in self.examples:
             button.click(lambda text: text, button, self.prompt, **quiet)
         shown = [self.picture, self.clip, self.strength, self.model]
-        self.mode.change(self._mode_chosen, self.mode, shown, **quiet)
+        self.mode.change(self._mode_chosen, [self.mode, self.model], shown, **quiet)
+        self.loras.change(lambda chosen: gr.update(visible=bool(chosen)), self.loras, self.lora_weight, **quiet)
         self.clip.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
         self.mode.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
         numbers = list(self.numbers.values())
@@ -132,19 +140,20 @@ class CreatePage:
                 self._model_chosen, [self.model, self.preset, self.mode], [*numbers, self.negative], **quiet
             )
         form = [self.mode, self.prompt, self.picture, self.clip, self.strength, self.model, self.negative]
-        form += [self.seed, self.new_seed, *numbers]
+        form += [self.seed, self.new_seed, self.loras, self.lora_weight, *numbers]
         outputs = [*self.stage.outputs, self.seed, self.recent]
         gr.on([self.make.click, self.prompt.submit], self._make, form, outputs, **quiet)
         self.stage.reuse.click(self._reuse_seed, self.stage.watched, [self.seed, self.new_seed], **quiet)
         self.recent.click(self._chosen, None, self.stage.outputs, **quiet)
 
-    def _mode_chosen(self, mode: str) -> list[Any]:
+    def _mode_chosen(self, mode: str, model: str) -> list[Any]:
         models = self._models(mode)
+        kept = model if model in {name for _, name in models} else models[0][1]
         return [
             gr.update(visible=mode == ImageToVideo.kind),
             gr.update(visible=mode == VideoToVideo.kind),
             gr.update(visible=mode == VideoToVideo.kind),
-            gr.update(choices=models, value=models[0][1]),
+            gr.update(choices=models, value=kept),
         ]
 
     def _clip_shown(self, clip: str | None, mode: str) -> str:
@@ -172,6 +181,8 @@ class CreatePage:
         negative: str,
         seed: float | None,
         new_seed: bool,
+        loras: list[str] | None,
+        lora_weight: float,
         request: gr.Request,
         *numbers: float | None,
     ) -> list[Any]:
@@ -188,10 +199,13 @@ class CreatePage:
         params = {name: value for name, value in params.items() if value not in (None, "")}
         upload = picture if mode == ImageToVideo.kind else clip if mode == VideoToVideo.kind else None
         caller = self.room.caller(request)
+        fields: dict[str, Any] = {"prompt": prompt, "model": model, "params": params}
+        if loras:
+            fields["loras"] = [{"name": name, "weight": lora_weight} for name in loras]
         try:
-            job = self.room.desk.submit(caller, {"prompt": prompt, "model": model, "params": params}, upload)
+            job = self.room.desk.submit(caller, fields, upload)
         except VitascopeError as error:
-            raise complaint(error) from error
+            raise self.room.complaint(error) from error
         return [*self.stage.show(job), used, self.recent_cards(caller.tenant)]
 
     def _reuse_seed(self, watched: Watched, request: gr.Request) -> list[Any]:

@@ -91,8 +91,8 @@ class Desk:
     def submit(self, caller: ApiKey, fields: Mapping[str, Any], upload: str | None = None) -> Job:
         """Queue a job from the fields of the API. Raises: RequestError."""
         order = wish_from({name: value for name, value in fields.items() if value not in (None, "")}).order
-        save = None if not upload else lambda path: _save(Path(upload), path)
-        return self.office.submit(_within(caller, Submission(order, save_reference=save)))
+        save = None if not upload else lambda path: saved(Path(upload), path)
+        return self.office.submit(within(caller, Submission(order, save_reference=save)))
 
     def again(self, job: Job, caller: ApiKey, changes: Mapping[str, Any]) -> Job:
         """Queue a job once more with some options changed; what it kept of its stages is taken over.
@@ -113,7 +113,7 @@ class Desk:
             save_reference=save,
             kept_clips=kept if kept.is_dir() else None,
         )
-        return self.office.submit(_within(caller, asked))
+        return self.office.submit(within(caller, asked))
 
     def cancel(self, job_id: str, tenant: str) -> Job:
         """Stop a job. Raises: NotFound."""
@@ -124,7 +124,7 @@ class Desk:
         self.office.delete(job_id, tenant)
 
 
-def _within(caller: ApiKey, asked: Submission) -> Submission:
+def within(caller: ApiKey, asked: Submission) -> Submission:
     """What is asked, as the caller's, within the limits of its key."""
     return replace(
         asked,
@@ -135,7 +135,8 @@ def _within(caller: ApiKey, asked: Submission) -> Submission:
     )
 
 
-def _save(source: Path, target: Path) -> None:
+def saved(source: Path, target: Path) -> None:
+    """Copy a file of the page to our own path, within the limits of an upload. Raises: Refusal, InvalidMedia."""
     with source.open("rb") as file:
         save_upload(file, target)
 

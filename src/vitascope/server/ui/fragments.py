@@ -11,6 +11,7 @@ from urllib.parse import quote
 from vitascope.catalogue.card import Card
 from vitascope.catalogue.runnable import UNKNOWN
 from vitascope.jobs.record import Job
+from vitascope.server.ui.complaints import told
 from vitascope.server.ui.desk import Choice, pretty
 from vitascope.server.ui.words import LANGUAGES, Words
 
@@ -78,37 +79,40 @@ def _finished(job: Job) -> str:
 
 def _unfinished(job: Job, words: Words, preview: bytes | None) -> str:
     if job.error_code == "cancelled":
-        return _told("cancelled", words["cancelled"], "")
+        return told_instead("cancelled", words["cancelled"], "")
     if job.status == "failed":
-        return _told("failed", words["failed"], job.error_message or job.error_code or "")
+        why = told(job.error_message or job.error_code or "", words.language)
+        return told_instead("failed", words["failed"], why)
     if preview:
         data = base64.b64encode(preview).decode("ascii")
         return f'<div class="vs-screen"><img class="vs-preview" alt="" src="data:image/webp;base64,{data}"></div>'
     return '<div class="vs-screen"><div class="vs-noise vs-alive"></div></div>'
 
 
-def _told(kind: str, title: str, why: str) -> str:
+def told_instead(kind: str, title: str, why: str) -> str:
+    """A screen that shows words where a clip would be."""
     text = f"<p>{escape(why)}</p>" if why else ""
     return f'<div class="vs-screen vs-{kind}"><div class="vs-hint"><b>{title}</b>{text}</div></div>'
 
 
 def _bar(job: Job, words: Words, eta_s: float | None, place: int, grown: int) -> str:
     if job.status == "queued":
-        told = words["queued"] + (f" · {words('queue_place', n=place)}" if place else "")
+        state = words["queued"] + (f" · {words('queue_place', n=place)}" if place else "")
     else:
-        told = words.named(job.stage) if job.stage else words["in_progress"]
+        state = words.named(job.stage) if job.stage else words["in_progress"]
         if job.total > 1:
-            told += f" · {words('step_of', a=job.step, b=job.total)}"
+            state += f" · {words('step_of', a=job.step, b=job.total)}"
     left = words("eta", t=words.lasting(eta_s)) if eta_s is not None else ""
     return (
         f'<div class="vs-progress" role="progressbar" aria-valuenow="{job.progress}" aria-valuemin="0" '
-        f'aria-valuemax="100"><div class="vs-told"><span>{escape(told)}</span><span>{left}</span>'
+        f'aria-valuemax="100"><div class="vs-told"><span>{escape(state)}</span><span>{left}</span>'
         f"<b>{job.progress} %</b></div>"
-        f"{_track(grown, job.progress)}</div>"
+        f"{track(grown, job.progress)}</div>"
     )
 
 
-def _track(grown: int, percent: int) -> str:
+def track(grown: int, percent: int) -> str:
+    """A bar that grows from where it stood."""
     return f'<div class="vs-track"><i style="--from:{grown}%;--to:{percent}%"></i></div>'
 
 
@@ -148,11 +152,7 @@ def _card(job: Job, words: Words, is_chosen: bool) -> str:
     else:
         picture = f'<div class="vs-noise {"vs-alive" if job.is_open else ""}"></div>'
     status = "cancelled" if job.error_code == "cancelled" else job.status
-    bar = (
-        f'<div class="vs-track"><i style="--from:{job.progress}%;--to:{job.progress}%"></i></div>'
-        if job.is_open
-        else ""
-    )
+    bar = track(job.progress, job.progress) if job.is_open else ""
     name = escape(job.order.prompt or job.order.workflow or job.order.model)
     size = f" · {job.size.replace('x', '×')}" if job.size else ""
     return (
@@ -181,10 +181,10 @@ def recipe(job: Job, words: Words) -> str:
 
 
 def _stage_of_recipe(stage: dict[str, Any]) -> str:
-    told = {**(stage.get("task") or {}), **stage.get("knobs", {})}
+    settings = {**(stage.get("task") or {}), **stage.get("knobs", {})}
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
-        for name, value in told.items()
+        for name, value in settings.items()
         if value not in (None, "", [], {}) and name not in ("kind", "image", "video")
     )
     return f"<li><b>{escape(stage['name'])}</b><small>{escape(stage['kind'])}</small><dl>{rows}</dl></li>"
@@ -223,10 +223,10 @@ def _model(choice: Choice, words: Words) -> str:
     if not choice.here and known is not None:
         gib = known.download_gib
         where = words("download_gib", n=f"{gib:g}") if gib else words["to_download"]
-    told = {name: getattr(facts, name, UNKNOWN) for name in ("attention", "vae", "text_encoders", "memory")}
+    known_facts = {name: getattr(facts, name, UNKNOWN) for name in ("attention", "vae", "text_encoders", "memory")}
     rows = "".join(
         f"<div><dt>{words[name]}</dt><dd>{escape(value)}</dd></div>"
-        for name, value in told.items()
+        for name, value in known_facts.items()
         if value != UNKNOWN
     )
     note = escape(known.note) if known else words["no_weights"]

@@ -14,7 +14,7 @@ from vitascope.jobs.record import Job
 from vitascope.server.ui import fragments
 from vitascope.server.ui.create import MAX_SEED, PICK
 from vitascope.server.ui.desk import PAGE
-from vitascope.server.ui.stage_view import Room, StageView, Watched, complaint
+from vitascope.server.ui.stage_view import Room, StageView, Watched
 from vitascope.workflows import load
 from vitascope.workflows.workflow import GENERATE
 
@@ -156,7 +156,7 @@ class JobsPage:
         try:
             return self._made_again(watched, settings_of(step, changes), request)
         except RequestError as error:
-            raise complaint(error) from error
+            raise self.room.complaint(error) from error
 
     def _made_again(self, watched: Watched, changes: Mapping[str, Any], request: gr.Request) -> list[Any]:
         caller = self.room.caller(request)
@@ -166,13 +166,13 @@ class JobsPage:
         try:
             return self._shown(self.room.desk.again(job, caller, changes))
         except VitascopeError as error:
-            raise complaint(error) from error
+            raise self.room.complaint(error) from error
 
     def _delete(self, wanted: str, after: str | None, watched: Watched, request: gr.Request) -> list[Any]:
         try:
             self.room.desk.delete(watched.job_id, self.room.caller(request).tenant)
         except VitascopeError as error:
-            raise complaint(error) from error
+            raise self.room.complaint(error) from error
         gr.Info(self.room.words["deleted"], duration=4)
         hidden = gr.update(visible=False)
         stage = [Watched(), self.stage.blank, hidden, hidden, gr.Timer(active=False)]

@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitascope.errors import DependencyMissing
 from vitascope.jobs.office import Office
+from vitascope.server.access import Gate
 from vitascope.server.envelope import enveloped
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk
-from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, identify_with, key_in
+from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, SlowDown, identify_with, key_in
 from vitascope.server.ui.words import LANGUAGES, Words
 
 STATIC = Path(str(files("vitascope.server.ui") / "static"))
@@ -49,21 +50,21 @@ POLICY = "; ".join(
 )
 
 
-def mount(app: FastAPI, office: Office, open_without_keys: bool) -> None:
+def mount(app: FastAPI, office: Office, gate: Gate) -> None:
     """Add the pages to the service; they ask for a key where its API does.
 
     Called before the service's own guards are added, so that those stand around the pages too.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(office.house.root / "ui"))
-    identify = identify_with(office.keys, open_without_keys)
+    identify = identify_with(office.keys, gate.may_be_open)
     app.include_router(_doors(identify))
     app.mount("/ui/static", StaticFiles(directory=STATIC), name="ui-static")
     app.add_middleware(CookieAsKey)
-    app.add_middleware(_Gate, identify=identify, office=office)
+    app.add_middleware(_Door, identify=identify, office=office, slow_down=gate.slow_down)
 
 
-def _built(office: Office, identify: Identify, language: str) -> FastAPI:
+def _built(office: Office, identify: Identify, slow_down: SlowDown, language: str) -> FastAPI:
     """The pages of one language as an application; Gradio takes seconds to import."""
     import gradio as gr
 
@@ -72,7 +73,7 @@ def _built(office: Office, identify: Identify, language: str) -> FastAPI:
 
     return gr.mount_gradio_app(
         FastAPI(openapi_url=None),
-        build(Room(Desk(office), Words(language), identify)),
+        build(Room(Desk(office), Words(language), identify, slow_down)),
         path=f"/ui/{language}",
         footer_links=[],
         run_history=False,
@@ -152,11 +153,11 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
     return HTMLResponse(page, status_code=401 if wrong else 200, headers=headers)
 
 
-class _Gate:
+class _Door:
     """Lets in who has a valid key, shows others the door, and builds the pages when they are first asked for."""
 
-    def __init__(self, app: ASGIApp, identify: Identify, office: Office) -> None:
-        self.app, self.identify, self.office = app, identify, office
+    def __init__(self, app: ASGIApp, identify: Identify, office: Office, slow_down: SlowDown) -> None:
+        self.app, self.identify, self.office, self.slow_down = app, identify, office, slow_down
         self._pages: dict[str, FastAPI] = {}
         self._building = asyncio.Lock()
         self._lifespans = contextlib.AsyncExitStack()
@@ -182,7 +183,9 @@ class _Gate:
     async def _pages_in(self, language: str) -> FastAPI:
         async with self._building:
             if language not in self._pages:
-                pages = await asyncio.to_thread(_built, self.office, self.identify, language)
+                pages = await asyncio.to_thread(
+                    _built, self.office, self.identify, self.slow_down, language
+                )
                 await self._lifespans.enter_async_context(pages.router.lifespan_context(pages))
                 self._pages[language] = pages
         return self._pages[language]

@@ -11,6 +11,7 @@ from vitascope.server.ui.create import CreatePage
 from vitascope.server.ui.jobs_page import JobsPage
 from vitascope.server.ui.models_page import ModelsPage
 from vitascope.server.ui.stage_view import Room
+from vitascope.server.ui.training_page import FineTunePage
 from vitascope.server.ui.visitor import key_in
 from vitascope.server.ui.workflows_page import WorkflowsPage
 
@@ -27,38 +28,48 @@ def build(room: Room) -> gr.Blocks:
         title="Vitascope", analytics_enabled=False, delete_cache=(3600, KEPT_S), fill_width=True
     ) as blocks:
         head = gr.HTML(fragments.header(words, {}, False), elem_id="head", apply_default_css=False)
-        with gr.Tabs(elem_id="pages"):
+        with gr.Tabs(elem_id="pages") as tabs:
             with gr.Tab(words["create"], id="create"):
                 create = CreatePage(room)
+            with gr.Tab(words["fine_tune"], id="fine-tune"):
+                training = FineTunePage(room, create, tabs)
             with gr.Tab(words["jobs"], id="jobs"):
                 jobs = JobsPage(room)
             with gr.Tab(words["workflows"], id="workflows"):
                 WorkflowsPage(room)
             with gr.Tab(words["models"], id="models"):
                 ModelsPage(room)
-        _keep_fresh(blocks, room, head, create, jobs)
+        _keep_fresh(blocks, room, head, create, jobs, training)
     return blocks
 
 
-def _keep_fresh(blocks: gr.Blocks, room: Room, head: gr.HTML, create: CreatePage, jobs: JobsPage) -> None:
+def _keep_fresh(
+    blocks: gr.Blocks, room: Room, head: gr.HTML, create: CreatePage, jobs: JobsPage, training: FineTunePage
+) -> None:
     """Draw the bar and the lists again when something in them has changed."""
-    drawn = gr.State(("", "", ""))
+    drawn = gr.State(("",) * 4)
 
     def refresh(
-        before: tuple[str, str, str], wanted: str, after: str | None, watched: Any, request: gr.Request
+        before: tuple[str, ...], wanted: str, after: str | None, watched: Any, taught: Any, request: gr.Request
     ) -> list[Any]:
         tenant = room.tenant(request)
         now = (
             fragments.header(room.words, room.desk.counts(), key_in(request.headers) is not None),
             create.recent_cards(tenant),
             jobs.listed(wanted, after, watched, request),
+            training.cards(tenant, taught.job_id),
         )
         return [now, *(new if new != old else gr.skip() for new, old in zip(now, before, strict=True))]
 
-    inputs = [drawn, jobs.filter, jobs.last, jobs.stage.watched]
-    outputs = [drawn, head, create.recent, jobs.list]
+    def choices(request: gr.Request) -> Any:
+        found = training.desk.loras(room.tenant(request))
+        return gr.update(choices=found, visible=bool(found))
+
+    inputs = [drawn, jobs.filter, jobs.last, jobs.stage.watched, training.watched]
+    outputs = [drawn, head, create.recent, jobs.list, training.list]
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
     blocks.load(refresh, inputs, outputs, **quiet)
+    blocks.load(choices, None, create.loras, **quiet)
     gr.Timer(LIST_EVERY_S).tick(refresh, inputs, outputs, **quiet)
 
 

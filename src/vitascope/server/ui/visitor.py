@@ -14,6 +14,8 @@ from vitascope.jobs.keys import LOCAL, ApiKey, KeyRing
 COOKIE = "vitascope_key"
 # The key that a text is; None for no valid one.
 Identify = Callable[[str | None], ApiKey | None]
+# Counts one request of a key, and refuses what is too much.
+SlowDown = Callable[[ApiKey], None]
 
 
 def identify_with(keys: KeyRing, open_without_keys: bool) -> Identify:

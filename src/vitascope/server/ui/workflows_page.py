@@ -11,7 +11,7 @@ from vitascope.errors import VitascopeError
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui.create import MAX_SEED
 from vitascope.server.ui.desk import Knob
-from vitascope.server.ui.stage_view import Room, StageView, complaint
+from vitascope.server.ui.stage_view import Room, StageView
 from vitascope.task import TextToVideo
 
 MEDIA = [".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov", ".webm", ".mkv", ".gif"]
@@ -123,5 +123,5 @@ class WorkflowsPage:
         try:
             job = self.room.desk.submit(self.room.caller(request), fields, file)
         except VitascopeError as error:
-            raise complaint(error) from error
+            raise self.room.complaint(error) from error
         return self.stage.show(job)

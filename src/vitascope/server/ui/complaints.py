@@ -1,0 +1,62 @@
+"""Errors for readers of Chinese: those that a page's user meets, sentence by sentence; others stay as they are."""
+
+from __future__ import annotations
+
+import re
+
+_SENTENCES: tuple[tuple[str, str], ...] = (
+    (r"(\d+) jobs wait or run already; ask again when one has ended", "已有 {0} 个任务在排队或运行，请等其中一个结束后再试"),
+    (
+        r"this key may ask (\d+) times a minute; ask again in (\d+) s",
+        "此密钥每分钟最多请求 {0} 次，请在 {1} 秒后再试",
+    ),
+    (r"the uploaded file is empty", "上传的文件是空的"),
+    (r"an upload may have (\d+) MiB", "单个上传文件最大 {0} MiB"),
+    (r"your files take (\d+) bytes already; delete some", "您的文件已占用 {0} 字节，请先删除一些"),
+    (r"the file cannot be decoded: .*", "文件无法解码，请换一个图片或视频文件"),
+    (r"'?input_reference'? (?:is no|cannot be read).*", "上传的文件无法读取，请换一个图片或视频文件"),
+    (r"the picture is (\d+x\d+); scale it down", "图片为 {0}，过大，请缩小后再上传"),
+    (r"the clip lasts ([\d.]+) s; at most (\d+) are taken", "视频长 {0} 秒，最长 {1} 秒"),
+    (r"(\d+x\d+) is too large: a side may have (\d+) pixels", "{0} 过大：每边最多 {1} 像素"),
+    (r"unknown model '(.*?)'.*", "没有名为“{0}”的模型"),
+    (r"unknown LoRA '(.*?)'.*", "没有名为“{0}”的 LoRA"),
+    (r"unknown dataset '(.*?)'.*", "没有名为“{0}”的数据集"),
+    (r"unknown setting of (\S+) '(.*?)'.*", "工作流 {0} 没有参数“{1}”"),
+    (r"'(.*?)' is not name=value", "“{0}”应写成 名称=值"),
+    (r"the value of '(.*?)' cannot be read", "“{0}”的值无法解析"),
+    (r"(\S+) makes (.+?), not (\S+)", "{0} 能做 {1}，不能做 {2}"),
+    (r"(.+) takes no LoRA", "{0} 不支持 LoRA"),
+    (r"'(.*?)' cannot be fine-tuned.*", "“{0}”不能微调"),
+    (r"workflow '(.*?)' treats a clip: send one as input_reference", "工作流“{0}”处理视频，请先上传一段视频"),
+    (r"the prompt was refused by this service's moderation.*", "提示词未通过本服务的内容审核"),
+    (r"the upload was refused by this service's moderation.*", "上传内容未通过本服务的内容审核"),
+    (r"the result was refused by this service's moderation.*", "生成结果未通过本服务的内容审核"),
+    (r"(.*) could not be moderated; ask again later", "暂时无法完成内容审核，请稍后再试"),
+    (
+        r"every clip is too short: '(.*?)' has (\d+) frames, (\d+) are needed.*",
+        "所有视频都太短：“{0}”有 {1} 帧，至少需要 {2} 帧",
+    ),
+    (
+        r"(\d+) of (\d+) clips in '.*?' have no caption, first '(.*?)'.*",
+        "{1} 个片段中有 {0} 个没有描述，第一个是“{2}”；请填写描述，或设置触发词",
+    ),
+    (r"name='(.*?)': use Latin letters, digits, - and _", "名称“{0}”只能用拉丁字母、数字、- 和 _"),
+    (r"training '.*?' is still saving its checkpoint; ask again in a moment", "检查点仍在保存，请稍后再试"),
+    (r"(?:video|training) '.*?' is not finished; cancel it first", "任务尚未结束，请先取消"),
+    (r"its worker died (\d+) times while it ran; it will not be tried again", "工作进程崩溃了 {0} 次，不再重试"),
+    (r"an error of ours; see the log", "内部错误，详见服务日志"),
+    (r"(\S+) needs ([\d.]+) GiB for its weights alone, and the largest worker has ([\d.]+) GiB",
+     "仅 {0} 的权重就需要 {1} GiB，而最大的工作进程只有 {2} GiB"),
+    (r"this training needs about ([\d.]+) GiB and ([\d.]+) may be used; .*",
+     "这次训练约需 {0} GiB，可用 {1} GiB；请减小批大小、帧数或画面"),
+)  # fmt: skip
+_CHINESE = tuple((re.compile(pattern, re.DOTALL), text) for pattern, text in _SENTENCES)
+
+
+def told(message: str, language: str) -> str:
+    """The message in the page's language, where it is one that we have in it."""
+    if language == "zh":
+        for pattern, text in _CHINESE:
+            if match := pattern.fullmatch(message):
+                return text.format(*match.groups())
+    return message
