@@ -57,7 +57,12 @@ def look(desk, job, **options):
 def test_clips_become_a_lora_that_a_request_names(desk, asked):
     sampled = {**RECIPE, "validation": {"prompts": ["star, a ball"], "num_inference_steps": 2}}
     job = create(desk, {**asked, "recipe": sampled, "metadata": {"for": "test"}})
-    assert (job["object"], job["status"], job["num_clips"], job["steps"]) == ("fine_tuning.job", "queued", 2, 3)
+    assert (job["object"], job["status"], job["num_clips"], job["steps"]) == (
+        "fine_tuning.job",
+        "queued",
+        2,
+        3,
+    )
     done = desk.work(job["id"])
     assert done.status == "completed", done.error_message
     told = look(desk, job)
@@ -114,7 +119,9 @@ def test_a_pause_saves_and_a_resume_goes_on(desk, asked):
     saved = int(state.stem.partition("-")[2])
     assert 2 <= saved < 400 and desk.bench.ledger.get(job["id"]).owner == ""
     resumed = desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/resume").json()
-    assert resumed["status"] == "queued" and desk.office.queue.statuses([job["id"]]) == {job["id"]: "ENQUEUED"}
+    assert resumed["status"] == "queued" and desk.office.queue.statuses([job["id"]]) == {
+        job["id"]: "ENQUEUED"
+    }
     again = threading.Thread(target=desk.work, args=(job["id"],))
     again.start()
     while look(desk, job)["step"] <= saved and time.monotonic() < deadline + 60:
@@ -141,7 +148,10 @@ def test_openais_own_form_a_yaml_recipe_and_an_offered_folder(desk, asked, tmp_p
             "suffix": "ink",
             "seed": 7,
             "recipe": {"video": SIZE},
-            "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 6, "batch_size": 2}}},
+            "method": {
+                "type": "supervised",
+                "supervised": {"hyperparameters": {"n_epochs": 6, "batch_size": 2}},
+            },
             "hyperparameters": {"learning_rate_multiplier": 2.0},
         },
     )
@@ -217,16 +227,26 @@ def test_a_training_belongs_to_its_key(desk, asked, tmp_path):
     looking = desk.key("c", tenant="t", scopes=("read", "write"))
     refused = desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=looking)
     assert refused.status_code == 403 and "may not train" in refused.json()["error"]["message"]
-    assert desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=other).status_code == 404  # not its files
+    assert (
+        desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=other).status_code == 404
+    )  # not its files
     path = clip_file(tmp_path, 8)
     clips = [{"file_id": uploaded(desk.http, path, headers=mine), "caption": "x"}]
     job = create(desk, {**asked, "clips": clips}, headers=mine)
-    for method, rest in (("get", ""), ("get", "/events"), ("get", "/content"), ("post", "/pause"), ("post", "/cancel")):
+    for method, rest in (
+        ("get", ""),
+        ("get", "/events"),
+        ("get", "/content"),
+        ("post", "/pause"),
+        ("post", "/cancel"),
+    ):
         reply = getattr(desk.http, method)(f"/v1/fine_tuning/jobs/{job['id']}{rest}", headers=other)
         assert reply.status_code == 404, rest
     assert desk.http.get("/v1/fine_tuning/jobs", headers=other).json()["data"] == []
     assert desk.http.get(f"/v1/videos/{job['id']}", headers=mine).status_code == 404
     assert desk.work(job["id"]).status == "completed"
     for naming in ({"loras": ["ink"]}, {"model": "ft:sprout:ink"}):
-        reply = desk.http.post("/v1/videos", json={"prompt": "x", "model": "sprout", **naming}, headers=looking)
+        reply = desk.http.post(
+            "/v1/videos", json={"prompt": "x", "model": "sprout", **naming}, headers=looking
+        )
         assert reply.status_code == 400 and "unknown LoRA 'ink'" in reply.json()["error"]["message"]

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Where clips and results are kept.")]
 Language = Annotated[str, typer.Option(help="en or zh.")]
-VOTES, OPINIONS = "votes.jsonl", "opinions.jsonl"
 
 
 def evaluate(
@@ -98,6 +97,7 @@ def report(
 ) -> None:
     """Write the year's report: catalogue, eras, measurements, votes, clips side by side, speed, sources."""
     from vitascope.errors import UnknownName
+    from vitascope.evaluation.stand import measured_runs
     from vitascope.evaluation.year_report import write_year_report, year_html
 
     if language not in ("en", "zh"):
@@ -129,41 +129,18 @@ def arena(
         raise RequestError(f"--host {host}: the arena knows no passwords and answers on loopback only")
     import uvicorn
 
-    from vitascope.evaluation.booth import Booth
-    from vitascope.evaluation.opinion_booth import OpinionBooth
-    from vitascope.evaluation.opinions import OpinionStore
-    from vitascope.evaluation.votes import VoteStore
+    from vitascope.evaluation.stand import Stand
     from vitascope.server.arena.app import create_arena, create_scoring
 
-    measured = _one_task(folder, task)
-    clips = {
-        item.id: files for item in measured.items if (files := measured.run.clips().get(item.id)) is not None
-    }
-    prompts = {item.id: item.prompt for item in measured.items}
-    if scores:
-        opinions = OpinionStore(folder / OPINIONS)
-        app = create_scoring(OpinionBooth(clips, prompts, opinions, folder / "blind", measured.task))
-    else:
-        votes = VoteStore(folder / VOTES)
-        app = create_arena(Booth(clips, prompts, votes, folder / "blind", measured.task))
+    stand = Stand.of(_one_task(folder, task))
+    app = create_scoring(stand.scoring()) if scores else create_arena(stand.booth())
     print(f"{'score' if scores else 'vote'} at http://{host}:{port}/")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
-def measured_runs(folder: Path) -> list[MeasuredRun]:
-    """A run with what people said of it, one for each task: their boards are kept apart."""
-    from vitascope.evaluation.opinions import OpinionStore
-    from vitascope.evaluation.runs import open_run
-    from vitascope.evaluation.votes import VoteStore
-    from vitascope.evaluation.year_report import MeasuredRun
-
-    run = open_run(folder)
-    votes, opinions = VoteStore(folder / VOTES).read(), OpinionStore(folder / OPINIONS).read()
-    return [MeasuredRun(run, code, votes, opinions) for code in run.suite.task_codes]
-
-
 def _one_task(folder: Path, task: str | None) -> MeasuredRun:
     from vitascope.errors import RequestError, UnknownName
+    from vitascope.evaluation.stand import measured_runs
 
     by_task = {measured.task: measured for measured in measured_runs(folder)}
     if task is None and len(by_task) > 1:

@@ -27,7 +27,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     tenant: Annotated[str | None, typer.Option(help="Keys of one tenant share jobs and files.")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="read, write, train, metrics; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="read, write, train, metrics; may be repeated.")
+    ] = None,
     max_running: Annotated[int | None, typer.Option(min=1, help="Jobs of the tenant at a time.")] = None,
     max_open: Annotated[int | None, typer.Option(min=1, help="Waiting and running jobs.")] = None,
     rate: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,

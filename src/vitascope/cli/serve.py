@@ -62,12 +62,17 @@ def serve(
     keep_days: Days = 7,
     max_attempts: Attempts = 3,
     batch: Batch = 1,
+    arena: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of `vitascope eval` whose clips are voted on; may be repeated."),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="cn, c2pa, cn,c2pa: on every clip, whatever a request says.")
     ] = None,
 ) -> None:
     """Answer the OpenAI Videos API at http://127.0.0.1:8000/v1, with workers beside it."""
     need_extra()
+    from vitascope.evaluation.stand import open_stands
     from vitascope.jobs.office import Office
     from vitascope.jobs.rules import Rules
     from vitascope.jobs.supervisor import Supervisor
@@ -76,7 +81,7 @@ def serve(
 
     _check_free(host, port)
     place = house_of(house, database, artifacts)
-    rules = Rules.of_deployment(label)
+    rules, stands = Rules.of_deployment(label), open_stands(arena or [])
     office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
     manners = _manners(host, public_name, fetch_from, webhook_host)
     shown = f"[{host}]" if ":" in host else host
@@ -86,7 +91,7 @@ def serve(
     )
     if not manners.open_without_keys and not office.keys.any():
         print("no API key exists yet; make one with: vitascope keys create NAME", file=sys.stderr)
-    app = create_app(office, manners)
+    app = create_app(office, manners, stands)
     stop = threading.Event()
     slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
     supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch))

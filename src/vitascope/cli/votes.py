@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitascope.cli.evaluate import OPINIONS, VOTES, measured_runs
 
 if TYPE_CHECKING:
     from vitascope.evaluation.append_only import AppendOnly
@@ -25,6 +24,8 @@ Scores = Annotated[bool, typer.Option("--scores", help="Scores from 1 to 5 in pl
 def _store(folder: Path, scores: bool) -> AppendOnly[Any]:
     from vitascope.evaluation.opinions import OpinionStore
     from vitascope.evaluation.votes import VoteStore
+
+    from vitascope.evaluation.stand import OPINIONS, VOTES
 
     return OpinionStore(folder / OPINIONS) if scores else VoteStore(folder / VOTES)
 
@@ -87,6 +88,8 @@ def _publications(folder: Path) -> list[tuple[str, str, Publication]]:
     from vitascope.evaluation.publication import check_opinions, check_votes
 
     found = list[tuple[str, str, "Publication"]]()
+    from vitascope.evaluation.stand import measured_runs
+
     for measured in measured_runs(folder):
         found.append((measured.task, "votes", check_votes(measured.votes)))
         if measured.opinions:

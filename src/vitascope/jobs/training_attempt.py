@@ -68,7 +68,9 @@ def train(bench: Bench, job: Job, owner: str) -> None:
     card = result.card.read_text(encoding="utf-8")
     (folder / TRAINING_CARD).write_text(_without_places(card, folder), encoding="utf-8")
     house.artifacts.put(*(house.named(job.id, name) for name in (LORA, LORA_COMFYUI, TRAINING_CARD)))
-    lora = keep_lora(house, bench.ledger.engine, job.id, job.tenant, recipe.name, folder / LORA, bench.lifetime_s)
+    lora = keep_lora(
+        house, bench.ledger.engine, job.id, job.tenant, recipe.name, folder / LORA, bench.lifetime_s
+    )
     measured = {
         **watch.result(),
         "warnings": [_without_places(line, folder) for line in context.warnings],

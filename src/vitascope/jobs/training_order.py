@@ -233,7 +233,9 @@ def _refuse_what_is_the_services(recipe: Recipe) -> None:
     }
     for name, value in refused.items():
         if value is not None:
-            raise RequestError(f"{name}={str(value)[:80]!r} is the service's to decide; leave it out", param=name)
+            raise RequestError(
+                f"{name}={str(value)[:80]!r} is the service's to decide; leave it out", param=name
+            )
 
 
 def recipe_of(fields: dict[str, Any]) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitascope import __version__
+from vitascope.evaluation.stand import Stand
 from vitascope.jobs.announcer import Announcer
 from vitascope.jobs.office import Office
 from vitascope.jobs.outside import Outside
@@ -42,8 +43,10 @@ class Manners:
     webhook_hosts: tuple[str, ...] = ()
 
 
-def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
-    """The service in front of `office`."""
+def create_app(
+    office: Office, manners: Manners | None = None, stands: Mapping[str, Stand] | None = None
+) -> FastAPI:
+    """The service in front of `office`; `stands`: runs whose clips are voted on, by name."""
     manners = manners or Manners()
     receivers = Outside(("*", *manners.webhook_hosts), may_be_private=True)
     announcer, stop = Announcer(office.ledger, receivers), threading.Event()
@@ -74,7 +77,7 @@ def create_app(office: Office, manners: Manners | None = None) -> FastAPI:
     app.state.announcer, app.state.metrics = announcer, Metrics(office.ledger)
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
-    mount(app, office, app.state.gate)
+    mount(app, office, app.state.gate, stands or {})
     app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(manners.hosts))
     for room in (videos, files, fine_tuning, webhook_endpoints, shelves):
         app.include_router(room.router)

@@ -33,7 +33,9 @@ _FORM = {
 _BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
-@router.post("", summary="Upload a picture, a clip, a LoRA, or a list of clips to train on", openapi_extra=_BODY)
+@router.post(
+    "", summary="Upload a picture, a clip, a LoRA, or a list of clips to train on", openapi_extra=_BODY
+)
 async def upload(request: Request, office: Counter, caller: Writer) -> dict[str, Any]:
     """What it is, is found by reading it; what cannot be decoded is refused. It is kept for a week."""
     body = await read_body(request, file_field="file")

@@ -114,7 +114,9 @@ def content(
     """The LoRA in diffusers' layout or in ComfyUI's names, or its card."""
     job = _kept(office, fine_tuning_job_id, caller)
     if job.status != "completed" or job.order.training is None:
-        raise Refusal(409, f"training {job.id!r} is not completed", code="not_ready", param="fine_tuning_job_id")
+        raise Refusal(
+            409, f"training {job.id!r} is not completed", code="not_ready", param="fine_tuning_job_id"
+        )
     name, kind, ending = VARIANTS[variant]
     shown_as = f"{job.order.training.recipe.name}{ending}"
     return file_response(
@@ -122,9 +124,7 @@ def content(
     )
 
 
-@router.get(
-    "/jobs/{fine_tuning_job_id}/samples/{name}", summary="Download a sample", response_class=Response
-)
+@router.get("/jobs/{fine_tuning_job_id}/samples/{name}", summary="Download a sample", response_class=Response)
 def sample(
     fine_tuning_job_id: str,
     name: str,

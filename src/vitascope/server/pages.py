@@ -9,24 +9,14 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from vitascope.server.documents import document
+
 ASSETS = "/docs/assets"
 _MAY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-_PAGE = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Vitascope API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
-</head>
-<body>
-<div id="swagger-ui"></div>
+_BODY = f"""<div id="swagger-ui"></div>
 <script src="{ASSETS}/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
-</body>
-</html>
-"""
+<script src="/docs/start.js"></script>"""
+_PAGE = document("Vitascope API", _BODY, head=f'<link rel="stylesheet" href="{ASSETS}/swagger-ui.css">')
 _START = """SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -61,7 +61,9 @@ class TrainingRequest(BaseModel):
     clips: tuple[TrainingClip, ...] = Field((), max_length=MAX_CLIPS)
     dataset: str | None = Field(None, max_length=80)
     suffix: str | None = Field(None, max_length=64, description="the name of the LoRA")
-    trigger: str | None = Field(None, max_length=80, description="word put before every caption that lacks it")
+    trigger: str | None = Field(
+        None, max_length=80, description="word put before every caption that lacks it"
+    )
     seed: int | None = Field(None, ge=0)
     hyperparameters: Hyperparameters = Hyperparameters()
     method: dict[str, Any] | None = Field(None, description='{"type": "supervised", "supervised": {...}}')
@@ -90,9 +92,13 @@ def training_submission(submission: Submission, clips: tuple[TrainingClip, ...])
     assert submission.order.training is not None, "an order of a training"
     wants = UPLOADS in {str(source.path) for source in submission.order.training.recipe.data}
     if wants and not clips:
-        raise RequestError("give clips, a training_file, or the name of a dataset to learn from", param="clips")
+        raise RequestError(
+            "give clips, a training_file, or the name of a dataset to learn from", param="clips"
+        )
     if clips and not wants:
-        raise RequestError(f"clips were sent, but no data of the recipe has the path {UPLOADS!r}", param="clips")
+        raise RequestError(
+            f"clips were sent, but no data of the recipe has the path {UPLOADS!r}", param="clips"
+        )
     return replace(submission, training_clips=clips)
 
 

@@ -44,7 +44,9 @@ def pipeline_of(generator: Generator) -> str | None:
 def _guessed(generator: Generator) -> str | None:
     first = next(iter(generator.pipelines), None)
     tasks = next((k.tasks for k in generator.models if k.is_called(str(getattr(generator, "model", "")))), ())
-    fitting = [name for name in generator.pipelines if ("ImageToVideo" in name) != (TextToVideo.kind in tasks)]
+    fitting = [
+        name for name in generator.pipelines if ("ImageToVideo" in name) != (TextToVideo.kind in tasks)
+    ]
     return next((name for name in fitting if name in PIPELINES and first in PIPELINES), None)
 
 
@@ -70,6 +72,7 @@ def check_trainable(recipe: Recipe) -> Generator:
     generator = for_model(recipe.model)
     if pipeline_of(generator) is None:
         raise RequestError(
-            f"{recipe.model!r} cannot be fine-tuned; these can: {', '.join(trainable_models())}", param="model"
+            f"{recipe.model!r} cannot be fine-tuned; these can: {', '.join(trainable_models())}",
+            param="model",
         )
     return generator

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +20,11 @@ from vitascope.evaluation.opinion_booth import OpinionBooth
 from vitascope.evaluation.publication import Publication, check_opinions, check_votes
 from vitascope.evaluation.votes import Choice
 from vitascope.server import envelope
+from vitascope.server.documents import document
 
+Admit = Callable[[Request], Awaitable[str]]
+MAX_RATER = 80
+_MAY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'"
 _TYPES = {
     "arena.js": "text/javascript",
     "scores.js": "text/javascript",
@@ -50,16 +55,35 @@ class GivenOpinion(BaseModel):
     watched_s: float = Field(ge=0, le=86_400)
 
 
-Rater = Annotated[str, Query(min_length=1, max_length=80)]
+Rater = Annotated[str, Query(min_length=1, max_length=MAX_RATER)]
 
 
-def create_arena(booth: Booth) -> FastAPI:
-    """The arena of one run's clips. It holds no names of algorithms until a vote is cast."""
-    app = _stage(booth, "arena.html", booth.votes)
+async def _anybody(_: Request) -> str:
+    return ""
+
+
+async def _mark(request: Request) -> str:
+    return await request.app.state.admit(request)
+
+
+Mark = Annotated[str, Depends(_mark)]
+
+
+def _named(mark: str, rater: str) -> str:
+    return f"{mark}{rater}"[:MAX_RATER] if rater.strip() else rater
+
+
+def create_arena(booth: Booth, admit: Admit = _anybody, home: str = "") -> FastAPI:
+    """The arena of one run's clips. It holds no names of algorithms until a vote is cast.
+
+    `admit` refuses who may not come in, and gives what stands before the names of a key's raters. `home`: the page
+    that it is a part of.
+    """
+    app = _stage(booth, "arena.html", booth.votes, admit, home)
 
     @app.get("/api/ballot")
-    def ballot(rater: Rater) -> dict[str, Any]:
-        drawn = booth.ballot(rater)
+    def ballot(rater: Rater, mark: Mark) -> dict[str, Any]:
+        drawn = booth.ballot(_named(mark, rater))
         return {
             "ballot": drawn.id,
             "prompt": drawn.prompt,
@@ -69,24 +93,24 @@ def create_arena(booth: Booth) -> FastAPI:
         }
 
     @app.post("/api/votes", status_code=201)
-    def cast(vote: CastVote) -> dict[str, str]:
-        shown = booth.cast(vote.ballot, vote.rater, vote.choice, vote.watched_s)
+    def cast(vote: CastVote, mark: Mark) -> dict[str, str]:
+        shown = booth.cast(vote.ballot, _named(mark, vote.rater), vote.choice, vote.watched_s)
         return {"left": shown.left, "right": shown.right, "receipt": shown.receipt}
 
     @app.get("/api/board")
-    def board() -> dict[str, Any]:
+    def board(_: Mark) -> dict[str, Any]:
         return board_of(booth)
 
     return app
 
 
-def create_scoring(booth: OpinionBooth) -> FastAPI:
-    """The page where one run's clips are scored one by one, from 1 to 5, and their board."""
-    app = _stage(booth, "scores.html", booth.opinions)
+def create_scoring(booth: OpinionBooth, admit: Admit = _anybody, home: str = "") -> FastAPI:
+    """The page where one run's clips are scored one by one, from 1 to 5, and their board; else as `create_arena`."""
+    app = _stage(booth, "scores.html", booth.opinions, admit, home)
 
     @app.get("/api/slip")
-    def slip(rater: Rater) -> dict[str, Any]:
-        drawn = booth.slip(rater)
+    def slip(rater: Rater, mark: Mark) -> dict[str, Any]:
+        drawn = booth.slip(_named(mark, rater))
         return {
             "slip": drawn.id,
             "prompt": drawn.prompt,
@@ -96,26 +120,32 @@ def create_scoring(booth: OpinionBooth) -> FastAPI:
         }
 
     @app.post("/api/opinions", status_code=201)
-    def give(opinion: GivenOpinion) -> dict[str, str]:
-        shown = booth.give(opinion.slip, opinion.rater, opinion.score, opinion.watched_s)
+    def give(opinion: GivenOpinion, mark: Mark) -> dict[str, str]:
+        shown = booth.give(opinion.slip, _named(mark, opinion.rater), opinion.score, opinion.watched_s)
         return {"algorithm": shown.algorithm, "receipt": shown.receipt}
 
     @app.get("/api/board")
-    def board() -> dict[str, Any]:
+    def board(_: Mark) -> dict[str, Any]:
         return opinion_board_of(booth)
 
     return app
 
 
-def _stage(booth: Booth | OpinionBooth, page_name: str, store: AppendOnly[Any]) -> FastAPI:
+def _stage(
+    booth: Booth | OpinionBooth, page_name: str, store: AppendOnly[Any], admit: Admit, home: str
+) -> FastAPI:
     """What both pages need: the page itself, nameless clips, and what was written down."""
     app = FastAPI(title="Vitascope arena", docs_url=None, redoc_url=None)
     envelope.install(app)
-    app.state.booth = booth
+    app.state.booth, app.state.admit = booth, admit
 
     @app.get("/", response_class=HTMLResponse)
-    def page() -> str:
-        return _page(page_name)
+    def page(_: Mark) -> HTMLResponse:
+        back = f'<a href="{home}" data-text="home">Vitascope</a>' if home else ""
+        body = _page(page_name).replace("@HOME@", back)
+        head = '<link rel="stylesheet" href="static/arena.css">'
+        text = document("Vitascope arena", body, head=head, attributes=' data-theme="dark"' if home else "")
+        return HTMLResponse(text, headers={"content-security-policy": _MAY})
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
@@ -124,11 +154,11 @@ def _stage(booth: Booth | OpinionBooth, page_name: str, store: AppendOnly[Any]) 
         return Response(_page(name), media_type=_TYPES[name])
 
     @app.get("/clips/{token}.mp4")
-    def clip(token: str) -> FileResponse:
+    def clip(token: str, _: Mark) -> FileResponse:
         return FileResponse(booth.file(token), media_type="video/mp4", headers={"cache-control": "no-store"})
 
     @app.get(f"/api/{store.word}s.jsonl", response_class=PlainTextResponse)
-    def written() -> str:
+    def written(_: Mark) -> str:
         return store.path.read_text(encoding="utf-8") if store.path.exists() else ""
 
     return app

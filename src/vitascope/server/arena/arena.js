@@ -2,7 +2,7 @@
 
 const TEXT = {
   en: {
-    title: "arena", board: "Board", back: "Vote", name: "Your name or number", begin: "Begin", left: "A is better",
+    title: "arena", home: "All pages", board: "Board", back: "Vote", name: "Your name or number", begin: "Begin", left: "A is better",
     right: "B is better", tie: "Tie", bad: "Both bad", again: "Play again",
     welcome: "Two clips of the same prompt, without names. Watch both to the end, then say which is better.",
     count: (n) => `${n} votes so far.`, was: (l, r) => `A was ${l}, B was ${r}.`,
@@ -12,7 +12,7 @@ const TEXT = {
     publishable: "Fit to be published", unpublishable: "Not yet fit to be published", rules: RULES.en,
   },
   zh: {
-    title: "竞技场", board: "榜单", back: "投票", name: "您的姓名或编号", begin: "开始", left: "A 更好",
+    title: "竞技场", home: "返回", board: "榜单", back: "投票", name: "您的姓名或编号", begin: "开始", left: "A 更好",
     right: "B 更好", tie: "平局", bad: "都不好", again: "重播",
     welcome: "同一提示词的两个视频，不显示名称。请完整看完两个视频，再选出更好的一个。",
     count: (n) => `已投 ${n} 票。`, was: (l, r) => `A 是 ${l}，B 是 ${r}。`,

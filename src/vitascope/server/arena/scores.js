@@ -2,7 +2,7 @@
 
 const TEXT = {
   en: {
-    title: "scores", board: "Board", back: "Score", name: "Your name or number", begin: "Begin", again: "Play again",
+    title: "scores", home: "All pages", board: "Board", back: "Score", name: "Your name or number", begin: "Begin", again: "Play again",
     s1: "Bad", s2: "Poor", s3: "Fair", s4: "Good", s5: "Excellent",
     welcome: "One clip at a time, without a name. Watch it to the end, then say how good it is.",
     count: (n, all) => `${n} of ${all} clips scored.`, was: (name) => `That was ${name}.`,
@@ -14,7 +14,7 @@ const TEXT = {
     publishable: "Fit to be published", unpublishable: "Not yet fit to be published", rules: RULES.en,
   },
   zh: {
-    title: "评分", board: "榜单", back: "评分", name: "您的姓名或编号", begin: "开始", again: "重播",
+    title: "评分", home: "返回", board: "榜单", back: "评分", name: "您的姓名或编号", begin: "开始", again: "重播",
     s1: "劣", s2: "差", s3: "中", s4: "良", s5: "优",
     welcome: "每次一个视频，不显示名称。请完整看完，再评定好坏。",
     count: (n, all) => `已评 ${n} / ${all} 个视频。`, was: (name) => `刚才是 ${name}。`,

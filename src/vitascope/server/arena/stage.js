@@ -74,7 +74,8 @@ const RULES = {
 };
 
 let rater = "";
-let language = (navigator.language || "en").startsWith("zh") ? "zh" : "en";
+const wanted = new URLSearchParams(location.search).get("lang") || navigator.language || "en";
+let language = wanted.startsWith("zh") ? "zh" : "en";
 
 /** Put the words of the language on everything that has `data-text`, and on the button that changes it. */
 function putWords(text) {

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 _SENTENCES: tuple[tuple[str, str], ...] = (
-    (r"(\d+) jobs wait or run already; ask again when one has ended", "已有 {0} 个任务在排队或运行，请等其中一个结束后再试"),
+    (
+        r"(\d+) jobs wait or run already; ask again when one has ended",
+        "已有 {0} 个任务在排队或运行，请等其中一个结束后再试",
+    ),
     (
         r"this key may ask (\d+) times a minute; ask again in (\d+) s",
         "此密钥每分钟最多请求 {0} 次，请在 {1} 秒后再试",
@@ -43,13 +46,20 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r"name='(.*?)': use Latin letters, digits, - and _", "名称“{0}”只能用拉丁字母、数字、- 和 _"),
     (r"training '.*?' is still saving its checkpoint; ask again in a moment", "检查点仍在保存，请稍后再试"),
     (r"(?:video|training) '.*?' is not finished; cancel it first", "任务尚未结束，请先取消"),
-    (r"its worker died (\d+) times while it ran; it will not be tried again", "工作进程崩溃了 {0} 次，不再重试"),
+    (
+        r"its worker died (\d+) times while it ran; it will not be tried again",
+        "工作进程崩溃了 {0} 次，不再重试",
+    ),
     (r"an error of ours; see the log", "内部错误，详见服务日志"),
-    (r"(\S+) needs ([\d.]+) GiB for its weights alone, and the largest worker has ([\d.]+) GiB",
-     "仅 {0} 的权重就需要 {1} GiB，而最大的工作进程只有 {2} GiB"),
-    (r"this training needs about ([\d.]+) GiB and ([\d.]+) may be used; .*",
-     "这次训练约需 {0} GiB，可用 {1} GiB；请减小批大小、帧数或画面"),
-)  # fmt: skip
+    (
+        r"(\S+) needs ([\d.]+) GiB for its weights alone, and the largest worker has ([\d.]+) GiB",
+        "仅 {0} 的权重就需要 {1} GiB，而最大的工作进程只有 {2} GiB",
+    ),
+    (
+        r"this training needs about ([\d.]+) GiB and ([\d.]+) may be used; .*",
+        "这次训练约需 {0} GiB，可用 {1} GiB；请减小批大小、帧数或画面",
+    ),
+)
 _CHINESE = tuple((re.compile(pattern, re.DOTALL), text) for pattern, text in _SENTENCES)
 
 

@@ -11,7 +11,8 @@ from vitascope.errors import VitascopeError
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import PRESETS
-from vitascope.server.ui.stage_view import Room, StageView, Watched
+from vitascope.server.ui.room import Room
+from vitascope.server.ui.stage_view import StageView, Watched
 from vitascope.server.ui.words import EXAMPLES
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
@@ -73,10 +74,22 @@ class CreatePage:
         )
         with gr.Row(elem_classes="vs-loras"):
             self.loras = gr.Dropdown(
-                [], label=words["loras"], multiselect=True, visible=False, min_width=180, elem_id="create-loras"
+                [],
+                label=words["loras"],
+                multiselect=True,
+                visible=False,
+                min_width=180,
+                elem_id="create-loras",
             )
             self.lora_weight = gr.Slider(
-                0, 2, 1, step=0.05, label=words["lora_weight"], visible=False, min_width=140, elem_id="create-lora-weight"
+                0,
+                2,
+                1,
+                step=0.05,
+                label=words["lora_weight"],
+                visible=False,
+                min_width=140,
+                elem_id="create-lora-weight",
             )
         self.preset = gr.Radio(
             [(words[name], name) for name in PRESETS],
@@ -131,7 +144,9 @@ class CreatePage:
             button.click(lambda text: text, button, self.prompt, **quiet)
         shown = [self.picture, self.clip, self.strength, self.model]
         self.mode.change(self._mode_chosen, [self.mode, self.model], shown, **quiet)
-        self.loras.change(lambda chosen: gr.update(visible=bool(chosen)), self.loras, self.lora_weight, **quiet)
+        self.loras.change(
+            lambda chosen: gr.update(visible=bool(chosen)), self.loras, self.lora_weight, **quiet
+        )
         self.clip.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
         self.mode.change(self._clip_shown, [self.clip, self.mode], self.clip_view, **quiet)
         numbers = list(self.numbers.values())

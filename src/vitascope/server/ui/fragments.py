@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from vitascope.catalogue.card import Card
 from vitascope.catalogue.runnable import UNKNOWN
 from vitascope.jobs.record import Job
 from vitascope.server.ui.complaints import told
@@ -206,14 +205,9 @@ def comparison(left: Job | None, right: Job | None, words: Words) -> str:
     )
 
 
-def models(found: Sequence[Choice], cards_: Sequence[Card], words: Words) -> str:
-    """What runs here, and what is tracked besides."""
-    mine = "".join(_model(choice, words) for choice in found)
-    tracked = "".join(_tracked(card, words) for card in cards_)
-    return (
-        f'<h2 class="vs-h">{words["can_run"]}</h2><div class="vs-models">{mine}</div>'
-        f'<h2 class="vs-h">{words["tracked"]}</h2><div class="vs-models vs-tracked">{tracked}</div>'
-    )
+def models(found: Sequence[Choice], words: Words) -> str:
+    """What runs here."""
+    return f'<div class="vs-models">{"".join(_model(choice, words) for choice in found)}</div>'
 
 
 def _model(choice: Choice, words: Words) -> str:
@@ -223,7 +217,9 @@ def _model(choice: Choice, words: Words) -> str:
     if not choice.here and known is not None:
         gib = known.download_gib
         where = words("download_gib", n=f"{gib:g}") if gib else words["to_download"]
-    known_facts = {name: getattr(facts, name, UNKNOWN) for name in ("attention", "vae", "text_encoders", "memory")}
+    known_facts = {
+        name: getattr(facts, name, UNKNOWN) for name in ("attention", "vae", "text_encoders", "memory")
+    }
     rows = "".join(
         f"<div><dt>{words[name]}</dt><dd>{escape(value)}</dd></div>"
         for name, value in known_facts.items()
@@ -236,16 +232,4 @@ def _model(choice: Choice, words: Words) -> str:
         f'<em class="{"vs-good" if choice.here else ""}">{where}</em></header><p>{note}</p><dl>{rows}</dl>'
         f'<div class="vs-chips">{tasks}</div>'
         f"<footer><span>{escape(facts.licence if facts else 'Apache-2.0')}</span>{repo}</footer></article>"
-    )
-
-
-def _tracked(card: Card, words: Words) -> str:
-    tasks = "".join(f"<span>{escape(task)}</span>" for task in card.tasks)
-    size, licence = card.facts.parameters, card.facts.licence
-    facts = [words("parameters", n=f"{size.billions:g}")] if size and size.billions else []
-    facts += [licence.text] if licence else []
-    return (
-        f'<article class="vs-model"><header><b>{escape(card.name)}</b><em>{escape(card.released or "")}</em></header>'
-        f'<p>{escape(card.org)}</p><div class="vs-chips">{tasks}</div>'
-        f"<footer><span>{escape(' · '.join(facts))}</span></footer></article>"
     )

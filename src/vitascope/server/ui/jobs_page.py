@@ -14,7 +14,8 @@ from vitascope.jobs.record import Job
 from vitascope.server.ui import fragments
 from vitascope.server.ui.create import MAX_SEED, PICK
 from vitascope.server.ui.desk import PAGE
-from vitascope.server.ui.stage_view import Room, StageView, Watched
+from vitascope.server.ui.room import Room
+from vitascope.server.ui.stage_view import StageView, Watched
 from vitascope.workflows import load
 from vitascope.workflows.workflow import GENERATE
 

@@ -1,13 +1,12 @@
-"""The page Models: what runs here, and what the catalogue tracks."""
+"""The page Models: what runs here, with licences, memory and downloads."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-from vitascope.catalogue.reading import load_cards
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui import fragments
-from vitascope.server.ui.stage_view import Room
+from vitascope.server.ui.room import Room
 
 
 class ModelsPage:
@@ -38,5 +37,4 @@ class ModelsPage:
                 choice.facts.licence if choice.facts else "",
             )
         ]
-        tracked = [card for card in load_cards().values() if fits(card.name, card.org, *card.tasks)]
-        return fragments.models(mine, sorted(tracked, key=lambda card: card.name.casefold()), self.room.words)
+        return fragments.models(mine, self.room.words)

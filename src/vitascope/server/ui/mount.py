@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
@@ -17,12 +18,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitascope.errors import DependencyMissing
+from vitascope.evaluation.stand import Stand
+from vitascope.jobs.keys import LOCAL
 from vitascope.jobs.office import Office
 from vitascope.server.access import Gate
+from vitascope.server.arena.app import create_arena, create_scoring
+from vitascope.server.documents import document
 from vitascope.server.envelope import enveloped
 from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk
-from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, SlowDown, identify_with, key_in
+from vitascope.server.ui.room import Room
+from vitascope.server.ui.visitor import COOKIE, CookieAsKey, Identify, identify_with, key_in
 from vitascope.server.ui.words import LANGUAGES, Words
 
 STATIC = Path(str(files("vitascope.server.ui") / "static"))
@@ -50,8 +56,8 @@ POLICY = "; ".join(
 )
 
 
-def mount(app: FastAPI, office: Office, gate: Gate) -> None:
-    """Add the pages to the service; they ask for a key where its API does.
+def mount(app: FastAPI, office: Office, gate: Gate, stands: Mapping[str, Stand]) -> None:
+    """Add the pages to the service, an arena for each stand among them; they ask for a key where its API does.
 
     Called before the service's own guards are added, so that those stand around the pages too.
     """
@@ -61,20 +67,38 @@ def mount(app: FastAPI, office: Office, gate: Gate) -> None:
     app.include_router(_doors(identify))
     app.mount("/ui/static", StaticFiles(directory=STATIC), name="ui-static")
     app.add_middleware(CookieAsKey)
-    app.add_middleware(_Door, identify=identify, office=office, slow_down=gate.slow_down)
+    for name, stand in stands.items():
+        admit = _rater_mark(gate)
+        app.mount(f"/arena/{name}/scores", create_scoring(stand.scoring(), admit, home="/ui"))
+        if any(len(files) > 1 for files in stand.clips().values()):
+            app.mount(f"/arena/{name}", create_arena(stand.booth(), admit, home="/ui"))
+
+    def room(language: str) -> Room:
+        return Room(Desk(office), Words(language), identify, gate.slow_down, stands)
+
+    app.add_middleware(_Door, identify=identify, room=room)
 
 
-def _built(office: Office, identify: Identify, slow_down: SlowDown, language: str) -> FastAPI:
+def _rater_mark(gate: Gate) -> Callable[[Request], Awaitable[str]]:
+    """Lets in who has a key, as the API does; its raters' names begin with its tenant."""
+
+    async def admit(request: Request) -> str:
+        caller = await gate.admit(request, "read" if request.method == "GET" else "write")
+        return "" if caller is LOCAL else f"{caller.tenant}/"
+
+    return admit
+
+
+def _built(room: Room) -> FastAPI:
     """The pages of one language as an application; Gradio takes seconds to import."""
     import gradio as gr
 
     from vitascope.server.ui.pages import build, theme
-    from vitascope.server.ui.stage_view import Room
 
     return gr.mount_gradio_app(
         FastAPI(openapi_url=None),
-        build(Room(Desk(office), Words(language), identify, slow_down)),
-        path=f"/ui/{language}",
+        build(room),
+        path=f"/ui/{room.words.language}",
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -139,14 +163,18 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
     words = Words(language if language in LANGUAGES else "en")
     complaint = f'<p class="vs-wrong" role="alert">{words["key_wrong"]}</p>' if wrong else ""
     others = "".join(f'<a href="/ui/enter/{code}">{escape(name)}</a>' for code, name in LANGUAGES.items())
-    page = (
-        f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8"><title>Vitascope</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/ui/static/style.css"><link rel="icon" href="/ui/static/favicon.png"></head>'
-        f'<body class="vs-door"><form method="post">{fragments.LOGO}<h1>{words["key_title"]}</h1>'
+    form = (
+        f'<main class="vs-door"><form method="post">{fragments.LOGO}<h1>{words["key_title"]}</h1>'
         f'<p>{words["key_text"]}</p><label>{words["key_label"]}<input name="key" type="password" '
         f'autocomplete="current-password" required autofocus></label>{complaint}'
-        f"<button>{words['key_go']}</button><nav>{others}</nav></form></body></html>"
+        f"<button>{words['key_go']}</button><nav>{others}</nav></form></main>"
+    )
+    page = document(
+        "Vitascope",
+        form,
+        language=words.language,
+        head='<link rel="stylesheet" href="/ui/static/style.css">',
+        icon="/ui/static/favicon.png",
     )
     # without a referrer a browser would hide the form's origin, which the guard wants to see
     headers = {"referrer-policy": "same-origin", "content-security-policy": POLICY}
@@ -156,8 +184,8 @@ def _key_page(language: str, wrong: bool = False) -> HTMLResponse:
 class _Door:
     """Lets in who has a valid key, shows others the door, and builds the pages when they are first asked for."""
 
-    def __init__(self, app: ASGIApp, identify: Identify, office: Office, slow_down: SlowDown) -> None:
-        self.app, self.identify, self.office, self.slow_down = app, identify, office, slow_down
+    def __init__(self, app: ASGIApp, identify: Identify, room: Callable[[str], Room]) -> None:
+        self.app, self.identify, self.room = app, identify, room
         self._pages: dict[str, FastAPI] = {}
         self._building = asyncio.Lock()
         self._lifespans = contextlib.AsyncExitStack()
@@ -183,9 +211,7 @@ class _Door:
     async def _pages_in(self, language: str) -> FastAPI:
         async with self._building:
             if language not in self._pages:
-                pages = await asyncio.to_thread(
-                    _built, self.office, self.identify, self.slow_down, language
-                )
+                pages = await asyncio.to_thread(_built, self.room(language))
                 await self._lifespans.enter_async_context(pages.router.lifespan_context(pages))
                 self._pages[language] = pages
         return self._pages[language]

@@ -1,4 +1,4 @@
-"""The whole of the pages in one language: the bar on top, the four tabs, how they look."""
+"""The whole of the pages in one language: the bar on top, the tabs, how they look."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 
 from vitascope.server.ui import fragments
+from vitascope.server.ui.arena_page import ArenaPage
+from vitascope.server.ui.catalogue_page import CataloguePage
 from vitascope.server.ui.create import CreatePage
 from vitascope.server.ui.jobs_page import JobsPage
 from vitascope.server.ui.models_page import ModelsPage
-from vitascope.server.ui.stage_view import Room
+from vitascope.server.ui.room import Room
 from vitascope.server.ui.training_page import FineTunePage
 from vitascope.server.ui.visitor import key_in
 from vitascope.server.ui.workflows_page import WorkflowsPage
@@ -39,6 +41,10 @@ def build(room: Room) -> gr.Blocks:
                 WorkflowsPage(room)
             with gr.Tab(words["models"], id="models"):
                 ModelsPage(room)
+            with gr.Tab(words["catalogue"], id="catalogue"):
+                CataloguePage(room)
+            with gr.Tab(words["arena"], id="arena") as arena:
+                ArenaPage(room).show_when_chosen(arena, blocks)
         _keep_fresh(blocks, room, head, create, jobs, training)
     return blocks
 
@@ -50,7 +56,12 @@ def _keep_fresh(
     drawn = gr.State(("",) * 4)
 
     def refresh(
-        before: tuple[str, ...], wanted: str, after: str | None, watched: Any, taught: Any, request: gr.Request
+        before: tuple[str, ...],
+        wanted: str,
+        after: str | None,
+        watched: Any,
+        taught: Any,
+        request: gr.Request,
     ) -> list[Any]:
         tenant = room.tenant(request)
         now = (
@@ -129,6 +140,11 @@ def theme() -> gr.themes.Base:
         "error_border_color": "#5a2a2a",
         "error_icon_color": "#ff9b93",
         "code_background_fill": "#0f1318",
+        "table_border_color": line,
+        "table_even_background_fill": raised,
+        "table_odd_background_fill": raised,
+        "table_row_focus": "#1d242d",
+        "table_text_color": ink,
         "shadow_drop": "none",
         "block_shadow": "none",
     }

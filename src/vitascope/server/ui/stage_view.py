@@ -9,50 +9,12 @@ from typing import Any
 import gradio as gr
 
 from vitascope.errors import VitascopeError
-from vitascope.jobs.keys import ApiKey, Scope
 from vitascope.jobs.record import Job
 from vitascope.server.ui import fragments
-from vitascope.server.ui.complaints import told
-from vitascope.server.ui.desk import Desk
-from vitascope.server.ui.visitor import Identify, SlowDown, key_in
-from vitascope.server.ui.words import Words
+from vitascope.server.ui.room import Room
 
 TICK_S = 0.7
 MIN_STEPS_FOR_ETA = 2
-
-
-@dataclass(frozen=True)
-class Room:
-    """What every page is given: the desk, its language, and how to tell who is there."""
-
-    desk: Desk
-    words: Words
-    identify: Identify
-    slow_down: SlowDown
-
-    def caller(self, request: gr.Request, scope: Scope = "write") -> ApiKey:
-        """Who is at the page; all but looking counts against the key's rate, as requests to the API do.
-
-        Raises: gr.Error for a key that is not valid any more, may not do this, or has asked too often.
-        """
-        key = self.identify(key_in(request.headers))
-        if key is None or scope not in key.scopes:
-            lack = {"train": "key_may_not_train"}.get(scope, "key_may_not")
-            raise gr.Error(self.words["key_wrong" if key is None else lack], print_exception=False)
-        if scope != "read":
-            try:
-                self.slow_down(key)
-            except VitascopeError as error:
-                raise self.complaint(error) from error
-        return key
-
-    def tenant(self, request: gr.Request) -> str:
-        """Whose jobs are shown. Raises: as `caller`."""
-        return self.caller(request, "read").tenant
-
-    def complaint(self, error: VitascopeError) -> gr.Error:
-        """One of our errors as the page shows it."""
-        return gr.Error(told(str(error), self.words.language), duration=12, print_exception=False)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,10 @@ class TrainingDesk:
 
     def loras(self, tenant: str) -> list[tuple[str, str]]:
         """LoRAs that a request of the tenant may name: how they are shown, and their names; its own come first."""
-        own = [(upload.filename.removesuffix(".safetensors"), upload.id) for upload in self.office.uploads.loras(tenant)]
+        own = [
+            (upload.filename.removesuffix(".safetensors"), upload.id)
+            for upload in self.office.uploads.loras(tenant)
+        ]
         return own + [(name, name) for name in lora_files.offered(self.office.house.artifacts)]
 
     def train(self, caller: ApiKey, fields: Mapping[str, Any], lessons: Sequence[Lesson]) -> Job:
@@ -65,9 +69,8 @@ class TrainingDesk:
         order, kept = order_of(fields), []
         try:
             for lesson in lessons:
-                upload = self.office.uploads.add(
-                    caller.tenant, lesson.path.name, "user_data", lambda path, one=lesson: saved(one.path, path)
-                )
+                save = partial(saved, lesson.path)
+                upload = self.office.uploads.add(caller.tenant, lesson.path.name, "user_data", save)
                 kept.append((upload, TrainingClip(file_id=upload.id, caption=lesson.caption)))
             asked = training_submission(Submission(order), tuple(clip for _, clip in kept))
             return self.office.submit(within(caller, asked))

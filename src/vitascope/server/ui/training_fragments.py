@@ -64,7 +64,7 @@ def curve(job: Job, words: Words) -> str:
         value = low + (high - low) * n / 3
         y = at(0, value).partition(",")[2]
         grid += f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{y}" y2="{y}"/>'
-        grid += f'<text x="{LEFT - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
+        grid += f'<text x="{LEFT - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{value:.2f}</text>'
     marks = "".join(
         f'<text x="{at(steps * n / 4, low).partition(",")[0]}" y="{HEIGHT - 9}" text-anchor="middle">'
         f"{round(steps * n / 4)}</text>"
@@ -131,7 +131,8 @@ def _notes(job: Job, words: Words) -> str:
     if not warnings:
         return ""
     rows = "".join(f"<li>{escape(line)}</li>" for line in warnings)
-    return f'<details class="vs-warnings"><summary>{words("warnings_n", n=len(warnings))}</summary><ul>{rows}</ul></details>'
+    title = words("warnings_n", n=len(warnings))
+    return f'<details class="vs-warnings"><summary>{title}</summary><ul>{rows}</ul></details>'
 
 
 def samples(job: Job | None, words: Words) -> str:

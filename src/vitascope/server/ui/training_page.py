@@ -12,12 +12,26 @@ from vitascope.jobs.record import Job
 from vitascope.server.ui import fragments, training_fragments
 from vitascope.server.ui import training_desk as desks
 from vitascope.server.ui.create import PICK, CreatePage
-from vitascope.server.ui.stage_view import Room
+from vitascope.server.ui.room import Room
 from vitascope.server.ui.training_desk import LENGTHS, Lesson, TrainingDesk, usual
 from vitascope.task import ImageToVideo, TextToVideo
 
 TICK_S = 1.0
-DROPPED = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".txt", ".csv", ".jsonl"]
+DROPPED = [
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".webm",
+    ".mkv",
+    ".gif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".txt",
+    ".csv",
+    ".jsonl",
+]
 NUM_CHECKPOINTS, NUM_TIMES_SAMPLED = 10, 4
 
 
@@ -42,7 +56,9 @@ class FineTunePage:
             with gr.Column(scale=5, min_width=300, elem_classes="vs-form"):
                 self._data()
                 self._settings()
-                self.start = gr.Button(words["train_start"], variant="primary", size="lg", elem_id="train-start")
+                self.start = gr.Button(
+                    words["train_start"], variant="primary", size="lg", elem_id="train-start"
+                )
             with gr.Column(scale=8, min_width=300, elem_classes="vs-right"):
                 self._stage()
         self._wire()
@@ -88,7 +104,11 @@ class FineTunePage:
                 label=words["lora_name"], value="my-style", max_lines=1, min_width=130, elem_id="train-name"
             )
             self.trigger = gr.Textbox(
-                label=words["trigger"], placeholder="inkwash", max_lines=1, min_width=130, elem_id="train-trigger"
+                label=words["trigger"],
+                placeholder="inkwash",
+                max_lines=1,
+                min_width=130,
+                elem_id="train-trigger",
             )
         self.model = gr.Dropdown(models, value=models[0], label=words["base_model"], elem_id="train-model")
         self.prompts = gr.Textbox(
@@ -108,18 +128,27 @@ class FineTunePage:
         )
         with gr.Accordion(words["details"], open=False, elem_classes="vs-details", elem_id="train-details"):
             self.numbers = {}
-            for row in (("steps", "batch_size"), ("rank", "lr"), ("width", "height"), ("num_frames", "every")):
+            for row in (
+                ("steps", "batch_size"),
+                ("rank", "lr"),
+                ("width", "height"),
+                ("num_frames", "every"),
+            ):
                 with gr.Row():
                     for name in row:
                         value = told.get(name, told["steps"] // NUM_TIMES_SAMPLED)
                         label = words[{"steps": "train_steps", "every": "sample_every"}.get(name, name)]
-                        self.numbers[name] = gr.Number(value, label=label, minimum=0, min_width=90, elem_id=f"train-{name}")
+                        self.numbers[name] = gr.Number(
+                            value, label=label, minimum=0, min_width=90, elem_id=f"train-{name}"
+                        )
 
     def _stage(self) -> None:
         words = self.room.words
         self.blank = fragments.empty_stage(words, "train")
         self.watched = gr.State(WatchedTraining())
-        self.screen = gr.HTML(self.blank, elem_id="train-stage", elem_classes="vs-stage-box", apply_default_css=False)
+        self.screen = gr.HTML(
+            self.blank, elem_id="train-stage", elem_classes="vs-stage-box", apply_default_css=False
+        )
         with gr.Row(elem_classes="vs-actions"):
             self.attempt = gr.Button(words["try_it"], variant="primary", visible=False, elem_id="train-try")
             self.pause = gr.Button(words["pause"], variant="stop", visible=False, elem_id="train-pause")
@@ -144,11 +173,24 @@ class FineTunePage:
         shape = [self.numbers[name] for name in self.numbers]
         for chosen in (self.model, self.length):
             chosen.change(self._usual, [self.model, self.length], [*shape, self.prompts], **quiet)
-        form = [self.dataset, self.files, self.captions, self.name, self.trigger, self.model, self.prompts, *shape]
+        form = [
+            self.dataset,
+            self.files,
+            self.captions,
+            self.name,
+            self.trigger,
+            self.model,
+            self.prompts,
+            *shape,
+        ]
         self.start.click(self._start, form, [*self.outputs, self.list], show_progress="minimal", queue=True)
         self.timer.tick(self._tick, self.watched, self.outputs, **quiet)
         self.list.click(self._chosen, None, self.outputs, **quiet)
-        for button, action in ((self.pause, self._pause), (self.resume, self._resume), (self.delete, self._delete)):
+        for button, action in (
+            (self.pause, self._pause),
+            (self.resume, self._resume),
+            (self.delete, self._delete),
+        ):
             button.click(action, self.watched, self.outputs, **quiet)
         made = [self.tabs, self.create.mode, self.create.model, self.create.loras, self.create.prompt]
         self.attempt.click(self._try, self.watched, made, **quiet)
@@ -182,8 +224,8 @@ class FineTunePage:
         trigger: str,
         model: str,
         prompts: str,
-        *numbers: float | None,
         request: gr.Request,
+        *numbers: float | None,
     ) -> list[Any]:
         words, caller = self.room.words, self.room.caller(request, "train")
         captions = {str(row[0]): str(row[1] or "") for row in table or [] if row and row[0]}

@@ -47,7 +47,7 @@ class CookieAsKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put the key where the API looks for it, unless the request brings one."""
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and scope["path"].startswith(("/v1/", "/arena/")):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             key = key_in(headers)
             if key is not None and "authorization" not in headers:

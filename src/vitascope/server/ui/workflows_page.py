@@ -11,7 +11,8 @@ from vitascope.errors import VitascopeError
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui.create import MAX_SEED
 from vitascope.server.ui.desk import Knob
-from vitascope.server.ui.stage_view import Room, StageView
+from vitascope.server.ui.room import Room
+from vitascope.server.ui.stage_view import StageView
 from vitascope.task import TextToVideo
 
 MEDIA = [".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov", ".webm", ".mkv", ".gif"]
