@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.errors import InvalidMedia
-from vitascope.recipe import Recipe
+from vitascope.recipe import AigcLabel, Recipe
 
 Pixels = NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class Audio:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A still picture, upright, in sRGB.
+    """A still picture, upright, in sRGB. `aigc`: what its file said of being generated.
 
     Shape: pixels (H, W, 3) uint8; alpha (H, W) uint8 or None.
     """
@@ -53,6 +53,7 @@ class Image:
     pixels: Pixels
     alpha: Pixels | None = None
     path: Path | None = None
+    aigc: AigcLabel | None = None
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

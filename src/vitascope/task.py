@@ -20,12 +20,13 @@ MAX_PROMPT_CHARACTERS = 20_000
 
 
 def _describe_image(image: Image) -> dict[str, Any]:
-    return {
+    said = {
         "path": str(image.path) if image.path else None,
         "sha256": image.sha256,
         "width": image.width,
         "height": image.height,
     }
+    return said if image.aigc is None else {**said, "aigc": image.aigc.model_dump(by_alias=True)}
 
 
 def _describe_clip(clip: Clip) -> dict[str, Any]:

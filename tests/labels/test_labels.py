@@ -11,14 +11,19 @@ from PIL import Image as Pillow
 
 from vitascope.clip import Clip, Image
 from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
 from vitascope.errors import DependencyMissing, NotFound, RequestError, ResourceError, UnknownName
+from vitascope.generators import for_model
 from vitascope.labels import credentials, visible
 from vitascope.labels.policy import Policy, keep_labels, labelled
 from vitascope.labels.reading import found_in
-from vitascope.media import read, read_lossless, write, write_image, write_lossless
+from vitascope.media import read, read_image, read_lossless, write, write_image, write_lossless
 from vitascope.recipe import AigcLabel, Labels, Recipe, Stage
 from vitascope.settings import Settings
 from vitascope.steps import STEPS
+from vitascope.task import ImageToVideo
+from vitascope.workflows import Chain
 
 FIELDS = [
     "Label", "ContentProducer", "ProduceID", "ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2",
@@ -148,6 +153,19 @@ def test_a_clip_made_from_a_labelled_one_keeps_its_label():
     made = keep_labels(noisy(), source)
     assert made.recipe.labels.aigc == source.recipe.labels.aigc
     assert keep_labels(source, noisy()) is source
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_clip_made_from_a_labelled_picture_keeps_its_label(tmp_path, suffix):
+    label = AigcLabel(content_producer="someone", produce_id="7")
+    picture = read_image(write_image(Image(noisy().array()[0]), tmp_path / f"a{suffix}", label=label))
+    assert picture.aigc == label
+    task = ImageToVideo(prompt="bars", image=picture, num_frames=2)
+    chain = Chain(generator=for_model("colour-bars"))
+    made = chain.run(task, Engine(Placement(device="cpu")), Context())
+    assert made.recipe.labels.aigc == label
+    bare = task.model_copy(update={"image": Image(picture.pixels)})
+    assert chain.run(bare, Engine(Placement(device="cpu")), Context()).recipe.labels.aigc is None
 
 
 def test_unlabelled_files_say_nothing(tmp_path):

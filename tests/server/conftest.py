@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tests.server.browser import LONG_MS
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.jobs.attempt import Bench
@@ -111,3 +113,44 @@ def desk(tmp_path):
     app = create_app(office, Manners(webhook_hosts=("127.0.0.1",)))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield Desk(office, bench, app, client)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "no Chromium: scripts/browser-packages.sh installs it"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser, service):
+    """Opens pages of a size; at the end no request may have gone elsewhere, and nothing may have failed."""
+    contexts, elsewhere, failed = [], [], []
+
+    def noted(request):
+        if not request.url.startswith((service, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    def open_at(path, size):
+        width, height = size
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, locale="de-DE"))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(LONG_MS)
+        page.on("request", noted)
+        page.on("response", lambda reply: reply.status >= 400 and failed.append((reply.status, reply.url)))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(f"{service}{path}")
+        page.wait_for_selector("#create-make")
+        page.wait_for_selector("#head .vs-state:not(.vs-off)")  # a worker is there
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert elsewhere == []
+    assert failed == []

@@ -3,13 +3,20 @@
 `make prove` installs Chromium and Playwright; any request to another host fails the test.
 """
 
-import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.server.browser import (
+    LONG_MS,
+    NARROW,
+    WIDE,
+    fits,
+    photograph,
+    playing,
+    tab,
+)
 from tests.server.conftest import serving
 from vitascope.clip import Clip, Image
 from vitascope.jobs.house import House
@@ -19,76 +26,7 @@ from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.toyworld.renderer import render
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-IMAGES = Path(__file__).parents[2] / "docs/images"
-WIDE, NARROW = (1440, 900), (390, 844)
 PROMPTS = {"en": "a red ball bounces over green grass", "zh": "一条蓝色的鱼在海里向左移动"}
-LONG_S = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "no Chromium: scripts/browser-packages.sh installs it"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def open_page(browser, service):
-    """Opens pages of a size; at the end no request may have gone elsewhere, and nothing may have failed."""
-    contexts, elsewhere, failed = [], [], []
-
-    def noted(request):
-        if not request.url.startswith((service, "data:", "blob:")):
-            elsewhere.append(request.url)
-
-    def open_at(path, size):
-        width, height = size
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, locale="de-DE"))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(LONG_S)
-        page.on("request", noted)
-        page.on("response", lambda reply: reply.status >= 400 and failed.append((reply.status, reply.url)))
-        page.on("pageerror", lambda error: failed.append(str(error)))
-        page.goto(f"{service}{path}")
-        page.wait_for_selector("#create-make")
-        page.wait_for_selector("#head .vs-state:not(.vs-off)")  # a worker is there
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert elsewhere == []
-    assert failed == []
-
-
-def tab(page, name):
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def photograph(page, name, *, whole=True):
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(700)
-    page.screenshot(path=IMAGES / f"ui-{name}.jpg", type="jpeg", quality=86, full_page=whole)
-
-
-def fits(page):
-    """Nothing sticks out to the right."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def playing(page, selector):
-    """Length, width and two moments of a video that plays by itself."""
-    page.wait_for_selector(f"{selector} video")
-    page.wait_for_function("s => document.querySelector(s + ' video').readyState >= 3", arg=selector)
-    look = "s => { const v = document.querySelector(s + ' video'); return [v.duration, v.videoWidth, v.currentTime]; }"
-    duration, width, first = page.evaluate(look, selector)
-    page.wait_for_timeout(400)
-    return duration, width, first, page.evaluate(look, selector)[2]
 
 
 def make(page, prompt):
@@ -181,7 +119,7 @@ def test_a_workflow_is_set_and_run(open_page):
     page.locator("#models-search input, #models-search textarea").first.fill("cogvideox apache")
     page.wait_for_function("document.querySelectorAll('#models-list .vs-model').length < 8")
     page.locator("#models-search input, #models-search textarea").first.fill("")
-    page.wait_for_function("document.querySelectorAll('#models-list .vs-model').length > 60")
+    page.wait_for_function("document.querySelectorAll('#models-list .vs-model').length > 40")
     photograph(page, "models", whole=False)
 
 
@@ -249,7 +187,7 @@ def test_with_keys_the_door_asks_for_one(browser, tmp_path):
         key = office.keys.create("visitor")[1]
         office.close()
         page = browser.new_page(viewport={"width": 390, "height": 844})
-        page.set_default_timeout(LONG_S)
+        page.set_default_timeout(LONG_MS)
         page.goto(f"{url}/ui/zh")
         page.locator("input[name=key]").fill("vk_wrong")
         page.get_by_role("button").click()

@@ -11,7 +11,8 @@ from vitascope.recipe import Stage
 
 def last_frame(clip: Clip) -> Image:
     """Where a continuation starts."""
-    return Image(np.ascontiguousarray(clip.frames[clip.num_frames - 1 : clip.num_frames][0]))
+    pixels = np.ascontiguousarray(clip.frames[clip.num_frames - 1 : clip.num_frames][0])
+    return Image(pixels, aigc=clip.recipe.labels.aigc)
 
 
 def joined(before: Clip, after: Clip) -> Clip:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from vitascope.clip import Clip
+from vitascope.clip import Clip, Image
 from vitascope.errors import UnknownName
 from vitascope.labels import credentials
 from vitascope.recipe import AigcLabel, Labels, Recipe
@@ -75,9 +75,9 @@ class Labelling:
         return labelled(clip, self.policy, self.settings)
 
 
-def keep_labels(clip: Clip, source: Clip) -> Clip:
-    """The clip with the label of another that it was made from, if that one had any."""
-    aigc = source.recipe.labels.aigc
+def keep_labels(clip: Clip, source: Clip | Image) -> Clip:
+    """The clip with the label of a clip or picture that it was made from, if that one had any."""
+    aigc = source.aigc if isinstance(source, Image) else source.recipe.labels.aigc
     if aigc is None or clip.recipe.labels.aigc is not None:
         return clip
     labels = clip.recipe.labels.model_copy(update={"aigc": aigc})

@@ -105,7 +105,8 @@ def read_image(path: str | Path) -> Image:
     path = Path(path)
     with open_picture(path) as picture, explained(path):
         pixels, alpha = seen(picture)
-    return Image(pixels, alpha, path)
+        said = metadata.from_xmp(picture.info.get("xmp", b""))
+    return Image(pixels, alpha, path, None if said is None else metadata.parse(said))
 
 
 def seen(picture: PillowImage) -> tuple[Pixels, Pixels | None]:

@@ -16,7 +16,7 @@ from vitascope.errors import RequestError, ResourceError
 from vitascope.generators.base import Generator
 from vitascope.labels.policy import keep_labels
 from vitascope.steps.base import Note, Step
-from vitascope.task import Task, VideoToVideo
+from vitascope.task import Task
 from vitascope.workflows.store import ClipStore, clip_key, key_of
 
 
@@ -75,7 +75,8 @@ class Chain(BaseModel):
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]
-            return keep_labels(clip, completed.video) if isinstance(completed, VideoToVideo) else clip
+            brought = getattr(task, "video", None) or getattr(task, "image", None)
+            return clip if brought is None else keep_labels(clip, brought)
 
         return _treated(key, generate, self._work(around), engine, context, store)
 

@@ -60,8 +60,7 @@ def board_of(name: str, stand: Stand, words: Words) -> str:
     notes = [note] if note else []
     if votes and not note:
         try:
-            alpha = vote_agreement(stand.now().votes)
-            notes += [] if alpha is None else [words("board_alpha", a=f"{alpha:.2f}")]
+            notes.append(words("board_alpha", a=f"{vote_agreement(stand.now().votes):.2f}"))
         except VitascopeError as error:  # one rater alone agrees with nobody
             notes.append(str(error))
     rest = "".join(f"<p>{escape(told(text, words.language))}</p>" for text in notes)

@@ -124,8 +124,11 @@ def _facts(card_: Card, words: Words) -> str:
 
 
 def _source(source: str, read: str, words: Words) -> str:
-    """Where something was read, as text: a page of this service sends nobody elsewhere unless it is copied."""
-    return f'<small class="vs-source">{escape(source)} · {words("read_on", date=read)}</small>'
+    """Where something was read; nothing is asked of that place unless somebody clicks."""
+    address, shown = source.split(" ")[0], escape(source)
+    if address.startswith("https://"):
+        shown = f'<a href="{escape(address)}" target="_blank" rel="noreferrer noopener">{shown}</a>'
+    return f'<small class="vs-source">{shown} · {words("read_on", date=read)}</small>'
 
 
 def _scores(card_: Card) -> str:

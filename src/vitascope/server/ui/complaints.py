@@ -50,6 +50,17 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
         r"its worker died (\d+) times while it ran; it will not be tried again",
         "工作进程崩溃了 {0} 次，不再重试",
     ),
+    (
+        r"alpha needs units that two raters or more have judged",
+        "至少两位评分者评过同一对视频后，才能计算一致性",
+    ),
+    (r"alpha has no value where every answer is the same", "所有答案都相同，无法计算一致性"),
+    (r"these groups were never compared with one another: .*", "有些算法之间还没有比较过，请先为它们投票"),
+    (
+        r"left out '(.*?)': too short: (\d+) frames, at least (\d+) are needed",
+        "已跳过“{0}”：只有 {1} 帧，至少需要 {2} 帧",
+    ),
+    (r"left out '(.*?)': .*", "已跳过“{0}”：无法读取"),
     (r"an error of ours; see the log", "内部错误，详见服务日志"),
     (
         r"(\S+) needs ([\d.]+) GiB for its weights alone, and the largest worker has ([\d.]+) GiB",

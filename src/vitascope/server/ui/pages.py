@@ -30,7 +30,7 @@ def build(room: Room) -> gr.Blocks:
         title="Vitascope", analytics_enabled=False, delete_cache=(3600, KEPT_S), fill_width=True
     ) as blocks:
         head = gr.HTML(fragments.header(words, {}, False), elem_id="head", apply_default_css=False)
-        with gr.Tabs(elem_id="pages") as tabs:
+        with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as tabs:
             with gr.Tab(words["create"], id="create"):
                 create = CreatePage(room)
             with gr.Tab(words["fine_tune"], id="fine-tune"):

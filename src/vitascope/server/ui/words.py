@@ -236,7 +236,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "fact backbone": ("Backbone", "主干网络"),
     "fact attention": ("Attention", "注意力"),
     "fact vae": ("VAE", "VAE"),
-    "fact vae_factors": ("VAE factors (t × h × w)", "VAE 压缩（时×高×宽）"),
+    "fact vae_factors": ("VAE factors", "VAE 压缩"),
     "fact vae_channels": ("VAE channels", "VAE 通道"),
     "fact positions": ("Positions", "位置编码"),
     "fact text_encoders": ("Text encoder", "文本编码器"),
