@@ -6,6 +6,7 @@ import time
 from fractions import Fraction
 
 import numpy as np
+import openai
 import pytest
 
 from vitascope.clip import Clip
@@ -250,3 +251,21 @@ def test_a_training_belongs_to_its_key(desk, asked, tmp_path):
             "/v1/videos", json={"prompt": "x", "model": "sprout", **naming}, headers=looking
         )
         assert reply.status_code == 400 and "unknown LoRA 'ink'" in reply.json()["error"]["message"]
+
+
+def test_the_stock_client_works_unchanged(desk, asked):
+    client = openai.OpenAI(
+        base_url="http://127.0.0.1/v1", api_key="none", http_client=desk.http, max_retries=0
+    )
+    extra = {name: asked[name] for name in ("clips", "trigger", "recipe")}
+    job = client.fine_tuning.jobs.create(model="sprout", training_file="", suffix="ink", extra_body=extra)
+    assert (job.status, job.hyperparameters.batch_size, job.fine_tuned_model) == ("queued", 1, None)
+    assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    desk.work(job.id)
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.fine_tuned_model) == ("succeeded", "ft:sprout:ink")
+    assert [row.id for row in client.fine_tuning.jobs.list()] == [job.id]
+    assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=2))) == 6
+    with pytest.raises(openai.NotFoundError):
+        client.fine_tuning.jobs.cancel("ftjob-" + "0" * 24)

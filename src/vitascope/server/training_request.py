@@ -181,7 +181,7 @@ def _clips(asked: TrainingRequest, office: Office, tenant: str) -> tuple[Trainin
     given = [name for name in ("clips", "training_file", "dataset") if getattr(asked, name)]
     if len(given) > 1:
         raise RequestError(f"{given[0]} and {given[1]} are both given; one is enough", param=given[1])
-    if asked.training_file is None:
+    if not asked.training_file:
         return asked.clips
     path = office.uploads.path(asked.training_file, tenant, kind="list")
     return tuple(clips_in(path.read_text(encoding="utf-8")))

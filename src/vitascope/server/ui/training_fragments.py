@@ -66,7 +66,8 @@ def curve(job: Job, words: Words) -> str:
         grid += f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{y}" y2="{y}"/>'
         grid += f'<text x="{LEFT - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{value:.2f}</text>'
     marks = "".join(
-        f'<text x="{at(steps * n / 4, low).partition(",")[0]}" y="{HEIGHT - 9}" text-anchor="middle">'
+        f'<text x="{at(steps * n / 4, low).partition(",")[0]}" y="{HEIGHT - 9}" '
+        f'text-anchor="{"end" if n == 4 else "middle"}">'
         f"{round(steps * n / 4)}</text>"
         for n in range(5)
     )
@@ -184,7 +185,7 @@ def dropped(paths: Sequence[Path], words: Words) -> str:
         if path.suffix.lower() in PICTURE_SUFFIXES:
             shown += f'<img alt="" loading="lazy" src="{address}">'
         else:
-            shown += f'<video src="{address}" muted playsinline preload="metadata"></video>'
+            shown += f'<canvas data-clip="{address}" width="96" height="96"></canvas>'
     more = len(paths) - NUM_THUMBNAILS
     rest = f"<span>+{more}</span>" if more > 0 else ""
     return f'<div class="vs-strip">{shown}{rest}</div>' if shown else ""

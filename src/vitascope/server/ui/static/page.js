@@ -58,3 +58,29 @@ document.addEventListener('click', (event) => {
     told.textContent = time.toFixed(2);
   });
 })();
+
+// First frames of dropped clips, one after another: a browser keeps few connections to one place.
+(() => {
+  const draw = async (canvas) => {
+    const video = Object.assign(document.createElement('video'), { muted: true, preload: 'auto', src: canvas.dataset.clip });
+    await new Promise((done) => { video.onloadeddata = done; video.onerror = done; });
+    const side = Math.min(video.videoWidth, video.videoHeight), size = canvas.width;
+    if (side) {
+      const left = (video.videoWidth - side) / 2, top = (video.videoHeight - side) / 2;
+      canvas.getContext('2d').drawImage(video, left, top, side, side, 0, 0, size, size);
+    }
+    video.removeAttribute('src');
+    video.load();
+  };
+  let drawing = false;
+  const drawAll = async () => {
+    if (drawing) return;
+    drawing = true;
+    for (let next; (next = document.querySelector('.vs-strip canvas:not([data-drawn])'));) {
+      next.dataset.drawn = '';
+      await draw(next);
+    }
+    drawing = false;
+  };
+  new MutationObserver(drawAll).observe(document.documentElement, { childList: true, subtree: true });
+})();
