@@ -2,14 +2,28 @@
 
 import re
 import socket
+from types import SimpleNamespace
 
+import gradio as gr
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from vitascope.clip import Clip
 from vitascope.errors import RequestError
+from vitascope.evaluation.booth import Booth
+from vitascope.evaluation.stand import Stand
+from vitascope.evaluation.votes import VoteStore
+from vitascope.jobs.house import House
+from vitascope.jobs.office import Office
+from vitascope.media import write
+from vitascope.server.app import Manners, create_app
+from vitascope.server.ui import chinese, fragments
 from vitascope.server.ui import desk as desks
-from vitascope.server.ui import fragments
 from vitascope.server.ui.desk import Desk as UiDesk
 from vitascope.server.ui.jobs_page import settings_of
+from vitascope.server.ui.room import Room
+from vitascope.server.ui.training_desk import lessons_in
 from vitascope.server.ui.words import EXAMPLES, LANGUAGES, Words
 
 ADDRESS = re.compile(r"https?://[^\s\"'<>\\)]+")
@@ -152,3 +166,74 @@ def test_workflows_offer_only_plain_settings():
     knobs = {knob.dotted: knob for workflow in desks.workflows() for knob in desks.knobs(workflow)}
     assert knobs["interpolate.factor"].kind is int and "dis" in knobs["interpolate.method"].kind
     assert not {"interpolate.weights", "expand-prompt.url", "expand-prompt.llm"} & set(knobs)
+
+
+def test_chinese_pages_speak_chinese_where_words_come_from_elsewhere():
+    assert (
+        chinese.noted("848x480, 121 frames; distilled, twice as fast", "zh")
+        == "848x480，121 帧；蒸馏版，速度加倍"
+    )
+    assert chinese.noted("1280x720, 88 frames; 27.5 GB, 9.3 GB with offload", "zh") == (
+        "1280x720，88 帧；27.5 GB，卸载后 9.3 GB"
+    )
+    for workflow in desks.workflows():
+        assert chinese.summarised(workflow.name, workflow.summary, "en") == workflow.summary
+    assert "循环" in chinese.summarised("loop", "x", "zh")
+    refused = "3 jobs wait or run already; ask again when one has ended"
+    assert chinese.told(refused, "zh").startswith("已有 3 个任务") and chinese.told(refused, "en") == refused
+    assert chinese.told("something else", "zh") == "something else"
+
+
+def test_the_pages_keep_to_a_keys_rate(desk):
+    caller = desk.office.keys.check(desk.office.keys.create("a", requests_a_minute=1)[1])
+    gate = desk.app.state.gate
+    room = Room(UiDesk(desk.office), Words("zh"), lambda _: caller, gate.slow_down, {})
+    request = SimpleNamespace(headers={})
+    assert room.tenant(request) == room.tenant(request) == caller.tenant  # looking is free
+    assert room.caller(request) == caller
+    with pytest.raises(gr.Error, match="此密钥每分钟最多请求 1 次"):
+        room.caller(request)
+    with pytest.raises(gr.Error, match="train"):
+        room.caller(request, "train")
+
+
+def test_dropped_captions_find_their_clips(tmp_path):
+    for name in ("a.mp4", "b.mp4", "c.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a.txt").write_text("a red\nball")
+    (tmp_path / "captions.csv").write_text("file,caption\nb.mp4,a green fish\n")
+    files = [str(path) for path in tmp_path.iterdir()]
+    found = {lesson.path.name: lesson.caption for lesson in lessons_in(files)}
+    assert found == {"a.mp4": "a red ball", "b.mp4": "a green fish", "c.png": ""}
+    with pytest.raises(RequestError, match=r"two clips are called 'a.mp4'"):
+        lessons_in([*files, str(tmp_path / "other" / "a.mp4")])
+
+
+def test_an_arena_of_the_service_asks_for_its_key(tmp_path):
+    clips = {"one": {}}
+    for number, name in enumerate(("alpha", "beta")):
+        frames = np.full((4, 32, 32, 3), 90 * number, np.uint8)
+        clips["one"][name] = write(Clip(frames, 8), tmp_path / f"{name}.mp4")
+    booth = Booth(clips, {}, VoteStore(tmp_path / "v.jsonl"), tmp_path / "blind", "t2v", seed=0)
+    office = Office(House(tmp_path / "house"))
+    with TestClient(
+        create_app(office, Manners(), {"toy": Stand(None, booth)}), base_url="http://127.0.0.1"
+    ) as http:
+        assert "Vitascope" in http.get("/arena/toy/").text
+        looking = office.keys.create("a", tenant="team", scopes=("read",))[1]
+        voting = office.keys.create("b", tenant="team")[1]
+        http.app.state.gate.__dict__["_is_open"] = (0.0, False)
+        assert http.get("/arena/toy/api/ballot?rater=ann").status_code == 401
+        mine = {"authorization": f"Bearer {voting}"}
+        ballot = http.get("/arena/toy/api/ballot?rater=ann", headers=mine).json()
+        assert (
+            http.get(
+                f"/arena/toy/{ballot['left']}", headers={"cookie": f"vitascope_key={looking}"}
+            ).status_code
+            == 200
+        )
+        cast = {"ballot": ballot["ballot"], "rater": "ann", "choice": "left", "watched_s": 0.5}
+        refused = http.post("/arena/toy/api/votes", json=cast, headers={"authorization": f"Bearer {looking}"})
+        assert refused.status_code == 403
+        assert http.post("/arena/toy/api/votes", json=cast, headers=mine).status_code == 201
+    assert [vote.rater for vote in booth.votes.read()] == ["team/ann"]

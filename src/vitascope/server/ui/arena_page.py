@@ -11,7 +11,7 @@ from vitascope.errors import VitascopeError
 from vitascope.evaluation.agreement import vote_agreement
 from vitascope.evaluation.leaderboard import Board, BoardRow
 from vitascope.evaluation.stand import Stand
-from vitascope.server.ui.complaints import told
+from vitascope.server.ui.chinese import told
 from vitascope.server.ui.room import Room
 from vitascope.server.ui.words import Words
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from vitascope.catalogue.runnable import UNKNOWN
 from vitascope.jobs.record import Job
-from vitascope.server.ui.complaints import told
+from vitascope.server.ui.chinese import noted, told
 from vitascope.server.ui.desk import Choice, pretty
 from vitascope.server.ui.words import LANGUAGES, Words
 
@@ -225,7 +225,7 @@ def _model(choice: Choice, words: Words) -> str:
         for name, value in known_facts.items()
         if value != UNKNOWN
     )
-    note = escape(known.note) if known else words["no_weights"]
+    note = escape(noted(known.note, words.language)) if known else words["no_weights"]
     repo = f"<small>{escape(known.repo)}</small>" if known and known.repo else ""
     return (
         f'<article class="vs-model"><header><b>{escape(choice.name)}</b>'

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vitascope.errors import VitascopeError
 from vitascope.evaluation.stand import Stand
 from vitascope.jobs.keys import ApiKey, Scope
-from vitascope.server.ui.complaints import told
+from vitascope.server.ui.chinese import told
 from vitascope.server.ui.desk import Desk
 from vitascope.server.ui.visitor import Identify, SlowDown, key_in
 from vitascope.server.ui.words import Words

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vitascope.jobs.record import Job
 from vitascope.server.training_job import fine_tuned_model
-from vitascope.server.ui.complaints import told
+from vitascope.server.ui.chinese import told
 from vitascope.server.ui.fragments import told_instead, track
 from vitascope.server.ui.words import Words
 from vitascope.training.dataset import PICTURE_SUFFIXES

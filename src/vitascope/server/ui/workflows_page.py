@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from vitascope.errors import VitascopeError
 from vitascope.server.ui import desk as desks
+from vitascope.server.ui.chinese import summarised
 from vitascope.server.ui.create import MAX_SEED
 from vitascope.server.ui.desk import Knob
 from vitascope.server.ui.room import Room
@@ -65,7 +67,8 @@ class WorkflowsPage:
     def _about(self, name: str) -> str:
         workflow = self.found[name]
         steps = "".join(f"<span>{step}</span>" for step in workflow.ids)
-        return f'<div class="vs-about"><p>{workflow.summary}</p><div class="vs-chips vs-flow">{steps}</div></div>'
+        summary = escape(summarised(name, workflow.summary, self.room.words.language))
+        return f'<div class="vs-about"><p>{summary}</p><div class="vs-chips vs-flow">{steps}</div></div>'
 
     def _forms(self) -> None:
         """The settings of the chosen workflow, drawn anew when another is chosen, and the button that runs it."""

@@ -1,4 +1,4 @@
-"""Errors for readers of Chinese: those that a page's user meets, sentence by sentence; others stay as they are."""
+"""Errors, notes on models and summaries of workflows for readers of Chinese; what we have not in it stays as it is."""
 
 from __future__ import annotations
 
@@ -72,6 +72,55 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ),
 )
 _CHINESE = tuple((re.compile(pattern, re.DOTALL), text) for pattern, text in _SENTENCES)
+
+
+# Phrases of the notes on models, longer ones first; what is left between them is numbers and names.
+_PHRASES: tuple[tuple[str, str], ...] = (
+    (r"tiny, of a procedural toy world", "小模型，学的是程序生成的玩具世界"),
+    (r"Sprout that goes on from a picture", "从图片开始的 Sprout"),
+    (r"comes with (\S+) and runs on a CPU", r"随 \1 提供，CPU 即可运行"),
+    (r"edges, depth or poses: ", "边缘、深度或姿态："),
+    (r"poses: ", "姿态："),
+    (r"any shape of up to (\d+x\d+) pixels", r"任意画幅，像素数不超过 \1"),
+    (r"any shape", "任意画幅"),
+    (r"English only", "仅支持英文"),
+    (r"its VAE and (\S+) are downloaded beside it", r"另行下载其 VAE 和 \1"),
+    (r"(\S+) comes from its own repository", r"\1 来自单独的仓库"),
+    (r"may show watermarks", "可能带水印"),
+    (r"distilled, twice as fast", "蒸馏版，速度加倍"),
+    (r"SVD-XT with the extension (\S+):", r"SVD-XT 加扩展 \1："),
+    (r"(Realistic Vision \S+) with (\S+):", r"\1 加 \2："),
+    (r"as (\S+), from a picture", r"同 \1，从图片开始"),
+    (r"from a picture", "从图片开始"),
+    (r"up to (\d+) frames", r"最多 \1 帧"),
+    (r"(\d+) to (\d+) frames", r"\1 至 \2 帧"),
+    (r"(\d+) frames and more", r"\1 帧起"),
+    (r"(\d+) frames", r"\1 帧"),
+    (r"about (\d+) GB without offload", r"不卸载约需 \1 GB"),
+    (r"(\d+) GB without offload", r"不卸载需 \1 GB"),
+    (r"([\d.]+) GB, ([\d.]+) GB with offload", r"\1 GB，卸载后 \2 GB"),
+    (r"up to (\d+x\d+)", r"最大 \1"),
+    (r"; ", "；"),
+    (r", ", "，"),
+)
+_SUMMARIES = {
+    "image-to-video": "任意画幅的图片变成同样画幅的视频，不裁切也不拉伸。",
+    "loop": "一句话变成首尾无缝循环的视频（往返播放）。",
+    "text-to-video-plus": "先扩写一句话，再生成视频，最后让动作更流畅。",
+}
+
+
+def noted(note: str, language: str) -> str:
+    """A note on a model in the page's language."""
+    if language == "zh":
+        for phrase, text in _PHRASES:
+            note = re.sub(phrase, text, note)
+    return note
+
+
+def summarised(workflow: str, summary: str, language: str) -> str:
+    """What a workflow does, in the page's language."""
+    return _SUMMARIES.get(workflow, summary) if language == "zh" else summary
 
 
 def told(message: str, language: str) -> str:
