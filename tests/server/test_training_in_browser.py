@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation.arena import run_of
 from tests.server.browser import (
     NARROW,
     WIDE,
@@ -18,13 +19,8 @@ from tests.server.browser import (
 )
 from tests.server.conftest import serving
 from vitascope.catalogue.query import query_cards
-from vitascope.clip import Clip
 from vitascope.context import Context
-from vitascope.evaluation.contenders import Contender
-from vitascope.evaluation.runs import SuiteRun
-from vitascope.evaluation.suites import Item, Suite
 from vitascope.evaluation.votes import Vote, VoteStore
-from vitascope.media import write
 from vitascope.metrics import METRICS
 from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.toyworld.renderer import render
@@ -39,23 +35,19 @@ def run_folder(tmp_path_factory):
     """A run of three algorithms: rendered scenes, and the same darkened; some have voted on it before."""
     folder = tmp_path_factory.mktemp("runs") / "toy-world"
     scenes = held_out_prompts()[:NUM_ITEMS]
-    items = tuple(Item(id=f"item-{n}", prompt=scene.prompt) for n, scene in enumerate(scenes))
-    run = SuiteRun(Suite(name="toy", items=items), folder)
-    run.begin()
-    for name, share in (("sprout", 1), ("sprout:turbo", 2), ("colour-bars", 4)):
-        for item, scene in zip(items, scenes, strict=True):
-            made = run.blank(Contender.parse(name), item)
-            frames = (render([scene.scene])[0] * 255).round().byte().numpy() // share
-            run.place(made).parent.mkdir(exist_ok=True)
-            write(Clip(frames, 8), run.place(made))
-            path = run.place(made).relative_to(folder).as_posix()
-            run.results.put(made.model_copy(update={"path": path, "seconds": 1.0, "machine": "test"}))
-    votes, names = VoteStore(folder / "votes.jsonl"), ["sprout", "sprout:turbo", "colour-bars"]
+    prompts = {f"item-{number}": scene.prompt for number, scene in enumerate(scenes)}
+    shown = [(render([scene.scene])[0] * 255).round().byte().numpy() for scene in scenes]
+    shades = {"sprout": 1, "sprout:turbo": 2, "colour-bars": 4}
+    clips = {
+        name: dict(zip(prompts, [f // share for f in shown], strict=True)) for name, share in shades.items()
+    }
+    run = run_of(folder, clips, prompts)
+    votes, names = VoteStore(folder / "votes.jsonl"), list(shades)
     for number in range(NUM_BEFORE):
         left, right = names[number % 3], names[(number + 1) % 3]
         better = "left" if names.index(left) < names.index(right) else "right"
         choice = "tie" if number % 5 == 0 else better
-        rater, item = f"rater-{number // 9}", items[number // 3 % NUM_ITEMS].id
+        rater, item = f"rater-{number // 9}", f"item-{number // 3 % NUM_ITEMS}"
         at = datetime(2026, 11, 26, tzinfo=UTC)
         votes.append(Vote(task="t2v", item=item, left=left, right=right, choice=choice, rater=rater, at=at))
     run.measure([METRICS["dynamic-degree-dis"](), METRICS["temporal-flickering"]()], Context())

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from vitascope.clip import Clip
+from tests.evaluation.arena import run_of
 from vitascope.errors import RequestError
-from vitascope.evaluation.booth import Booth
-from vitascope.evaluation.stand import Stand
+from vitascope.evaluation.opinions import OpinionStore
+from vitascope.evaluation.stand import open_stands
 from vitascope.evaluation.votes import VoteStore
 from vitascope.jobs.house import House
 from vitascope.jobs.office import Office
-from vitascope.media import write
 from vitascope.server.app import Manners, create_app
 from vitascope.server.ui import chinese, fragments
 from vitascope.server.ui import desk as desks
@@ -210,14 +209,12 @@ def test_dropped_captions_find_their_clips(tmp_path):
 
 
 def test_an_arena_of_the_service_asks_for_its_key(tmp_path):
-    clips = {"one": {}}
-    for number, name in enumerate(("alpha", "beta")):
-        frames = np.full((4, 32, 32, 3), 90 * number, np.uint8)
-        clips["one"][name] = write(Clip(frames, 8), tmp_path / f"{name}.mp4")
-    booth = Booth(clips, {}, VoteStore(tmp_path / "v.jsonl"), tmp_path / "blind", "t2v", seed=0)
+    shades = {"sprout": {"one": np.full((4, 32, 32, 3), 90, np.uint8)}}
+    shades["colour-bars"] = {"one": np.zeros((4, 32, 32, 3), np.uint8)}
+    run_of(tmp_path / "toy", shades, {"one": "a grey square"})
     office = Office(House(tmp_path / "house"))
     with TestClient(
-        create_app(office, Manners(), {"toy": Stand(None, booth)}), base_url="http://127.0.0.1"
+        create_app(office, Manners(), open_stands([tmp_path / "toy"])), base_url="http://127.0.0.1"
     ) as http:
         assert "Vitascope" in http.get("/arena/toy/").text
         looking = office.keys.create("a", tenant="team", scopes=("read",))[1]
@@ -236,4 +233,9 @@ def test_an_arena_of_the_service_asks_for_its_key(tmp_path):
         refused = http.post("/arena/toy/api/votes", json=cast, headers={"authorization": f"Bearer {looking}"})
         assert refused.status_code == 403
         assert http.post("/arena/toy/api/votes", json=cast, headers=mine).status_code == 201
-    assert [vote.rater for vote in booth.votes.read()] == ["team/ann"]
+        assert "Vitascope" in http.get("/arena/toy/scores/", headers=mine).text
+        slip = http.get("/arena/toy/scores/api/slip?rater=ann", headers=mine).json()
+        given = {"slip": slip["slip"], "rater": "ann", "score": 4, "watched_s": 0.5}
+        assert http.post("/arena/toy/scores/api/opinions", json=given, headers=mine).status_code == 201
+    assert [vote.rater for vote in VoteStore(tmp_path / "toy/votes.jsonl").read()] == ["team/ann"]
+    assert [vote.rater for vote in OpinionStore(tmp_path / "toy/opinions.jsonl").read()] == ["team/ann"]

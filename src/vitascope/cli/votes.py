@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-
 if TYPE_CHECKING:
     from vitascope.evaluation.append_only import AppendOnly
     from vitascope.evaluation.publication import Publication
@@ -23,9 +22,8 @@ Scores = Annotated[bool, typer.Option("--scores", help="Scores from 1 to 5 in pl
 
 def _store(folder: Path, scores: bool) -> AppendOnly[Any]:
     from vitascope.evaluation.opinions import OpinionStore
-    from vitascope.evaluation.votes import VoteStore
-
     from vitascope.evaluation.stand import OPINIONS, VOTES
+    from vitascope.evaluation.votes import VoteStore
 
     return OpinionStore(folder / OPINIONS) if scores else VoteStore(folder / VOTES)
 

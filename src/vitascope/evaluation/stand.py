@@ -1,4 +1,4 @@
-"""A voting place over the clips of a run: its booths, and the boards that votes, scores, metrics and costs add up to."""
+"""A voting place over the clips of a run: its booths, and the board that votes, metrics and costs add up to."""
 
 from __future__ import annotations
 

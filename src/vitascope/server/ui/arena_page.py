@@ -47,7 +47,9 @@ def board_of(name: str, stand: Stand, words: Words) -> str:
     made = words("arena_items", n=len(clips), m=len(algorithms))
     task = " + ".join(words.named(f"task {code}") for code in stand.task.split("+"))
     address = f"/arena/{escape(name)}"
-    vote = f'<a href="{address}/?lang={words.language}">{words["arena_vote"]}</a>' if len(algorithms) > 1 else ""
+    vote = (
+        f'<a href="{address}/?lang={words.language}">{words["arena_vote"]}</a>' if len(algorithms) > 1 else ""
+    )
     head = (
         f"<header><h2>{escape(name)}</h2><small>{task} · {made} · {counted}</small><nav>"
         f'<a class="vs-quiet" href="{address}/scores/?lang={words.language}">{words["arena_score"]}</a>{vote}'
