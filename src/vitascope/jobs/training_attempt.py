@@ -61,6 +61,9 @@ def train(bench: Bench, job: Job, owner: str) -> None:
             result = run(recipe, context, say=watch.note)
         except RequestError as error:
             raise RequestError(_without_places(str(error), folder), param=error.param) from error
+        except JobCancelled:
+            watch.mirror()  # of a paused one, the checkpoint that it has just saved
+            raise
     watch.publish_samples()
     context.check_cancelled()
     for made, name in ((result.lora, LORA), (result.comfyui, LORA_COMFYUI)):
@@ -131,7 +134,7 @@ class TrainingWatch:
         else:
             self.stage, self._written_at = progress.stage, now
             self.publish_samples()
-            self._mirror()
+            self.mirror()
             values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
             held = self.bench.ledger.report(
                 self.job.id, self.owner, progress=self.percent, result=self.result(), **values
@@ -199,7 +202,7 @@ class TrainingWatch:
             self.bench.house.artifacts.put(f"{named}/{path.stem}.webp", f"{named}/{path.stem}.mp4")
             self._samples.append({"name": path.stem, "step": int(step), "prompt": prompt})
 
-    def _mirror(self) -> None:
+    def mirror(self) -> None:
         """Send new checkpoints to the store, so that any machine can go on from them; old ones go there too."""
         artifacts = self.bench.house.artifacts
         if not artifacts.url:
