@@ -132,7 +132,8 @@ def main() -> None:
         "rows": {},
     }
     for size, (length, heads, width) in SIZES.items():
-        rows = result["rows"][size] = {name: {"ms": []} for name in kernels}
+        rows: dict[str, dict[str, Any]] = {name: {"ms": []} for name in kernels}
+        result["rows"][size] = rows
         for kind in ("flat", "outliers", "peaky", "sharp"):
             tensors = inputs(kind, length, heads, width)
             out = torch.empty_like(tensors[0])
