@@ -30,6 +30,11 @@ def built(name: str, placement: Placement) -> LoadedPipeline:
     """A pipeline with random weights, placed and accelerated as a generator's `load` does."""
     model, started = random_models.find(name), time.perf_counter()
     parts = random_models.components(model, placement.device, getattr(torch, placement.dtype), TINY)
+    if placement.memory_gib:  # drawn on the card, which may then be used no more than that
+        for part in parts.values():
+            if isinstance(part, torch.nn.Module):
+                part.to("cpu")
+        torch.cuda.empty_cache()
     pipeline, levers = pipelines.accelerated(import_class(model.pipeline)(**parts), placement)
     loaded = LoadedPipeline(pipeline, placement, "random", levers)
     loaded.load_s = time.perf_counter() - started  # type: ignore[attr-defined]

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import CogVideoXPipeline
-from skimage.metrics import structural_similarity
 
 from conditions import conditions
 from vitascope.context import Context
 from vitascope.engine import denoising
 from vitascope.engine.pipelines import accelerated
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import SkipSchedule, skipping
+from vitascope.engine.step_plan import SkipSchedule, careful_ends, skipping
+from vitascope.metrics.ssim import ssim_of
 from vitascope.toyworld.checkers import check
 from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.training.embedded.export import generate
@@ -35,12 +35,14 @@ from vitascope.training.embedded.export import generate
 class Skipped:
     """A pipeline whose calls skip steps, for `generate`."""
 
-    def __init__(self, pipeline: Any, schedule: SkipSchedule | None) -> None:
-        self.pipeline, self.schedule, self.num_calls = pipeline, schedule, 0
+    def __init__(self, pipeline: Any, schedule: SkipSchedule | None, careful: bool) -> None:
+        self.pipeline, self.schedule, self.careful, self.num_calls = pipeline, schedule, careful, 0
 
     def __call__(self, **arguments: Any) -> Any:
         with ExitStack() as stack:
             run = stack.enter_context(denoising.watched(self.pipeline, Context(), "calibration"))
+            if self.careful:
+                stack.enter_context(careful_ends(self.pipeline, "transformer", run))
             if self.schedule:
                 stack.enter_context(skipping(self.pipeline, "transformer", run, self.schedule))
             output = self.pipeline(**arguments)
@@ -60,9 +62,7 @@ def _distance(clips: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     error = ((clips.astype(np.float32) - exact) ** 2).mean(axis=(1, 2, 3, 4))
     psnr = 10 * np.log10(255**2 / np.maximum(error, 1e-3))
     middle = clips.shape[1] // 2
-    ssim = [
-        structural_similarity(a[middle], b[middle], channel_axis=2) for a, b in zip(clips, exact, strict=True)
-    ]
+    ssim = [ssim_of(a[middle], b[middle]) for a, b in zip(clips, exact, strict=True)]
     return {"psnr_db": round(float(np.median(psnr)), 2), "ssim": round(float(np.mean(ssim)), 4)}
 
 
@@ -109,8 +109,8 @@ def main() -> None:
                 pipeline = CogVideoXPipeline.from_pretrained(
                     arguments.model, torch_dtype=getattr(torch, exact.dtype)
                 )
-                pipeline, _ = accelerated(pipeline, exact.model_copy(update=switches))
-                wrapped = Skipped(pipeline, schedule)
+                pipeline, levers = accelerated(pipeline, exact.model_copy(update=switches))
+                wrapped = Skipped(pipeline, schedule, levers.approximate_attention)
                 begun = time.monotonic()
                 clips = generate(wrapped, [p.prompt for p in prompts], steps, 4.0, 0, arguments.batch).numpy()  # type: ignore[arg-type]
                 seconds = time.monotonic() - begun

@@ -45,6 +45,19 @@ def test_a_generator_that_cannot_be_shared_says_so(vitascope):
     assert made.code == 2 and "colour-bars runs on one GPU, not on gpus=2" in made.err
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("--gpus", 2), "gpus=2, and this machine has no GPU"),
+        (("--speed", "fast"), "'exact', 'balanced' or 'turbo'"),
+        (("--memory", "much"), "24GiB"),
+    ],
+)
+def test_a_workflow_says_what_it_cannot_be_placed_on(vitascope, asked, words):
+    made = vitascope("run", "text-to-video-plus", "a star", "-o", "star.mp4", *asked)
+    assert made.code == 2 and words in made.err and made.err.strip().count("\n") == 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     command = [sys.executable, "-m", "vitascope", "generate", "a red ball", "--gpus", "2", "--device", "cpu"]

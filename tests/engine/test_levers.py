@@ -8,9 +8,11 @@ from vitascope.engine.levers import Gpu, Subject, decide
 from vitascope.engine.placement import Placement
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
-H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True)
+H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True, int8=True)
 A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
-MOCHI = Subject(transformer="MochiTransformer3DModel", vae="AutoencoderKLMochi", num_parameters=1e10)
+MOCHI = Subject(
+    transformer="MochiTransformer3DModel", vae="AutoencoderKLMochi", num_parameters=1e10, head_dim=128
+)
 TINY = Subject(transformer="CogVideoXTransformer3DModel", vae="AutoencoderKLCogVideoX", num_parameters=1e7)
 OTHER = Subject(transformer="WanTransformer3DModel", vae="AutoencoderKLWan", num_parameters=1e10)
 UNET = Subject(transformer="NoneType", vae="AutoencoderKL", num_parameters=0)
@@ -40,7 +42,7 @@ def test_a_small_model_is_not_compiled():
 def test_layer_by_layer_offload_stays_eager():
     levers = decide(MOCHI, placed(offload="sequential", speed="balanced"), H100)
     assert (levers.compile, levers.linears) == (False, "model")
-    assert "sequential" in levers.fallbacks[0]
+    assert "sequential" in " ".join(levers.fallbacks)
 
 
 def test_nothing_changes_on_the_cpu():
@@ -53,6 +55,8 @@ def test_balanced_and_turbo_on_hopper():
         decide(MOCHI, placed(speed="turbo"), H100),
     )
     assert balanced.linears == turbo.linears == "fp8"
+    assert balanced.attention == turbo.attention == "int8"
+    assert not balanced.fallbacks and not turbo.fallbacks
     assert balanced.skip is None and turbo.skip is not None
 
 
@@ -72,6 +76,10 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (MOCHI, None, {"attention": "fa3"}, ResourceError, "CUDA"),
         (MOCHI, A100, {"attention": "fa3"}, ResourceError, "Hopper"),
         (MOCHI, H100.model_copy(update={"fa3": False}), {"attention": "fa3"}, DependencyMissing, "fa3-fwd"),
+        (MOCHI, A100, {"attention": "int8"}, ResourceError, "Hopper"),
+        (MOCHI, H100.model_copy(update={"int8": False}), {"attention": "int8"}, ResourceError, "Triton"),
+        (MOCHI, H100, {"attention": "int8", "dtype": "float16"}, ResourceError, "float16"),
+        (MOCHI.model_copy(update={"head_dim": 96}), H100, {"attention": "int8"}, ResourceError, "96"),
         (OTHER, H100, {"attention": "sdpa"}, RequestError, "Wan"),
         (OTHER, H100, {"compile": True}, RequestError, "Wan"),
         (OTHER, H100, {"vae_streaming": True}, RequestError, "Wan"),
@@ -86,6 +94,32 @@ def test_a_switch_without_effect_is_an_error(subject, gpu, fields, error, said):
         decide(subject, placed(**fields), gpu)
 
 
+@pytest.mark.parametrize(
+    ("subject", "gpu", "said"),
+    [
+        (MOCHI, H100.model_copy(update={"int8": False}), "Triton"),
+        (TINY.model_copy(update={"head_dim": 128}), H100, "compiled"),
+    ],
+)
+def test_balanced_keeps_the_exact_kernel_where_8_bits_cannot_be_had(subject, gpu, said):
+    levers = decide(subject, placed(speed="balanced"), gpu)
+    assert levers.attention == "fa3" and said in " ".join(levers.fallbacks)
+
+
+def test_heads_of_64_channels_attend_exactly_unless_asked():
+    cogvideox = MOCHI.model_copy(update={"transformer": "CogVideoXTransformer3DModel", "head_dim": 64})
+    balanced = decide(cogvideox, placed(speed="balanced"), H100)
+    assert (balanced.attention, balanced.linears, balanced.fallbacks) == ("fa3", "fp8", ())
+    assert decide(cogvideox, placed(attention="int8"), H100).attention == "int8"
+
+
+def test_around_a_ring_a_word_attends_exactly_and_a_switch_stays():
+    balanced = decide(MOCHI, placed(speed="balanced"), H100)
+    assert balanced.exact_in_a_ring("fa3", "auto").attention == "fa3"
+    assert "ring" in balanced.exact_in_a_ring("fa3", "auto").fallbacks[0]
+    assert balanced.exact_in_a_ring("fa3", "int8") == balanced
+
+
 def test_expert_switches_override_the_word():
     levers = decide(MOCHI, placed(speed="turbo", skip_interval=1, quantize="none", attention="model"), H100)
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
@@ -95,6 +129,7 @@ FULL = Subject(
     transformer="MochiTransformer3DModel",
     vae="AutoencoderKLMochi",
     num_parameters=1e10,
+    head_dim=128,
     fp8_parameters=5.2 * 2**30,
     parts_gib={"vae": 0.9, "text_encoder": 8.9, "transformer": 18.7},
 )

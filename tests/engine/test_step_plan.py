@@ -1,14 +1,15 @@
-"""Skipped steps are foretold in a straight line; the first and last ones are computed."""
+"""Skipped steps are foretold in a straight line; the first and last ones are computed, and attend exactly."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from vitascope.context import Context
-from vitascope.engine import denoising
-from vitascope.engine.step_plan import SkipSchedule, skipping
+from vitascope.engine import attention, denoising
+from vitascope.engine.step_plan import SkipSchedule, careful_ends, num_careful, skipping
 
 
 class Straight(torch.nn.Module):
@@ -71,3 +72,18 @@ def test_two_calls_a_step_are_kept_apart():
     calls, outputs, _ = run([100.0 * (10 - i) for i in range(10)], SkipSchedule(interval=2), calls_per_step=2)
     assert calls == 2 * sum(SkipSchedule(interval=2).computed(10))
     assert len(outputs) == 20
+
+
+@pytest.mark.parametrize(("num_steps", "exact"), [(8, [0, 1, 6, 7]), (3, [0, 1, 2])])
+def test_the_first_and_last_steps_attend_exactly(monkeypatch, num_steps, exact):
+    monkeypatch.setitem(attention.KERNELS, "int8", lambda query, key, value, out: out.zero_())
+    query, key, value = torch.randn(3, 1, 5, 2, 8)
+    run = SimpleNamespace(num_steps_done=0, num_steps=num_steps)
+    module = SimpleNamespace(forward=lambda: attention.attend(query, key, value, "int8"))
+    attended = []
+    with careful_ends(SimpleNamespace(transformer=module), "transformer", run):
+        for run.num_steps_done in range(num_steps):
+            attended.append(bool(module.forward().any()))
+    assert [step for step, any_ in enumerate(attended) if any_] == exact
+    assert num_careful(num_steps) == len(exact)
+    assert not module.forward().any()

@@ -30,19 +30,25 @@ def run(
     ] = None,
     label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    speed: Annotated[str | None, typer.Option(help="exact, balanced, turbo.")] = None,
+    memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that share each clip.")] = None,
     keep: Annotated[bool, typer.Option(help="Print where each stage's clip is kept.")] = False,
     fresh: Annotated[bool, typer.Option(help="Make every stage again, even those kept.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Run a workflow: vitascope run text-to-video-plus "a star" --set interpolate.factor=4"""
-    from vitascope.cli.making import parse_knobs, parse_size
+    from vitascope.cli.making import parse_knobs, parse_memory, parse_size
     from vitascope.cli.working import run_workflow
 
     options = {
         "negative_prompt": negative or None,
         "num_frames": frames,
         "device": device,
+        "speed": speed,
+        "memory_gib": parse_memory(memory),
+        "gpus": gpus,
         "seed": seed,
         **parse_size(size),
     }

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
 from vitascope.cli.making import cancelled_by_signals, parse_knobs, written
@@ -14,7 +16,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import RequestError
+from vitascope.errors import RequestError, invalid_value
 from vitascope.labels.policy import Labelling
 from vitascope.media import read_recipe
 from vitascope.recipe import Recipe
@@ -24,6 +26,8 @@ from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows.generate import clip_from, task_from
 from vitascope.workflows.replay import replay
 from vitascope.workflows.workflow import names, of_recipe
+
+PLACED = ("device", "speed", "memory_gib", "gpus")
 
 
 def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
@@ -60,19 +64,19 @@ def run_workflow(
     """
     check_writable(output)
     labelling = Labelling.of(label, output)
-    device = {"device": options.pop("device")} if "device" in options else {}
+    where = {name: options.pop(name) for name in PLACED if name in options}
     path = Path(name)
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)
         labelling = Labelling.of(recipe.labels.words if label is None else label, output)
         made = replay(recipe)
         workflow = of_recipe(made.lines, path, settings)
-        placement = Placement(**{**recipe.placement, **device})
+        placement = _placed({**recipe.placement, **where})
         options = {**made.task, **({"prompt": prompt} if prompt else {}), **options}
         if not any(inputs.values()):
             inputs = {"image": made.image, "video": made.video}
     else:
-        workflow, placement = load(name, settings), Placement(**device)
+        workflow, placement = load(name, settings), _placed(where)
         options = {"prompt": prompt or "", **options}
     chain = workflow.chain
     if chain.generator is None:
@@ -91,6 +95,13 @@ def run_workflow(
             raise
         raise RequestError(f"{error}; --image and --video give it a picture or a clip") from error
     _work(lambda *lent: labelling.on(chain.run(task, *lent)), placement, output, **display)
+
+
+def _placed(values: dict[str, Any]) -> Placement:
+    try:
+        return Placement(**values)
+    except ValidationError as error:
+        raise invalid_value(error, "placement") from error
 
 
 def _recipe_in(path: Path) -> Recipe:

@@ -9,7 +9,10 @@ host, without waiting for the GPU.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -80,6 +83,28 @@ def _int8(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
 
 
 KERNELS: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa, "int8": _int8}
+APPROXIMATE = ("int8",)
+_here = threading.local()
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """While it lasts, the best exact kernel runs in this thread where an approximate one was chosen.
+
+    Read as each attention runs, so compiled blocks stay as they are.
+    """
+    before = getattr(_here, "exactly", False)
+    _here.exactly = True
+    try:
+        yield
+    finally:
+        _here.exactly = before
+
+
+def _kernel_now(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+    if name in APPROXIMATE and getattr(_here, "exactly", False):
+        name = best_exact(device, dtype)
+    return KERNELS[name]
 
 
 def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
@@ -114,9 +139,14 @@ def check(name: str, device: torch.device | str) -> str:
         raise ResourceError(f"attention={name!r} needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
     if name == "fa3" and not has_fa3():
         raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if name == "int8" and not has_int8():
+        raise ResourceError(
+            "attention='int8' needs Triton 3.6, which comes with torch 2.11; use 'fa3' or 'cudnn'"
+        )
     return name
 
 
+@cache
 def has_fa3() -> bool:
     """Whether FlashAttention-3's forward kernels (PyPI `fa3-fwd`) are installed and load."""
     if importlib.util.find_spec("fa3_fwd") is None:
@@ -126,10 +156,20 @@ def has_fa3() -> bool:
     return True
 
 
+@cache
+def has_int8() -> bool:
+    """Whether this Triton has what our 8-bit kernel is written in (Gluon, as of Triton 3.6; part of torch on CUDA)."""
+    try:
+        import vitascope.engine.int8_attention
+    except (ImportError, AttributeError):
+        return False
+    return bool(vitascope.engine.int8_attention)
+
+
 @torch.library.custom_op("vitascope::attend", mutates_args=())
 def _attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, kernel: str) -> Tensor:
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    run = KERNELS[kernel]
+    run = _kernel_now(kernel, query.device, query.dtype)
     if lengths is None:
         run(query, key, value, out)
         return out

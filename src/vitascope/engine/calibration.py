@@ -95,9 +95,11 @@ class Calibration(BaseModel):
         return next((name for name, device in self.devices.items() if name in gpu_name), None)
 
     def gpu(self, name: str) -> Gpu:
-        """A calibrated device as the levers see it, with FlashAttention-3 installed."""
+        """A calibrated device as the levers see it, with FlashAttention-3 and a Triton that can build our kernel."""
         device = self.devices[name]
-        return Gpu(name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True)
+        return Gpu(
+            name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True, int8=True
+        )
 
     def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
         """The rates of blocks that run so; None if that was never measured."""

@@ -8,6 +8,7 @@ from vitascope.engine.calibration import Calibration, StepRate, committed
 from vitascope.engine.levers import Gpu, Levers, Subject, decide
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import num_careful
 from vitascope.engine.workload import Architecture, StepWork
 
 
@@ -76,6 +77,8 @@ def estimate(
     device = calibration.device_called(gpu.name) if gpu else "CPU"
     levers = decide(subject_of(sizes, placement.dtype), placement, gpu)
     layout = _layout(sizes, wanted, placement, splits)
+    if layout.ring > 1 and gpu:
+        levers = levers.exact_in_a_ring("fa3" if gpu.fa3 else "cudnn", placement.attention)
     rate = calibration.step(device or "", sizes.family, levers)
     tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
     samples = (2 if wanted.guided else 1) // layout.cfg
@@ -83,19 +86,21 @@ def estimate(
         sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
     )
     computed = _num_computed(levers, wanted.num_inference_steps)
-    step_s = (
-        None
-        if rate is None
-        else _step_seconds(work, rate, layout, calibration)
-        + _exchange_seconds(sizes, work, layout, calibration)
-    )
+    exchange_s = _exchange_seconds(sizes, work, layout, calibration)
+    step_s = None if rate is None else _step_seconds(work, rate, layout, calibration) + exchange_s
+    careful, careful_s = 0, 0.0
+    if levers.approximate_attention and gpu:
+        exact = levers.model_copy(update={"attention": "fa3" if gpu.fa3 else "cudnn"})
+        if (careful_rate := calibration.step(device or "", sizes.family, exact)) is not None:
+            careful = num_careful(wanted.num_inference_steps)
+            careful_s = _step_seconds(work, careful_rate, layout, calibration) + exchange_s
     seconds = None
     decode_s = _decode_seconds(sizes, wanted, levers, calibration)
     if step_s is not None and decode_s is not None:
         megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
         seconds = {
             "text": calibration.other.text_s,
-            "denoise": step_s * computed,
+            "denoise": step_s * (computed - careful) + careful_s * careful,
             "decode": decode_s,
             "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
@@ -123,6 +128,7 @@ def subject_of(sizes: Architecture, dtype: str) -> Subject:
         transformer=sizes.transformer,
         vae=sizes.vae,
         num_parameters=sizes.billions.denoiser * 1e9,
+        head_dim=sizes.head_dim,
         fp8_parameters=sizes.billions.linears * 1e9,
         parts_gib={
             "transformer": weights["denoiser"],
@@ -219,7 +225,7 @@ def _reasons(
     name = gpu.name if gpu else "a CPU"
     said = {
         "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
-        "int8": "attention: 8-bit with smoothing, which speed='" + placement.speed + "' allows",
+        "int8": f"attention: 8-bit with smoothing, which speed={placement.speed!r} allows; first and last steps exact",
         "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
         "sdpa": "attention: torch's own choice",
         "model": "attention: as diffusers has it",

@@ -20,9 +20,10 @@ COMPILE_FROM_PARAMETERS = 5e8
 HOPPER = (9, 0)
 FP8_FROM = (8, 9)
 GIB = 2**30
-# Where a speed word takes 8-bit attention. Nowhere: on an H100 our kernel was slower than FlashAttention-3 in
-# bf16 (Mochi's step 4.77 s with it); `attention="int8"` is there to be asked for.
-INT8_PAYS: frozenset[str] = frozenset()
+INT8_HEAD_DIMS = (64, 128)
+INT8_PAYS_AT = (
+    128  # at 64 channels the exponentials bound it, and FlashAttention-3 is as fast: H100, 7.4 and 7.7 ms
+)
 CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
@@ -42,6 +43,7 @@ class Gpu(BaseModel):
     capability: tuple[int, int]
     memory_gib: float
     fa3: bool
+    int8: bool = False  # whether our 8-bit attention kernel can be built
 
     @classmethod
     def here(cls, device: str) -> Gpu | None:
@@ -50,12 +52,16 @@ class Gpu(BaseModel):
 
         if not device.startswith("cuda"):
             return None
-        from vitascope.engine.attention import has_fa3
+        from vitascope.engine.attention import has_fa3, has_int8
 
         found = torch.cuda.get_device_properties(device)
         capability = (found.major, found.minor)
         return cls(
-            name=found.name, capability=capability, memory_gib=found.total_memory / 2**30, fa3=has_fa3()
+            name=found.name,
+            capability=capability,
+            memory_gib=found.total_memory / 2**30,
+            fa3=has_fa3(),
+            int8=capability == HOPPER and has_int8(),
         )
 
 
@@ -67,6 +73,7 @@ class Subject(BaseModel):
     transformer: str
     vae: str
     num_parameters: float
+    head_dim: int = 0
     fp8_parameters: float = 0.0  # those in linears that fp8 can halve
     parts_gib: dict[str, float] = Field(default_factory=dict)
 
@@ -88,6 +95,7 @@ class Subject(BaseModel):
             transformer=name,
             vae=type(getattr(pipeline, "vae", None)).__name__,
             num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
+            head_dim=transformer.config.attention_head_dim if name in JOINT else 0,
             fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if name in JOINT else 0,
             parts_gib=parts,
         )
@@ -112,6 +120,18 @@ class Levers(BaseModel):
     offload: Literal["placement", "turns", "blocks"] = "placement"
     vae_tiling: bool = False
     fallbacks: tuple[str, ...] = ()
+
+    @property
+    def approximate_attention(self) -> bool:
+        """Whether attention is 8-bit; the first and last blocks and steps are exact even so."""
+        return self.attention == "int8"
+
+    def exact_in_a_ring(self, exact: str, asked: str) -> Levers:
+        """These levers where tokens go around a ring, in which a speed word's 8-bit attention has no place."""
+        if not self.approximate_attention or asked != "auto":
+            return self
+        said = "8-bit attention cannot go around a ring of GPUs"
+        return self.model_copy(update={"attention": exact, "fallbacks": (*self.fallbacks, said)})
 
     def described(self) -> dict[str, Any]:
         """For a recipe: the levers that are on."""
@@ -138,8 +158,8 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     cannot have is an error. Raises: RequestError, ResourceError, DependencyMissing.
     """
     missed: list[str] = []
-    attention = _attention(subject, placement, gpu)
     compiled = _compiled(subject, placement, gpu)
+    attention = _attention(subject, placement, gpu, compiled, missed)
     linears = _linears(subject, placement, gpu, compiled, missed)
     skip = _skip(subject, placement, missed)
     vae = _vae(subject, placement, gpu)
@@ -156,7 +176,9 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     )
 
 
-def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
+def _attention(
+    subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
+) -> str:
     asked = placement.attention
     if asked not in ("auto", "model") and subject.transformer not in JOINT:
         raise RequestError(
@@ -167,6 +189,8 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
         return "model"
     if asked in ("fa3", "cudnn", "int8") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
+    if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
+        raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
             raise ResourceError(
@@ -176,13 +200,28 @@ def _attention(subject: Subject, placement: Placement, gpu: Gpu | None) -> str:
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     if asked != "auto" or gpu is None:
         return asked
-    hopper = gpu.capability == HOPPER and placement.dtype == "bfloat16"
-    if placement.speed != "exact" and hopper and subject.transformer in INT8_PAYS:
-        return "int8"
-    if hopper and gpu.fa3:
+    if placement.speed != "exact" and subject.head_dim == INT8_PAYS_AT:
+        lacking = _no_int8(subject, placement, gpu)
+        if lacking is None and not compiled:
+            lacking = "8-bit attention gains nothing without compiled blocks"
+        if lacking is None:
+            return "int8"
+        missed.append(lacking)
+    if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
         return "fa3"
     half = placement.dtype in ("bfloat16", "float16")
     return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
+
+
+def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
+    """What 8-bit attention lacks here; None where it can be had."""
+    if gpu.capability != HOPPER:
+        return f"8-bit attention needs a Hopper GPU (H100, H200), not {gpu.name}"
+    if placement.dtype != "bfloat16":
+        return f"8-bit attention needs bfloat16, not {placement.dtype}"
+    if subject.head_dim not in INT8_HEAD_DIMS:
+        return f"8-bit attention needs heads of 64 or 128 channels, not {subject.head_dim}"
+    return None if gpu.int8 else "8-bit attention needs Triton 3.6, which comes with torch 2.11"
 
 
 def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
@@ -294,9 +333,11 @@ def cap_memory(placement: Placement) -> None:
 
     if placement.memory_gib is None or not placement.device.startswith("cuda"):
         return
-    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
+    index = torch.device(placement.device).index
+    index = torch.cuda.current_device() if index is None else index
+    total = torch.cuda.get_device_properties(index).total_memory / GIB
     share = min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total)
-    torch.cuda.set_per_process_memory_fraction(share, torch.device(placement.device))
+    torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 def pull(pipeline: Any, levers: Levers, device: str) -> None:
@@ -307,7 +348,7 @@ def pull(pipeline: Any, levers: Levers, device: str) -> None:
 
     if levers.attention != "model":
         exact = None
-        if levers.attention == "int8":
+        if levers.approximate_attention:
             exact = attention.joined(attention.best_exact(device, pipeline.transformer.dtype))
         attention_processors.install(pipeline.transformer, attention.joined(levers.attention), exact)
     if levers.compile:

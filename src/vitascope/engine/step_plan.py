@@ -1,4 +1,4 @@
-"""Which denoising steps the network is asked at, and which are foretold from the steps before.
+"""Which denoising steps the network is asked at, which are foretold, and which stay exact.
 
 Neighbouring steps of a diffusion sampler get nearly the same answer. On a skipped step the answer is continued
 in a straight line from the last two computed ones, along the scheduler's timesteps.
@@ -77,8 +77,7 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
 
     After an interrupted run is taken up again, steps are computed until two answers are known.
     """
-    module = getattr(pipeline, denoiser)
-    own, forward = vars(module).get("forward"), module.forward
+    forward = getattr(pipeline, denoiser).forward
     forecasts: dict[int, _Forecast] = {}
     calls, last_step = 0, -1
 
@@ -99,7 +98,41 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
         forecast.remember(timesteps[step], output[0] if isinstance(output, tuple) else output.sample)
         return output
 
-    module.forward = skipped
+    with _instead_of_forward(getattr(pipeline, denoiser), skipped):
+        yield
+
+
+# The first steps lay the clip out and the last ones draw its details: there 8-bit attention gives way to bf16.
+CAREFUL_FIRST, CAREFUL_LAST = 2, 2
+
+
+def num_careful(num_steps: int) -> int:
+    """How many of the computed steps `careful_ends` keeps exact."""
+    return min(num_steps, CAREFUL_FIRST + CAREFUL_LAST)
+
+
+@contextmanager
+def careful_ends(pipeline: Any, denoiser: str, run: Denoising) -> Iterator[None]:
+    """The first and last steps of one call of `pipeline` attend exactly, whichever kernel was chosen."""
+    from vitascope.engine.attention import exactly
+
+    forward = getattr(pipeline, denoiser).forward
+
+    def careful(*args: Any, **kwargs: Any) -> Any:
+        step = run.num_steps_done
+        if CAREFUL_FIRST <= step < run.num_steps - CAREFUL_LAST:
+            return forward(*args, **kwargs)
+        with exactly():
+            return forward(*args, **kwargs)
+
+    with _instead_of_forward(getattr(pipeline, denoiser), careful):
+        yield
+
+
+@contextmanager
+def _instead_of_forward(module: Any, forward: Any) -> Iterator[None]:
+    own = vars(module).get("forward")
+    module.forward = forward
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
-from vitascope.engine.step_plan import skipping
+from vitascope.engine.step_plan import careful_ends, skipping
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._given_media import content, fitted
@@ -236,6 +236,8 @@ class DiffusersGenerator(Generator):
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
             previews = Previews.where(placement, partial(self.decode_preview, pipeline), context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
+            if modules.levers.approximate_attention:
+                stack.enter_context(careful_ends(pipeline, self.denoiser, run))
             if modules.levers.skip:
                 if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
                     context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")

@@ -85,6 +85,20 @@ def test_every_rank_has_the_output_of_one(build, layouts):
             torch.testing.assert_close(output, expected, atol=ROUNDING, rtol=1e-5, msg=layout.described())
 
 
+@pytest.mark.slow
+def test_every_one_of_eight_ranks_has_the_output_of_one():
+    layouts = [
+        Layout(cfg=2, ulysses=4),
+        Layout(cfg=2, ulysses=2, ring=2),
+        Layout(cfg=2, ring=4),
+        Layout(ring=8),
+    ]
+    model, inputs, expected = cogvideox_and_inputs()
+    for answer in on_ranks(8, _outputs, model, inputs, layouts):
+        for layout, output in zip(layouts, answer, strict=True):
+            torch.testing.assert_close(output, expected, atol=ROUNDING, rtol=1e-5, msg=layout.described())
+
+
 def test_a_batch_of_one_is_computed_by_every_cfg_rank():
     model, inputs, expected = mochi_and_inputs()
     inputs = {name: value[:1] for name, value in inputs.items()}

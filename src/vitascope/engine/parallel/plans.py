@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from vitascope.engine.attention import JointAttend
+from vitascope.engine.attention import APPROXIMATE, JointAttend
 from vitascope.engine.parallel.attention import RingAttend, SplitAttend, Tokens, on_one_device
 from vitascope.engine.parallel.hooks import BatchSplit, TokenSplit
 from vitascope.engine.parallel.mesh import Mesh
@@ -74,8 +74,6 @@ def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     ]
 
 
-# Kernels that give no log-sum-exp, from which the parts of a ring are put together.
-APPROXIMATE = ("int8",)
 PLANS: dict[str, Plan] = {
     "MochiTransformer3DModel": Plan(_mochi_tokens, _split_mochi),
     "CogVideoXTransformer3DModel": Plan(_cogvideox_tokens, _split_cogvideox),

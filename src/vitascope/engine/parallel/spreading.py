@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import torch
 
-from vitascope.engine.attention import best_exact, joined
+from vitascope.engine.attention import APPROXIMATE, best_exact, joined
 from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
-from vitascope.engine.parallel.plans import APPROXIMATE, Installed, split
+from vitascope.engine.parallel.plans import Installed, split
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError
 
@@ -59,13 +59,16 @@ def spread(modules: Any, mesh: Mesh) -> None:
     Where the levers leave attention to the model, a split of tokens puts the best exact kernel in its place.
     Raises: RequestError for a denoiser that cannot be split so.
     """
-    denoiser, attention = modules.pipeline.transformer, modules.levers.attention
+    denoiser = modules.pipeline.transformer
     now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
     if now is not None and now.layout == mesh.layout:
         return
     if now is not None:
         now.installed.remove()
     exact = best_exact(mesh.device, getattr(torch, modules.placement.dtype))
+    if mesh.layout.ring > 1:
+        modules.levers = modules.levers.exact_in_a_ring(exact, modules.placement.attention)
+    attention = modules.levers.attention
     kernel, edges = exact if attention == "model" else attention, exact if attention in APPROXIMATE else None
     installed = split(denoiser, mesh, kernel, edges)
     if installed.joint is not None:
