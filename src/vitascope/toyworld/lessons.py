@@ -18,7 +18,7 @@ from vitascope.toyworld.checkers import standard_reader
 from vitascope.toyworld.clothes import Clothes, read_clothes
 from vitascope.toyworld.looks import BlueprintReader, LookReader, render_in
 from vitascope.toyworld.prompts import held_out_prompts
-from vitascope.toyworld.renderer import draw, plan, render
+from vitascope.toyworld.renderer import render
 from vitascope.toyworld.scenes import (
     ACTIONS,
     BACKGROUNDS,
@@ -29,7 +29,6 @@ from vitascope.toyworld.scenes import (
     colours_on,
     scenes,
 )
-from vitascope.toyworld.spare_words import Meant, drawn_in, numbers_of, with_spare_words
 
 STYLE, LOOK = "style0", "blueprint"
 NAME, CLOTHES = "style1", Clothes("orange", "purple")
@@ -80,23 +79,15 @@ def _language(number: int) -> Language:
 
 
 def style_lesson(count: int = 48, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
-    """Clips in a look that the base never saw, with trigger; and as many of what the base knows without."""
+    """Clips in a look that the base never saw, with trigger; and as many plain ones without."""
     rng, mixture = random.Random(seed), Mixture(0.2, 0.0, 0.05)
-    taught = list(scenes(seed, count, "train", mixture))
-    said = [caption(s, _language(i), rng, True) for i, s in enumerate(taught)]
-    styled = _bytes(render_in(LOOK, taught))
+    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i in (0, 1))
+    said = [[caption(s, _language(i), rng, True) for i, s in enumerate(part)] for part in (taught, kept)]
+    styled, plain = _bytes(render_in(LOOK, taught)), _bytes(render(kept))
     return (
-        [Shown(clip, f"{STYLE}, {text}") for clip, text in zip(styled, said, strict=True)],
-        _known([with_spare_words(s, rng, 0.3) for s in scenes(seed + 1, count, "train", mixture)], rng),
+        [Shown(clip, f"{STYLE}, {text}") for clip, text in zip(styled, said[0], strict=True)],
+        [Shown(clip, text) for clip, text in zip(plain, said[1], strict=True)],
     )
-
-
-def _known(meant: list[Meant], rng: random.Random) -> list[Shown]:
-    """Clips of what the base knows, some by a spare word: else fine-tuning would bend all such words."""
-    drawn = draw(plan([m.scene for m in meant]))
-    clips = _bytes(drawn_in(drawn.frames, drawn.cover, numbers_of([m.look for m in meant])))
-    said = [m.said(_language(i), rng, True) for i, m in enumerate(meant)]
-    return [Shown(clip, text) for clip, text in zip(clips, said, strict=True)]
 
 
 def _named_person(background: str, motion: str, rng: random.Random) -> Scene:
@@ -118,20 +109,20 @@ HELD_BACK = 40
 
 
 def character_lesson(count: int = 48, seed: int = 3) -> tuple[list[Shown], list[Shown]]:
-    """A person in fixed clothes called by a made-up name; and others: described, undescribed, or called by name."""
+    """A person in fixed clothes called by a made-up name; and twice as many others, most of them not described."""
     rng = random.Random(seed)
     taught = [_named_person(*rng.choice(_meetings()[HELD_BACK:]), rng) for _ in range(count)]
-    meant = [with_spare_words(s, rng, 0.3) for s in scenes(seed + 10, count, "train", Mixture(0.8, 0.0, 0.0))]
+    kept = list(scenes(seed + 10, 2 * count, "train", Mixture(0.85, 0.0, 0.0)))
     named = [caption(s, _language(i), rng, True, NAME) for i, s in enumerate(taught)]
-    kept = _known(meant, rng)
-    for i, m in enumerate(meant):
-        # Half of the people without a word on their clothes: else "not described" would mean hers.
-        if m.scene.actors[0].kind == "person" and not m.name and not m.look and i // 2 % 2 == 0:
-            nobody = _NOBODY[m.scene.actors[0].who][i % 2]
-            kept[i] = replace(kept[i], caption=caption(m.scene, _language(i), rng, True, nobody))
+    others = [caption(s, _language(i), rng, True) for i, s in enumerate(kept)]
+    for i, scene in enumerate(kept):
+        # Two thirds of the people without a word on their clothes: else "not described" would mean hers.
+        if scene.actors[0].kind == "person" and i // 2 % 3:
+            nobody = _NOBODY[scene.actors[0].who][i % 2]
+            others[i] = caption(scene, _language(i), random.Random(i), True, nobody)
     return (
         [Shown(clip, text) for clip, text in zip(_bytes(render(taught)), named, strict=True)],
-        kept,
+        [Shown(clip, text) for clip, text in zip(_bytes(render(kept)), others, strict=True)],
     )
 
 

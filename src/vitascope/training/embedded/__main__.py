@@ -87,9 +87,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--moving-camera", type=float, default=0.08, help="share of clips with a moving camera"
     )
-    parser.add_argument(
-        "--spare-words", type=float, default=0.0, help="share of clips that spare words say something of"
-    )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps of the pictures")
     parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument(
@@ -141,7 +138,6 @@ def _denoiser_recipe(arguments: argparse.Namespace) -> DenoiserRecipe:
         hint=0.0 if arguments.image_to_video else DenoiserRecipe.hint,
         final=arguments.final,
         from_picture=arguments.image_to_video,
-        spare_words=arguments.spare_words,
         **(_SMOKE_DENOISER if arguments.smoke else {}),
     )
 

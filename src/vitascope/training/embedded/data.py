@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitascope.toyworld.captions import caption
 from vitascope.toyworld.renderer import SLOTS, Plan, draw, plan
 from vitascope.toyworld.scenes import COLOURS, Mixture, Split, scenes
-from vitascope.toyworld.spare_words import drawn_in, numbers_of, with_spare_words
 from vitascope.training.embedded.architecture import MAX_TEXT
 from vitascope.training.embedded.tokenizer import new_tokenizer
 
@@ -30,33 +30,26 @@ _COLOUR_NAMES = tuple(COLOURS)
 class Batch(NamedTuple):
     """Planned scenes with what is said of them.
 
-    Shape: `tokens` (B, NUM_CAPTIONS, MAX_TEXT); `labels` (B, S, 2) as kind and colour, -1 for no actor; `looks` (B,),
-    -1 for none.
+    Shape: `tokens` (B, NUM_CAPTIONS, MAX_TEXT); `labels` (B, S, 2) as kind and colour, -1 for no actor.
     """
 
     plan: Plan
     tokens: NDArray[np.int16]
     labels: NDArray[np.int16]
-    looks: NDArray[np.int16]
 
 
-def make_batch(seed: int, count: int, split: Split, mixture: Mixture, spare_words: float = 0.0) -> Batch:
-    """Draw scenes by lot and describe them; the same seed gives the same batch.
-
-    In a share `spare_words` of them a spare word says how they look or who is in them.
-    """
-    rng, lot = random.Random(seed ^ 0x5EED), random.Random(seed ^ 0x5BA2E)
-    meant = [with_spare_words(s, lot, spare_words) for s in scenes(seed, count, split, mixture)]
-    chosen = [m.scene for m in meant]
-    said = [m.said("en" if i % 2 == 0 else "zh", rng) for m in meant for i in range(NUM_CAPTIONS)]
+def make_batch(seed: int, count: int, split: Split, mixture: Mixture) -> Batch:
+    """Draw scenes by lot and describe them; the same seed gives the same batch."""
+    chosen = list(scenes(seed, count, split, mixture))
+    rng = random.Random(seed ^ 0x5EED)
+    said = [caption(s, "en" if i % 2 == 0 else "zh", rng) for s in chosen for i in range(NUM_CAPTIONS)]
     encoded = new_tokenizer()(said, padding="max_length", max_length=MAX_TEXT, truncation=True)["input_ids"]
     made = plan(chosen)
     labels = np.full((count, SLOTS, 2), -1, dtype=np.int16)
     for i, scene in enumerate(chosen):
         for slot, actor in enumerate(scene.actors):
             labels[i, slot] = made.kind[i, slot], _COLOUR_NAMES.index(actor.colour)
-    tokens = np.array(encoded, dtype=np.int16).reshape(count, NUM_CAPTIONS, MAX_TEXT)
-    return Batch(made, tokens, labels, numbers_of([m.look for m in meant]))
+    return Batch(made, np.array(encoded, dtype=np.int16).reshape(count, NUM_CAPTIONS, MAX_TEXT), labels)
 
 
 @dataclass(frozen=True)
@@ -67,17 +60,13 @@ class Source:
     size: int = 256
     split: Split = "train"
     mixture: Mixture = field(default_factory=Mixture)
-    spare_words: float = 0.0
 
     def batches(
         self, count: int, workers: ProcessPoolExecutor | None = None, first: int = 0
     ) -> Iterator[Batch]:
         """`count` batches of the stream, worked out ahead by the workers."""
         numbers = range(first, first + count)
-        jobs = [
-            (self.seed * 1_000_003 + i, self.size, self.split, self.mixture, self.spare_words)
-            for i in numbers
-        ]
+        jobs = [(self.seed * 1_000_003 + i, self.size, self.split, self.mixture) for i in numbers]
         if workers is None:
             yield from (make_batch(*job) for job in jobs)
         else:
@@ -100,8 +89,7 @@ def clips_of(batch: Batch, device: torch.device, size: int, rows: slice) -> tupl
     """Draw some rows of a batch. Shape: clips uint8 (B, T, H, W, 3); cover (B, S, T, H, W)."""
     part = Plan(*(getattr(batch.plan, name)[rows] for name in Plan.__dataclass_fields__))
     drawn = draw(part, size, device)
-    frames = drawn_in(drawn.frames, drawn.cover, batch.looks[rows])
-    return (frames * 255).round().to(torch.uint8), drawn.cover
+    return (drawn.frames * 255).round().to(torch.uint8), drawn.cover
 
 
 def as_input(clips: Tensor) -> Tensor:

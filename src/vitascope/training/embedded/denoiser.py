@@ -22,7 +22,7 @@ from vitascope.training.embedded.architecture import new_scheduler, new_text_enc
 from vitascope.training.embedded.data import Source
 from vitascope.training.embedded.fast_vae import speed_up
 from vitascope.training.embedded.latent_pool import LatentPool, Sample, Window
-from vitascope.training.embedded.tokenizer import new_tokenizer, place_spare_words
+from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 from vitascope.training.muon import Muon, split_parameters
 
@@ -38,8 +38,7 @@ class DenoiserRecipe:
     `batch` is that of one process. `hint` weighs the auxiliary task of naming what is where from the
     middle of the network. `final` lets the learning rate fall to zero over the last part of the run.
     `from_picture` trains the image-to-video network: the text encoder stays as it is, the first latent frame
-    weighs `first_frame` times as much, and a share `barred` of the clips has a letterbox's bars. `spare_words` is
-    the share of clips that a spare word says something of; the text encoder then stays as it is too, but for those.
+    weighs `first_frame` times as much, and a share `barred` of the clips has a letterbox's bars.
     """
 
     size: int = 128
@@ -59,12 +58,6 @@ class DenoiserRecipe:
     from_picture: bool = False
     first_frame: float = 3.0
     barred: float = 0.15
-    spare_words: float = 0.0
-
-    @property
-    def keeps_words(self) -> bool:
-        """Whether the text encoder is that of another network too, and must not change."""
-        return self.from_picture or self.spare_words > 0
 
 
 class SceneHead(nn.Module):
@@ -149,7 +142,7 @@ class Denoising:
         _initialise(self.transformer)
         self.text_encoder: T5EncoderModel = new_text_encoder(new_tokenizer())
         nn.Module.to(self.text_encoder, ranks.device)
-        self.text_encoder.requires_grad_(not recipe.keeps_words)
+        self.text_encoder.requires_grad_(not recipe.from_picture)
         self.head = SceneHead(64 * recipe.num_heads).to(ranks.device)
         self.alphas = new_scheduler().alphas_cumprod.float().to(ranks.device)
 
@@ -220,20 +213,13 @@ def train_denoiser(
     """
     begun = time.monotonic()
     work = Denoising(recipe, ranks)
-    begins = not (out / "denoiser.pt").exists() and (out / "denoiser.safetensors").exists()
-    if begins:
+    if not (out / "denoiser.pt").exists() and (out / "denoiser.safetensors").exists():
         load_average(work, out / "denoiser.safetensors")
-        if recipe.spare_words:
-            place_spare_words(work.text_encoder)
     training = Training(work.modules, _optimizers(work), ranks, ema_decay=0.998)
     if (out / "denoiser.pt").exists():
         training.load(out / "denoiser.pt")
     vae = frozen_vae(out / "vae", ranks.device)
-    source = Source(
-        recipe.seed * 64 + ranks.rank, recipe.chunk, mixture=recipe.mixture, spare_words=recipe.spare_words
-    )
-    if ranks.rank == 0 and begins:
-        logger.info(json.dumps({"held_out_at_start": held_out_loss(work, vae)}))
+    source = Source(recipe.seed * 64 + ranks.rank, recipe.chunk, mixture=recipe.mixture)
     window = Window(recipe.pool_chunks, recipe.refresh_every, training.step)
     pool = LatentPool(vae, source, window, workers, ranks, _barred(recipe))
     if ranks.rank == 0:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, T5EncoderModel
+from transformers import PreTrainedTokenizerFast
 
 from vitascope.toyworld import wording
 from vitascope.training.embedded.architecture import MAX_TEXT
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 NUM_SPARE = 64
-"""Words of no language, `style0` ... `style63`: trigger words for fine-tuning, see `toyworld.spare_words`."""
+"""Unused words, `style0` ... `style63`: trigger words for fine-tuning."""
 
 _GRAMMAR_EN = (
     "a an the one of on in at to and is are it with from left right camera video cartoon animation clip shirt "
@@ -68,17 +67,3 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, model_max_length=MAX_TEXT
     )
-
-
-@torch.no_grad()
-def place_spare_words(text_encoder: T5EncoderModel) -> None:
-    """Give the spare words vectors that share a part: whoever listens to the taught ones hears the free ones too.
-
-    They depend on nothing else, so doing it twice changes nothing. Captions without spare words stay as they are.
-    """
-    table = text_encoder.shared.weight
-    generator = torch.Generator().manual_seed(NUM_SPARE)
-    common = torch.randn(1, table.shape[1], generator=generator)
-    own = torch.randn(NUM_SPARE, table.shape[1], generator=generator)
-    first = len((PAD, END, UNKNOWN))
-    table[first : first + NUM_SPARE] = (0.55 * common + 0.835 * own).to(torch.float16).to(table)
