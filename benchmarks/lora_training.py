@@ -294,10 +294,15 @@ def measured(
 
 WAYS: dict[str, dict[str, Any]] = {
     "ours": {"compile": True, "checkpointing": "attention"},
+    "ours, not compiled": {"compile": False, "checkpointing": "attention"},
     "ours, nothing recomputed": {"compile": True, "checkpointing": "none"},
     "ours, all recomputed": {"compile": True, "checkpointing": "full"},
     "ours, all recomputed, not compiled": {"compile": False, "checkpointing": "full"},
-    "ours, shared among GPUs": {"compile": True, "checkpointing": "attention", "sharding": "fsdp2"},
+    "ours, shared among GPUs, not compiled": {
+        "compile": False,
+        "checkpointing": "attention",
+        "sharding": "fsdp2",
+    },
     "ours, low memory": {"compile": True, "checkpointing": "full", "base": "fp8"},
 }
 
