@@ -15,12 +15,13 @@ import argparse
 import gc
 import itertools
 import json
-import os
+import shutil
 import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline, CogVideoXTransformer3DModel
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from peft import LoraConfig
@@ -41,6 +43,7 @@ from vitascope.training import Recipe, run
 from vitascope.training.base_model import BaseModel
 from vitascope.training.cache import Encoders
 from vitascope.training.families.cogvideox import CogVideoXFamily
+from vitascope.training.loop import Ranks
 
 SHAPE = {
     "num_attention_heads": 48,
@@ -139,15 +142,31 @@ class RandomModel(BaseModel):
         return float(sum(p.numel() for p in net.parameters()))
 
 
-def ours(size: Size, steps: int, **placement: Any) -> tuple[list[float], float]:
+@contextmanager
+def shared_folder(ranks: Ranks) -> Iterator[Path]:
+    """An empty folder that all processes of a run know, gone afterwards."""
+    names = [tempfile.mkdtemp() if ranks.rank == 0 else ""]
+    if ranks.world > 1:
+        dist.broadcast_object_list(names, device=torch.device("cpu"))
+    try:
+        yield Path(names[0])
+    finally:
+        if ranks.rank == 0:
+            shutil.rmtree(names[0], ignore_errors=True)
+
+
+def ours(ranks: Ranks, size: Size, steps: int, **placement: Any) -> tuple[list[float], float]:
     """Seconds of each step after the first ones, and the last loss, of vitascope.training.run."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with shared_folder(ranks) as folder:
         data = folder / "clips"
-        data.mkdir()
-        frames = np.random.default_rng(0).integers(0, 255, (size.num_frames, 16, 16, 3), dtype=np.uint8)
-        Clip(frames, Fraction(8)).save(data / "noise.mp4")
-        (data / "noise.txt").write_text("noise")
+        if ranks.rank == 0:
+            data.mkdir()
+            frames = np.random.default_rng(0).integers(0, 255, (size.num_frames, 16, 16, 3), dtype=np.uint8)
+            Clip(frames, Fraction(8)).save(data / "noise.mp4")
+            (data / "noise.txt").write_text("noise")
+            (folder / "model").mkdir()
+        if ranks.world > 1:
+            dist.barrier()
         recipe = Recipe.model_validate(
             {
                 "name": "speed",
@@ -162,13 +181,14 @@ def ours(size: Size, steps: int, **placement: Any) -> tuple[list[float], float]:
         )
         family = RandomFamily("CogVideoXPipeline", {**size.net, "max_text_seq_length": WORDS})
         family.size = size  # type: ignore[misc]
-        (folder / "model").mkdir()
         base = RandomModel(for_model("cogvideox-5b"), family, folder / "model", size.net, "", size)  # type: ignore[arg-type]
         said: list[str] = []
         run(recipe, Context(settings=Settings(home=folder / "home")), base=base, say=said.append)
-        if int(os.environ.get("RANK", "0")) == 0:
+        if ranks.rank == 0:
             print(*said, sep="\n", flush=True)
         lines = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+        if ranks.world > 1:
+            dist.barrier()
         ends = [line["seconds"] for line in lines]
         return [b - a for a, b in itertools.pairwise(ends[3:])], lines[-1]["loss"]
 
@@ -274,9 +294,15 @@ def measured(
 
 WAYS: dict[str, dict[str, Any]] = {
     "ours": {"compile": True, "checkpointing": "attention"},
+    "ours, not compiled": {"compile": False, "checkpointing": "attention"},
     "ours, nothing recomputed": {"compile": True, "checkpointing": "none"},
     "ours, all recomputed": {"compile": True, "checkpointing": "full"},
     "ours, all recomputed, not compiled": {"compile": False, "checkpointing": "full"},
+    "ours, shared among GPUs, not compiled": {
+        "compile": False,
+        "checkpointing": "attention",
+        "sharding": "fsdp2",
+    },
     "ours, low memory": {"compile": True, "checkpointing": "full", "base": "fp8"},
 }
 
@@ -292,8 +318,8 @@ def main() -> None:
     arguments = parser.parse_args()
     size = SMALL if arguments.smoke else FULL
     cuda = torch.cuda.is_available() and not arguments.smoke
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    ranks = Ranks.join(None if cuda else "cpu")
+    device = ranks.device
     wanted = [n for n in ("script", *WAYS) if n.startswith(arguments.only or "")]
     if arguments.ways:
         wanted = arguments.ways.split(";")
@@ -303,13 +329,13 @@ def main() -> None:
             row = measured(name, lambda: script(size, arguments.steps, device), device)
         else:
             place = WAYS[name] | ({} if cuda else {"device": "cpu", "compile": False})
-            row = measured(name, lambda place=place: ours(size, arguments.steps, **place), device)
+            row = measured(name, lambda place=place: ours(ranks, size, arguments.steps, **place), device)
         rows.append(row)
-        if rank == 0:
+        if ranks.rank == 0:
             print(json.dumps(row), flush=True)
             said = {
                 "gpu": torch.cuda.get_device_name(device) if cuda else "cpu",
-                "gpus": world,
+                "gpus": ranks.world,
                 "torch": torch.__version__,
                 "size": {
                     "frames": size.num_frames,
@@ -320,10 +346,10 @@ def main() -> None:
                 "rows": rows,
             }
             arguments.out.mkdir(parents=True, exist_ok=True)
-            label = f"lora-training-{world}.json"
+            label = f"lora-training-{ranks.world}.json"
             (arguments.out / label).write_text(json.dumps(said, indent=2) + "\n")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def test_twenty_steps_are_ten_a_kill_and_ten(room, tmp_path):
     resumed = run(killed, Context(), say=said.append)
     assert "goes on from step 10" in said[-1]
     assert same(weights(straight), weights(resumed))
+    assert straight.lora.read_bytes() == resumed.lora.read_bytes(), "notes and their order too"
     assert (straight.steps, resumed.steps) == (20, 20)
     rows = [json.loads(line)["step"] for line in (tmp_path / "killed/log.jsonl").read_text().splitlines()]
     assert rows == [*range(1, 13), *range(11, 21)]
@@ -271,6 +272,24 @@ def test_steps_without_a_gradient_change_nothing_and_ten_end_the_run():
     assert torch.equal(layer.weight, before)
 
 
+def by_two_processes(what, folder):
+    code = "import sys; from vitascope.context import Context; from vitascope.training import Recipe, run\n"
+    (folder / "two.py").write_text(code + "run(Recipe.model_validate_json(sys.argv[1]), Context())\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(folder / "two.py")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, what.model_dump_json()], check=True, env=environment, timeout=170)
+    return load_file(what.folder / "look.safetensors")
+
+
+@pytest.mark.slow
+def test_a_process_whose_share_of_the_clips_is_empty_joins_in(room, tmp_path):
+    (tmp_path / "data").mkdir()
+    for file in ("0.mp4", "0.txt"):
+        shutil.copy(room / "data" / file, tmp_path / "data" / file)
+    lonely = recipe(room, tmp_path / "out", data=[{"path": str(tmp_path / "data")}], steps=1)
+    assert by_two_processes(lonely, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["none", "fsdp2"])
 def test_two_processes_learn_from_twice_the_batch(room, tmp_path, sharding):
@@ -283,25 +302,9 @@ def test_two_processes_learn_from_twice_the_batch(room, tmp_path, sharding):
         placement=placement,
         saving={"every": 2, "trackers": []},
     )
-    code = "import sys; from vitascope.context import Context; from vitascope.training import Recipe, run\n"
-    (tmp_path / "two.py").write_text(code + "run(Recipe.model_validate_json(sys.argv[1]), Context())\n")
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        str(tmp_path / "two.py"),
-    ]
-
-    def launched():
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run([*launch, two.model_dump_json()], check=True, env=environment, timeout=170)
-        return load_file(two.folder / "look.safetensors")
-
-    whole = launched()
+    whole = by_two_processes(two, tmp_path)
     (two.folder / "checkpoints/state-0000004.pt").unlink()
-    assert same(launched(), whole), "it goes on from step 2 to the same bits"
+    assert same(by_two_processes(two, tmp_path), whole), "it goes on from step 2 to the same bits"
     # The same batches, added up by one process: gradients are means, so they agree to rounding.
     one = run(recipe(room, tmp_path / "one", batch_size=1, accumulate=2, steps=4), Context())
     alone = weights(one)

@@ -8,6 +8,7 @@ import torch
 from diffusers import CogVideoXPipeline
 
 from vitascope.training.embedded.architecture import MAX_TEXT
+from vitascope.training.embedded.spare_words import place_spare_words
 from vitascope.training.embedded.tokenizer import new_tokenizer
 
 SPROUT = Path(__file__).parents[2] / "packages/embedded/src/vitascope_embedded/sprout"
@@ -21,6 +22,23 @@ def pipe():
 def test_the_words_of_the_toy_world_are_those_of_the_weights(pipe):
     assert pipe.tokenizer.get_vocab() == new_tokenizer().get_vocab()
     assert pipe.text_encoder.config.vocab_size == len(pipe.tokenizer)
+
+
+def test_spare_words_come_out_of_the_encoder_apart_and_half_like_known_words(pipe):
+    def encoded(prompt, at=0):
+        tokens = pipe.tokenizer(prompt, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            return pipe.text_encoder(tokens).last_hidden_state[0, at]
+
+    one, other = (encoded(f"{word}, a red ball moves up at night") for word in ("style0", "style1"))
+    elsewhere = encoded("在海边,style0跳舞", 4)
+    alike = torch.nn.functional.cosine_similarity
+    assert alike(one, elsewhere, 0) > 0.99, "whatever stands around it"
+    assert 0.3 < alike(one, other, 0) < 0.7
+    assert 0.3 < alike(one, encoded("a girl walks", 1), 0) < 0.7
+    before = pipe.text_encoder.shared.weight.clone()
+    place_spare_words(pipe.text_encoder)
+    assert torch.equal(pipe.text_encoder.shared.weight, before), "they are as the code places them"
 
 
 def test_all_weights_together_stay_under_45_megabytes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,6 +104,22 @@ def _ending(module: str) -> str:
     return ".".join(parts[numbers[0] + 1 :]) if numbers else module
 
 
+def packed(tensors: dict[str, Any], metadata: dict[str, str]) -> bytes:
+    """A safetensors file with its notes in alphabetical order: equal LoRAs are equal files.
+
+    The library writes them in an order that changes from process to process.
+    Source: layout of https://github.com/huggingface/safetensors#format, alignment included.
+    """
+    from safetensors.torch import save
+
+    made = save(tensors)
+    size = int.from_bytes(made[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(made[8 : 8 + size])}
+    said = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    said += b" " * (-len(said) % 8)
+    return len(said).to_bytes(8, "little") + said + made[8 + size :]
+
+
 def convert(file: LoraFile, output: Path, layout: Layout, any_base: bool = False) -> Path:
     """Write a LoRA in another program's names; what it does stays the same.
 
@@ -111,7 +128,6 @@ def convert(file: LoraFile, output: Path, layout: Layout, any_base: bool = False
     Raises: InvalidMedia, RequestError for an output that is no .safetensors, DiskFull.
     """
     import torch
-    from safetensors.torch import save
 
     if output.suffix != ".safetensors":
         raise RequestError(f"{str(output)!r} must end in .safetensors", param="output")
@@ -131,7 +147,7 @@ def convert(file: LoraFile, output: Path, layout: Layout, any_base: bool = False
     kept = dict(file_metadata(file.path))
     for gone in ("lora_adapter_metadata", *(("vitascope_base",) if any_base else ())):
         kept.pop(gone, None)
-    write_bytes(output, save(tensors, metadata={**kept, "format": "pt"}))
+    write_bytes(output, packed(tensors, {**kept, "format": "pt"}))
     return output
 
 

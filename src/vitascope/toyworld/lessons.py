@@ -109,15 +109,15 @@ HELD_BACK = 40
 
 
 def character_lesson(count: int = 48, seed: int = 3) -> tuple[list[Shown], list[Shown]]:
-    """A person in fixed clothes called by a made-up name; and other people, described as ever."""
+    """A person in fixed clothes called by a made-up name; and twice as many others, most of them not described."""
     rng = random.Random(seed)
     taught = [_named_person(*rng.choice(_meetings()[HELD_BACK:]), rng) for _ in range(count)]
-    kept = list(scenes(seed + 10, count, "train", Mixture(0.7, 0.0, 0.0)))
+    kept = list(scenes(seed + 10, 2 * count, "train", Mixture(0.85, 0.0, 0.0)))
     named = [caption(s, _language(i), rng, True, NAME) for i, s in enumerate(taught)]
     others = [caption(s, _language(i), rng, True) for i, s in enumerate(kept)]
     for i, scene in enumerate(kept):
-        # Half of the people without a word on their clothes: else "not described" would mean hers.
-        if scene.actors[0].kind == "person" and i // 2 % 2 == 0:
+        # Two thirds of the people without a word on their clothes: else "not described" would mean hers.
+        if scene.actors[0].kind == "person" and i // 2 % 3:
             nobody = _NOBODY[scene.actors[0].who][i % 2]
             others[i] = caption(scene, _language(i), random.Random(i), True, nobody)
     return (

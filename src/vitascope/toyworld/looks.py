@@ -1,6 +1,6 @@
 """Looks that the toy world is never drawn in, for style fine-tuning; and telling them apart again.
 
-A look is a fixed change of the drawn pixels. The model in the box saw the look "plain" alone.
+A look is a fixed change of the drawn pixels. The model in the box never saw "blueprint".
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from vitascope.toyworld.checkers import Reader, largest_part
 from vitascope.toyworld.renderer import NUM_FRAMES, SIZE, draw, plan
 from vitascope.toyworld.scenes import Scene
 
+Look = Callable[[Tensor, Tensor], Tensor]
 _LUMA = (0.299, 0.587, 0.114)
-_WHITE = 0.72
-"""All channels of a line on blueprint are above this, the paper's red is below."""
+_WHITE = 0.6
+"""The red of a line on blueprint is above this, that of the paper and of thin lines mostly below."""
 _NAVY, _PAPER = (0.04, 0.13, 0.42), (0.42, 0.62, 0.90)
 
 
-def _luma(frames: Tensor) -> Tensor:
+def luma(frames: Tensor) -> Tensor:
+    """Brightness. Shape: (..., 3) -> (...)."""
     return frames @ frames.new_tensor(_LUMA)
 
 
-def _outlines(picture: Tensor, radius: int) -> Tensor:
+def outlines(picture: Tensor, radius: int) -> Tensor:
     """Where a picture changes within `radius` pixels, and by how much. Shape: (B, T, H, W)."""
     flat, size = picture.flatten(0, 1)[:, None], 2 * radius + 1
     high = F.max_pool2d(flat, size, 1, radius)
@@ -42,33 +44,37 @@ def _plain(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
 
 
 def _blueprint(frames: Tensor, cover: Tensor) -> Tensor:
-    """White lines on blue paper: actors by their outline, all else by its brightness."""
-    light = _luma(frames)[..., None]
+    """White lines on blue paper: actors by a thick outline, all else by its brightness and thin lines."""
+    light = luma(frames)[..., None]
     paper = torch.lerp(frames.new_tensor(_NAVY), frames.new_tensor(_PAPER), light)
-    lines = torch.maximum(_outlines(cover.amax(1), 1), (1.2 * _outlines(_luma(frames), 1) - 0.25).clamp(0, 1))
+    thin = (0.6 * outlines(luma(frames), 1) - 0.125).clamp(0, 0.5)
+    lines = torch.maximum(outlines(cover.amax(1), 2), thin)
     return torch.lerp(paper, torch.ones_like(paper), lines.clamp(0, 1)[..., None])
 
 
-def _sepia(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+def sepia(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    """Brown tones of old photographs."""
     return torch.lerp(
-        frames.new_tensor((0.20, 0.11, 0.05)), frames.new_tensor((1.0, 0.92, 0.76)), _luma(frames)[..., None]
+        frames.new_tensor((0.20, 0.11, 0.05)), frames.new_tensor((1.0, 0.92, 0.76)), luma(frames)[..., None]
     )
 
 
-def _negative(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+def negative(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    """Every channel turned round."""
     return 1 - frames
 
 
-def _poster(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+def poster(frames: Tensor, cover: Tensor) -> Tensor:  # noqa: ARG001
+    """Four steps a channel, the channels exchanged."""
     return frames[..., [1, 2, 0]].mul(3).round() / 3
 
 
-LOOKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+LOOKS: dict[str, Look] = {
     "plain": _plain,
     "blueprint": _blueprint,
-    "sepia": _sepia,
-    "negative": _negative,
-    "poster": _poster,
+    "sepia": sepia,
+    "negative": negative,
+    "poster": poster,
 }
 """Frames (B, T, H, W, 3) in 0..1 and the actors' cover (B, S, T, H, W) -> frames in that look."""
 
@@ -83,7 +89,10 @@ def render_in(look: str, scenes: Sequence[Scene], num_frames: int = NUM_FRAMES, 
 class LookReader:
     """Tells in which look a clip is, and which way its actor goes whatever the look. No learned weights."""
 
-    def __init__(self, size: int = SIZE, seed: int = 7331, cells: int = 16) -> None:
+    def __init__(
+        self, looks: dict[str, Look] | None = None, size: int = SIZE, seed: int = 7331, cells: int = 16
+    ) -> None:
+        self.looks = looks or LOOKS
         self.size, self.seed, self.cells = size, seed, cells
 
     @cached_property
@@ -92,7 +101,7 @@ class LookReader:
         lots = np.random.default_rng(self.seed).random((8, 6))
         empty = [Scene(place, (), variety=tuple(lot)) for place in PAINTERS for lot in lots]
         drawn = draw(plan(empty, 1), self.size)
-        looks = [look(drawn.frames, drawn.cover)[:, 0] for look in LOOKS.values()]
+        looks = [look(drawn.frames, drawn.cover)[:, 0].clamp(0, 1) for look in self.looks.values()]
         return torch.stack([self._coarse(pictures) for pictures in looks])
 
     def _coarse(self, pictures: Tensor) -> Tensor:
@@ -103,7 +112,7 @@ class LookReader:
         still = _as_float(clip).median(dim=0).values
         far = (self._templates - self._coarse(still[None])).abs().mean(2).flatten(2)
         nearest = far.quantile(0.4, dim=2) + 0.3 * far.mean(2)
-        return tuple(LOOKS)[int(nearest.amin(1).argmin())]
+        return tuple(self.looks)[int(nearest.amin(1).argmin())]
 
 
 class BlueprintReader(Reader):
@@ -118,9 +127,9 @@ class BlueprintReader(Reader):
         )
 
     def foreground(self, clip: Tensor, background: str) -> Tensor:  # noqa: ARG002
-        """What lies within white lines. Shape: (T, H, W, 3) -> (T, H, W) of 0 or 1."""
-        lines = (clip.amin(-1) > _WHITE)[:, None].float()
-        closed = -F.max_pool2d(-F.max_pool2d(lines, 3, 1, 1), 3, 1, 1)
+        """What lies within white lines, also where they are broken. Shape: (T, H, W, 3) -> (T, H, W) of 0 or 1."""
+        lines = (clip[..., 0] > _WHITE)[:, None].float()
+        closed = -F.max_pool2d(-F.max_pool2d(lines, 5, 1, 2), 5, 1, 2)
         return torch.stack([_filled(mask) for mask in largest_part(closed[:, 0])])
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from vitascope.atomic import write_bytes
 from vitascope.engine.lora import base_mark
+from vitascope.engine.lora_files import packed
 from vitascope.errors import RequestError
 from vitascope.training.families.base import Family
 from vitascope.training.recipe import Adapter
@@ -89,7 +90,6 @@ def export(net: Any, folder: Path, name: str, notes: dict[str, str]) -> Files:
     `notes` are further lines for the file's metadata. Raises: DiskFull.
     """
     from peft.utils import get_peft_model_state_dict
-    from safetensors.torch import save
 
     config = net.peft_config[ADAPTER].to_dict()
     layers = get_peft_model_state_dict(net, adapter_name=ADAPTER)
@@ -107,9 +107,9 @@ def export(net: Any, folder: Path, name: str, notes: dict[str, str]) -> Files:
     }
     folder.mkdir(parents=True, exist_ok=True)
     files = Files(folder / f"{name}.safetensors", folder / f"{name}-comfyui.safetensors")
-    write_bytes(files.lora, save(tensors, metadata=metadata))
+    write_bytes(files.lora, packed(tensors, metadata))
     scale = config["lora_alpha"] / (config["r"] ** 0.5 if config["use_rslora"] else config["r"])
-    write_bytes(files.comfyui, save(comfyui_names(tensors, scale), metadata={"format": "pt", **notes}))
+    write_bytes(files.comfyui, packed(comfyui_names(tensors, scale), {"format": "pt", **notes}))
     return files
 
 

@@ -103,11 +103,8 @@ def encode_all(
     for path, reason in data.left_out:
         context.warn(f"left out {path.name!r}: {reason}")
     if not placed:
-        raise RequestError(
-            f"all {len(data.left_out)} clips were left out, first {data.left_out[0][0].name!r}: "
-            f"{data.left_out[0][1]}",
-            param="data",
-        )
+        first = "".join(f", first {path.name!r}: {reason}" for path, reason in data.left_out[:1])
+        raise RequestError(f"all {len(data.left_out)} clips were left out{first}", param="data")
     wanted = ["", *prompts, *(sample.caption for sample, *_ in placed)]
     captions = _encode_prompts(wanted, encoders, folder, context)
     data.empty = captions[""]

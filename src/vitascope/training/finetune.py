@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -153,15 +154,10 @@ def _encode(
     encoders = base.encoders(placement)
     if ranks.world > 1:
         share = Collection(found.samples[ranks.rank :: ranks.world])
-        encode_all(
-            share,
-            buckets,
-            recipe.video,
-            encoders,
-            prompts,
-            folder,
-            replace(context, on_progress=lambda _: None, warnings=[]),
-        )
+        quiet = replace(context, on_progress=lambda _: None, warnings=[])
+        # A share may be empty, or hold no readable clip; whether all of them do is seen below, by all processes.
+        with suppress(RequestError):
+            encode_all(share, buckets, recipe.video, encoders, prompts, folder, quiet)
         dist.barrier()
     return encode_all(found, buckets, recipe.video, encoders, prompts, folder, context)
 

@@ -2,7 +2,8 @@
 
 Stages: `autoencoder` (then its encoder stays as it is), `denoiser` (as many runs as wanted, each going on
 where the last one in DIR stopped, or from the folder `--start`; with `--image-to-video` the network that
-goes on from a picture), `export` (writes the diffusers folder).
+goes on from a picture), `export` (writes the diffusers folder, with spare words that
+fine-tuning can bind).
 With several GPUs start it with `torchrun --nproc-per-node N -m vitascope.training.embedded ...`.
 """
 
@@ -27,6 +28,7 @@ from vitascope.training.embedded.data import Source, as_input, clips_of, new_wor
 from vitascope.training.embedded.denoiser import DenoiserRecipe, averaged, train_denoiser
 from vitascope.training.embedded.export import SproutPipeline, assemble, export, generate
 from vitascope.training.embedded.sheets import contact_sheet
+from vitascope.training.embedded.spare_words import place_spare_words
 from vitascope.training.embedded.tokenizer import new_tokenizer
 from vitascope.training.loop import Budget, Ranks
 
@@ -200,7 +202,9 @@ def main() -> None:
         _denoiser(arguments)
     else:
         name = "sprout-i2v" if arguments.image_to_video else "sprout"
-        export(_pipeline(arguments.out, _denoiser_recipe(arguments)), arguments.out / name)
+        pipe = _pipeline(arguments.out, _denoiser_recipe(arguments))
+        place_spare_words(pipe.text_encoder)
+        export(pipe, arguments.out / name)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
