@@ -47,8 +47,16 @@ def test_foreign_clips_damaged_odd_and_of_one_name_are_measured_or_named(vitasco
     assert max(len(line) for line in done.out.splitlines() if "flickering" in line) <= 160
     assert "other/0.mp4" in done.out
     assert " 6.mp4" in done.out
-    assert done.out.count("temporal-flickering") == 2, "five clips side by side, then three"
+    assert done.out.count("temporal-flickering (share)") == 2, "five clips side by side, then three"
     assert "trajectory-error-klt: no wanted trajectories" in done.out
+    rows = vitascope("measure", "0.mp4", "torn.mp4", "--metric", "sharpness", "--metric", "psnr", "--csv")
+    assert rows.code == 2
+    assert vitascope("measure", ".", "--metric", "sharpness").out.count("sharpness") == 2, "eight clips in it"
+    (tmp_path / "empty").mkdir()
+    assert "holds no clips" in vitascope("measure", "empty").err
+    head, sharp, psnr = rows.out.splitlines()
+    assert head.startswith("clip,metric,value,unit") and sharp.startswith("0.mp4,sharpness,")
+    assert psnr.startswith("0.mp4,psnr,,dB") and "reference" in psnr
 
 
 def test_metrics_take_knobs_and_wrong_ones_are_named(vitascope):
@@ -78,3 +86,27 @@ def test_writes_the_catalogue_as_one_page(vitascope, tmp_path):
     assert vitascope("catalog", "page", "out.html", "--language", "zh").code == 0
     assert "Mochi 1" in (tmp_path / "out.html").read_text()
     assert vitascope("catalog", "page", "out.html", "--language", "fr").code == 2
+
+
+def test_votes_go_out_and_in_and_boards_say_what_they_lack(vitascope, tmp_path):
+    suite = "name: s\nitems:\n  - {id: a, prompt: a star, fields: {width: 64, height: 64, num_frames: 5}}\n"
+    (tmp_path / "s.yaml").write_text(suite)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        vitascope(*BARS, f"{name}/a.mp4", "--seed", len(name))
+    run = ("eval", "s.yaml", "--clips", "one=one", "--clips", "two=two", "-f", "run", "--metric", "sharpness")
+    assert vitascope(*run, "--quiet").code == 0
+    head = "task,item,left,right,choice,rater,at\n"
+    (tmp_path / "votes.csv").write_text(head + "t2v,a,one,two,left,ann,2026-11-26T10:00:00Z\n")
+    added = vitascope("votes", "import", "run", "votes.csv")
+    assert added.code == 0 and "1 votes added" in added.out, added.err
+    again = vitascope("votes", "import", "run", "votes.csv")
+    assert again.code == 2 and "has already voted on 'one' against 'two'" in again.err
+    assert vitascope("votes", "export", "run", "-o", "out.jsonl").code == 0
+    assert '"choice": "left"' in (tmp_path / "out.jsonl").read_text()
+    checked = vitascope("votes", "check", "run", "--json").json()
+    assert checked[0]["publishable"] is False and checked[0]["task"] == "t2v"
+    assert "not yet fit" in vitascope("votes", "check", "run").out
+    assert vitascope("votes", "check", "one").code == 2
+    assert "'one' takes part twice" in vitascope(*run[:4], "--clips", "one=two", "-f", "other").err
+    assert "needs --database" in vitascope("eval", "s.yaml", "--workers", "0", "-f", "other").err

@@ -28,7 +28,9 @@ def machines(tmp_path, store):
     return [Artifacts(tmp_path / name, store) for name in ("here", "there")]
 
 
-def test_what_one_machine_puts_another_fetches(tmp_path, store):
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_what_one_machine_puts_another_fetches(tmp_path, store, kind):
+    store = store if kind == "memory" else (tmp_path / "shared").as_uri()
     here, there = machines(tmp_path, store)
     (here.folder / "jobs/x").mkdir(parents=True)
     (here.folder / "jobs/x/a").write_bytes(b"0123456789")

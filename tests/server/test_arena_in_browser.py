@@ -3,16 +3,17 @@
 `make prove` installs Chromium and Playwright; any request to another host fails the test.
 """
 
-import shutil
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.server.browsing import pages_of, served
 from vitascope.clip import Clip
 from vitascope.evaluation.booth import Booth
 from vitascope.evaluation.bradley_terry import rate
+from vitascope.evaluation.opinion_board import rate_opinions
+from vitascope.evaluation.opinion_booth import OpinionBooth
+from vitascope.evaluation.opinions import OpinionStore
 from vitascope.evaluation.votes import VoteStore
 from vitascope.media import write
 from vitascope.toyworld.prompts import held_out_prompts
@@ -24,7 +25,7 @@ NUM_ITEMS = 3
 
 
 @pytest.fixture(scope="module")
-def booth(tmp_path_factory):
+def made(tmp_path_factory):
     """Rendered scenes as the better algorithm, the same darkened as the worse one."""
     folder, clips, prompts = tmp_path_factory.mktemp("arena"), {}, {}
     for number, held_out in enumerate(held_out_prompts()[:NUM_ITEMS]):
@@ -34,45 +35,36 @@ def booth(tmp_path_factory):
             "bright": write(Clip(frames, 8), folder / f"{name}-b.mp4"),
             "dark": write(Clip(frames // 4, 8), folder / f"{name}-d.mp4"),
         }
+    return clips, prompts, folder
+
+
+@pytest.fixture(scope="module")
+def booth(made):
+    clips, prompts, folder = made
     return Booth(clips, prompts, VoteStore(folder / "votes.jsonl"), folder / "blind", "t2v", seed=3)
 
 
 @pytest.fixture(scope="module")
-def arena(booth):
-    import uvicorn
+def scores(made):
+    clips, prompts, folder = made
+    store = OpinionStore(folder / "opinions.jsonl")
+    return OpinionBooth(clips, prompts, store, folder / "blind", "t2v", seed=3)
 
+
+@pytest.fixture  # one at a time: Playwright runs once in a thread
+def open_page(booth):
     from vitascope.server.arena.app import create_arena
 
-    server = uvicorn.Server(uvicorn.Config(create_arena(booth), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def open_page(arena):
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "no Chromium: scripts/browser-packages.sh installs it"
-    elsewhere = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-
-        def open_at(width, height):
-            page = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB").new_page()
-            page.on("request", lambda r: r.url.startswith((arena, "data:")) or elsewhere.append(r.url))
-            page.goto(arena)
-            return page
-
+    with served(create_arena(booth)) as address, pages_of(address) as open_at:
         yield open_at
-        browser.close()
-    assert elsewhere == []
+
+
+@pytest.fixture  # one at a time: Playwright runs once in a thread
+def open_scores(scores):
+    from vitascope.server.arena.app import create_scoring
+
+    with served(create_scoring(scores)) as address, pages_of(address) as open_at:
+        yield open_at
 
 
 def brightness(page, side):
@@ -129,5 +121,49 @@ def test_two_raters_vote_and_the_board_follows(open_page, booth):
     shown = [row.inner_text().split("\t")[0].strip() for row in page.locator("#board tr").all()[1:]]
     assert shown == [row.name for row in rate(votes)] == ["bright", "dark"]
     assert page.locator("#board tr").nth(1).locator("td").nth(3).inner_text() == str(2 * NUM_ITEMS)
+    assert "Not yet fit to be published" in page.locator("#board").inner_text()
     page.locator("#language").click()
     assert "榜单" in page.content() or "投票" in page.content()
+
+
+def finished(page):
+    """Whether the rater has scored everything; waits for the next clip otherwise."""
+    page.wait_for_function(
+        """() => document.getElementById("said").innerText.includes("has scored all")
+        || !document.querySelector("[data-score='1']").disabled"""
+    )
+    return "has scored all" in page.locator("#said").inner_text()
+
+
+def test_two_raters_score_and_the_board_follows(open_scores, scores):
+    for rater, size in (("ann", (1440, 900)), ("bob", (390, 844))):
+        page = open_scores(*size)
+        enter(page, rater)
+        page.wait_for_selector("#booth video")
+        assert "bright" not in page.content() and "dark" not in page.content()
+        assert page.locator("[data-score='5']").is_disabled()
+        picture = IMAGES / f"scores-{size[0]}.jpg"
+        while not finished(page):  # hidden repetitions may come between
+            if picture:
+                page.screenshot(path=picture, type="jpeg", quality=86)
+                picture = None
+            score = "5" if brightness(page, "clip") > 90 else "2"
+            with page.expect_response(lambda answer: answer.url.endswith("/api/opinions")) as given:
+                page.keyboard.press(score)
+            assert given.value.status == 201
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    opinions = scores.opinions.read()
+    assert len([one for one in opinions if one.is_counted]) == 2 * 2 * NUM_ITEMS
+    page.get_by_role("button", name="Board").click()
+    page.wait_for_selector("#board td")
+    shown = [
+        row.inner_text().split("\t") for row in page.locator("#board table").first.locator("tr").all()[1:]
+    ]
+    board = rate_opinions(opinions)
+    assert [cells[0].strip() for cells in shown] == [row.name for row in board.rows]
+    assert [cells[1].strip() for cells in shown] == [f"{row.mean:.2f}" for row in board.rows]
+    assert board.rows[0].name == "bright" and board.rows[0].mean > board.rows[1].mean
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.screenshot(path=IMAGES / "scores-board.jpg", type="jpeg", quality=86)
+    page.locator("#language").click()
+    assert "加权分" in page.content()

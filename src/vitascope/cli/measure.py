@@ -14,7 +14,7 @@ _CLIPS_SIDE_BY_SIDE = 5
 
 
 def measure(
-    paths: Annotated[list[Path], typer.Argument(help="Clips to measure.")],
+    paths: Annotated[list[Path], typer.Argument(help="Clips to measure, or folders of clips.")],
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Only this one; may be repeated.")
     ] = None,
@@ -26,6 +26,7 @@ def measure(
         Path | None, typer.Option(help="The clip to compare with (PSNR, SSIM, LPIPS).")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print it as CSV, one line a clip and metric.")] = False,
 ) -> None:
     """Measure clips: every metric that needs no weights, or those that are named."""
     import sys
@@ -36,11 +37,14 @@ def measure(
     from vitascope.metrics import AnalysedClip
     from vitascope.metrics import measure as measure_clip
 
+    if json_ and csv_:
+        raise RequestError("--json and --csv: choose one", param="csv")
     metrics = _chosen(metric or [], set_ or [], reference is not None)
     other = read(reference) if reference else None
     measured, failed = dict[str, "list[Score]"](), list[str]()
     loaded: dict[Any, Any] = {}
-    for path in dict.fromkeys(paths):
+    paths = _clips_of(paths)
+    for path in paths:
         try:
             clip = AnalysedClip.of(read(path))
             clip.frame_statistics  # noqa: B018 - reads to the end: a file damaged in its middle is no clip
@@ -52,12 +56,25 @@ def measure(
         print_json(
             {path: [score.model_dump(mode="json") for score in scores] for path, scores in measured.items()}
         )
+    elif csv_:
+        _print_csv(metrics, measured)
     else:
         _print_tables(metrics, measured)
     if failed:
-        raise RequestError(
-            f"{len(failed)} of {len(dict.fromkeys(paths))} clips could not be read: {', '.join(failed)}"
+        raise RequestError(f"{len(failed)} of {len(paths)} clips could not be read: {', '.join(failed)}")
+
+
+def _clips_of(paths: list[Path]) -> list[Path]:
+    """The clips themselves: a folder stands for the clips in it, or else for one clip of pictures."""
+    from vitascope.media import VIDEO_SUFFIXES
+
+    found = list[Path]()
+    for path in paths:
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if path.is_dir() else []
         )
+        found += inside or [path]
+    return list(dict.fromkeys(found))
 
 
 def _chosen(names: list[str], settings: list[str], paired: bool) -> list[Metric]:
@@ -99,14 +116,36 @@ def _print_tables(metrics: list[Metric], measured: dict[str, list[Score]]) -> No
         ]
         print_table(["metric", "", "tier", *(title for title, _ in shown)], rows)
         print()
-    reasons: dict[str, list[str]] = {}
-    for title, scores in clips:
-        for score in scores:
-            if score.not_measured:
-                reasons.setdefault(f"{score.metric}: {score.not_measured}", []).append(title)
-    for reason, where in sorted(reasons.items()):
-        of = "" if len(where) == len(clips) else f" ({', '.join(where)})"
-        print(f"not measured: {reason}{of}")
+    _print_reasons(metrics, clips)
+
+
+def _print_reasons(metrics: list[Metric], clips: list[tuple[str, list[Score]]]) -> None:
+    """Why there is no number, each reason once, with its metrics and clips."""
+    missing: dict[tuple[str, str], list[str]] = {}
+    for number, item in enumerate(metrics):
+        where: dict[str, list[str]] = {}
+        for title, scores in clips:
+            if (score := scores[number]).not_measured:
+                reason = score.not_measured.removeprefix(f"{item.name} ")
+                where.setdefault(reason, []).append(title)
+        for reason, titles in where.items():
+            of = "" if len(titles) == len(clips) else f" ({', '.join(titles)})"
+            missing.setdefault((reason, of), []).append(item.name)
+    for (reason, of), names in missing.items():
+        print(f"not measured: {', '.join(names)}: {reason}{of}")
+
+
+def _print_csv(metrics: list[Metric], measured: dict[str, list[Score]]) -> None:
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["clip", "metric", "value", "unit", "direction", "tier", "not_measured"])
+    for path, scores in measured.items():
+        for item, score in zip(metrics, scores, strict=True):
+            value = "" if score.value is None else repr(score.value)
+            row = [path, item.name, value, item.unit, item.direction, item.tier, score.not_measured or ""]
+            writer.writerow(row)
 
 
 def _titles(paths: list[Path]) -> list[str]:

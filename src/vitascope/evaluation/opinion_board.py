@@ -14,7 +14,7 @@ from vitascope.errors import RequestError
 from vitascope.evaluation.agreement import intraclass_correlation, krippendorff_alpha
 from vitascope.evaluation.append_only import check_unique
 from vitascope.evaluation.opinion_scores import correlation_with_others, screen_raters, weigh_raters
-from vitascope.evaluation.opinions import Opinion, OpinionTable, opinion_table
+from vitascope.evaluation.opinions import SCALE, Opinion, OpinionTable, opinion_table
 
 #: Under so many raters nobody is left out: a screening cannot tell a bad rater from an unlike one.
 SCREENED_FROM = 15
@@ -119,8 +119,8 @@ def _row(name: str, table: OpinionTable, weighed: Values | None) -> MeanOpinion 
     return MeanOpinion(
         name=name,
         mean=mean,
-        low=None if reach is None else mean - reach,
-        high=None if reach is None else mean + reach,
+        low=None if reach is None else max(mean - reach, min(SCALE)),
+        high=None if reach is None else min(mean + reach, max(SCALE)),
         weighed=None if weighed is None else float(np.nanmean(weighed[own])),
         opinions=int(judged.sum()),
         items=int(heard.sum()),

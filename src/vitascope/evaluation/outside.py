@@ -11,10 +11,10 @@ from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.evaluation.results import MadeClip
 from vitascope.evaluation.runs import SuiteRun
 from vitascope.evaluation.suites import Item
-from vitascope.media import read
+from vitascope.media import VIDEO_SUFFIXES, read
 from vitascope.metrics import AnalysedClip
 
-SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".webp"})
+SUFFIXES = frozenset({*VIDEO_SUFFIXES, ".gif", ".webp"})
 _NAMED = "name them ITEM.mp4, or as VBench does PROMPT-SEED.mp4"
 
 

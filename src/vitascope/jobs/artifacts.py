@@ -23,7 +23,8 @@ class Artifacts:
     """Files under names such as `jobs/video_1/video.mp4`.
 
     `folder`: where they are made, and stay if there is no `url`. `url`: any of fsspec's, such as
-    `s3://bucket/prefix`; then a file counts once it has been `put` there, and any machine can `fetch` it.
+    `s3://bucket/prefix` or `file:///mnt/shared`; then a file counts once it has been `put` there, and any machine
+    can `fetch` it.
     """
 
     folder: Path
@@ -34,7 +35,9 @@ class Artifacts:
         try:
             from fsspec.core import url_to_fs
 
-            filesystem, root = url_to_fs(self.url, use_listings_cache=False)
+            # A folder that all machines see makes its subfolders only if asked to; object stores have none.
+            folders = {"auto_mkdir": True} if self.url.startswith("file:") else {}
+            filesystem, root = url_to_fs(self.url, use_listings_cache=False, **folders)
         except ImportError as error:
             raise DependencyMissing("s3fs", "s3", f"keeping files in {self.url.partition(':')[0]}") from error
         except ValueError as error:

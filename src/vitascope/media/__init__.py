@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vitascope.media._lossless import write_lossless as write_lossless
     from vitascope.media._pictures import read_image as read_image
     from vitascope.media._pictures import write_image as write_image
+    from vitascope.media._reading import VIDEO_SUFFIXES as VIDEO_SUFFIXES
     from vitascope.media._reading import MediaInfo as MediaInfo
     from vitascope.media._reading import probe as probe
     from vitascope.media._reading import read as read
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vitascope.media.frames import MappedFrames as MappedFrames
 
 _HOMES = {
+    "VIDEO_SUFFIXES": "_reading",
     "MappedFrames": "frames",
     "MediaInfo": "_reading",
     "contact_sheet": "_display",
@@ -38,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "VIDEO_SUFFIXES",
     "MappedFrames",
     "MediaInfo",
     "contact_sheet",

@@ -184,7 +184,7 @@ def _still(path: Path, picture: str, fps: Fraction | None) -> _Source:
 def _folder(path: Path, fps: Fraction | None) -> _Source:
     paths = [p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")]
     if not paths:
-        raise InvalidMedia(f"the folder {str(path)!r} holds no pictures")
+        raise InvalidMedia(f"the folder {str(path)!r} holds no clips and no pictures")
     frames = PictureFrames(sorted(paths, key=_as_people_count))
     tags = tags_of(path)
     rate = fps or fps_in(tags, path) or DEFAULT_FPS

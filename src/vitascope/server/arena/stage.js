@@ -35,7 +35,12 @@ function cell(words, numeric) {
 function tableOf(head, rows) {
   const table = document.createElement("table");
   const first = table.insertRow();
-  head.forEach((words) => { const node = document.createElement("th"); node.textContent = words; first.append(node); });
+  head.forEach((words, place) => {
+    const node = document.createElement("th");
+    node.textContent = words;
+    if (rows.length && rows[0][place].className === "n") node.className = "n";
+    first.append(node);
+  });
   rows.forEach((cells) => table.insertRow().append(...cells));
   return table;
 }
