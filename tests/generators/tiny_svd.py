@@ -14,6 +14,7 @@ from diffusers import (
 
 from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
 from vitascope.models.exvideo import ExVideoUNet, save_extension
+from vitascope.training.exvideo.parts import new_scheduler
 
 NUM_FRAMES = 4
 REACH = 6
@@ -36,19 +37,7 @@ def unet(num_frames: int = NUM_FRAMES) -> UNetSpatioTemporalConditionModel:
 
 def scheduler() -> EulerDiscreteScheduler:
     """The scheduler of the published SVD folders."""
-    return EulerDiscreteScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        interpolation_type="linear",
-        prediction_type="v_prediction",
-        sigma_min=0.002,
-        sigma_max=700.0,
-        steps_offset=1,
-        timestep_spacing="leading",
-        timestep_type="continuous",
-        use_karras_sigmas=True,
-    )
+    return new_scheduler(sigma_max=700.0)
 
 
 def save_svd(folder: Path, num_frames: int = NUM_FRAMES) -> Path:

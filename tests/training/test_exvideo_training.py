@@ -9,6 +9,7 @@ from diffusers import EulerDiscreteScheduler
 from tests.generators import tiny_svd
 from vitascope.models.exvideo.unet import ExVideoUNet
 from vitascope.toyworld.scenes import DIRECTIONS
+from vitascope.training.exvideo.graphed import InHalf
 from vitascope.training.exvideo.parts import new_scheduler
 from vitascope.training.exvideo.recipe import velocity_target
 from vitascope.training.exvideo.world import TURN, LatentWorld, frame_order, moving_scenes
@@ -55,3 +56,17 @@ def test_an_extension_starts_where_the_base_stands_and_trains_what_the_authors_t
     said = (torch.tensor(0.3), torch.randn(1, 1, 32), torch.tensor([[6.0, 127.0, 0.02]]))
     with torch.no_grad():
         assert torch.allclose(unet(clip, *said).sample, base(clip, *said).sample, atol=1e-5)
+
+
+def test_rounded_weights_give_nearly_the_same_and_their_gradients_reach_the_exact_ones():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.SiLU(), torch.nn.Linear(16, 4))
+    net[0].weight.requires_grad_(False)
+    half, given = InHalf(net), torch.randn(3, 8)
+    made = half(given.bfloat16())
+    assert made.dtype == torch.bfloat16
+    assert torch.allclose(made.float(), net(given), atol=0.05)
+    made.float().sum().backward()
+    gradients = {name: weight.grad for name, weight in net.named_parameters()}
+    assert gradients.pop("0.weight") is None
+    assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients.values())

@@ -63,8 +63,8 @@ def new_image_encoder() -> CLIPVisionModelWithProjection:
     return encoder
 
 
-def new_scheduler() -> EulerDiscreteScheduler:
-    """The scheduler of the published SVD folders, from a noise that already drowns latents as small as these."""
+def new_scheduler(sigma_max: float = 80.0) -> EulerDiscreteScheduler:
+    """The scheduler of the published SVD folders, which begin at 700; less noise drowns latents as small as these."""
     return EulerDiscreteScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -72,7 +72,7 @@ def new_scheduler() -> EulerDiscreteScheduler:
         interpolation_type="linear",
         prediction_type="v_prediction",
         sigma_min=0.002,
-        sigma_max=80.0,
+        sigma_max=sigma_max,
         steps_offset=1,
         timestep_spacing="leading",
         timestep_type="continuous",
