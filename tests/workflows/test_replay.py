@@ -23,7 +23,7 @@ class FromPicture(ColourBars):
 
     accepts = (ImageToVideo,)
 
-    def _bars(self, task):
+    def _bars(self, task, notes):
         frames = np.repeat(task.image.pixels[None], task.num_frames, axis=0)
         return Clip(frames, task.fps, recipe=Recipe().then(self.stage(task)))
 
