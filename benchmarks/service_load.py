@@ -47,7 +47,7 @@ def service(workers: int):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as house:
         words = ["serve", "--port", str(port), "--house", house, "--workers", str(workers), "--device", "cpu"]
         command = [sys.executable, "-m", "vitascope", *words, "--max-open", "1000000"]
-        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        process = subprocess.Popen(command, env={**os.environ, **fresh_database(), "OMP_NUM_THREADS": "1"})
         url = f"http://127.0.0.1:{port}"
         try:
             wait_ready(url, process)
@@ -57,6 +57,19 @@ def service(workers: int):
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
+
+
+def fresh_database() -> dict[str, str]:
+    """An empty one on the same server, where there is one: what an earlier service has queued would come first."""
+    url = os.environ.get("VITASCOPE_DATABASE", "")
+    if not url:
+        return {}
+    import psycopg
+
+    name = f"load_{time.time_ns()}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return {"VITASCOPE_DATABASE": f"{url.rpartition('/')[0]}/{name}"}
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -22,6 +22,7 @@ from vitascope.server.app import create_app
 NUM_STEPS = 16
 TAKE_OVER_S = 15
 SPY = """
+import os
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel as Denoiser
 forward = Denoiser.forward
 def counted(*args, **kwargs):

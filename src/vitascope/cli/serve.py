@@ -32,7 +32,7 @@ Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one
 Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
 Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
 _BATCH_HELP = (
-    "Requests of one kind that a worker may denoise together: more clips an hour; changes the last bits."
+    "Requests of one kind that a worker may denoise together; this changes the last bits of their clips."
 )
 Batch = Annotated[int, typer.Option(min=1, max=64, help=_BATCH_HELP)]
 DAY_S = 86_400

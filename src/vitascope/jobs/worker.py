@@ -32,6 +32,7 @@ from vitascope.settings import Settings
 log = logging.getLogger(__name__)
 POLL_S = 0.2
 BEAT_S = 1.0
+NUM_CONNECTIONS = 4  # of DBOS; a database's are counted, and there may be many workers
 _bench: Bench | None = None  # DBOS calls plain functions; a worker process has one bench
 
 
@@ -71,6 +72,7 @@ def run(
             "executor_id": slot,
             "application_version": VERSION,
             "log_level": "WARNING",
+            "sys_db_pool_size": NUM_CONNECTIONS,
         }
     )
     DBOS.listen_queues([QUEUE])

@@ -39,7 +39,9 @@ class Gate:
             )
         if scope not in key.scopes:
             raise Refusal(
-                403, f"this key may not {scope}; it may {', '.join(key.scopes)}", code="missing_scope"
+                403,
+                f"this key lacks the scope {scope!r}; it has {', '.join(key.scopes)}",
+                code="missing_scope",
             )
         if key.requests_a_minute is not None:
             await asyncio.to_thread(self.slow_down, key)
