@@ -119,7 +119,9 @@ def test_report_is_written_in_one_move(board, tmp_path):
 
 def test_only_a_clear_best_is_marked():
     def rows(means, spread):
-        values = [(name, item, mean + shift) for name, mean in means.items() for item, shift in spread.items()]
+        values = [
+            (name, item, mean + shift) for name, mean in means.items() for item, shift in spread.items()
+        ]
         return build_board("t2v", measurements=[measurement(n, i, "m", v) for n, i, v in values])
 
     spread = {"x": -0.1, "y": 0.0, "z": 0.1}
