@@ -8,7 +8,9 @@ import pytest
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.errors import NotFound, RequestError
+from vitascope.evaluation.contenders import Contender
 from vitascope.evaluation.outside import OutsideClips
+from vitascope.evaluation.queued import make_queued
 from vitascope.evaluation.runs import SuiteRun, default_metrics, fitted_to
 from vitascope.evaluation.suites import Item, Suite
 from vitascope.media import write
@@ -113,3 +115,15 @@ def test_driving_and_trajectory_items_make_their_tasks_and_fit_their_metrics(tmp
 def test_an_item_is_of_one_kind(fields, complaint):
     with pytest.raises(ValueError, match=complaint):
         Item(id="x", prompt="p", **fields)
+
+
+def test_what_no_generator_makes_is_written_down_with_a_way_out(tmp_path):
+    (tmp_path / "path.json").write_text(json.dumps({"paths": [[[0.1, 0.1], [0.9, 0.9]]]}))
+    items = (
+        Item(id="drawn", prompt="p", trajectories=tmp_path / "path.json"),
+        Item(id="lost", prompt="p", trajectories=tmp_path / "gone.json"),
+    )
+    run = SuiteRun(Suite(name="paths", items=items), tmp_path / "run")
+    made = {one.item: one.failed for one in make_queued(run, [Contender.parse("colour-bars")], Context())}
+    assert "not trajectory-to-video; no generator here can: bring clips with --clips" in made["drawn"]
+    assert made["lost"].startswith("no trajectory file") and "--clips" not in made["lost"]

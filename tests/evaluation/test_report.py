@@ -115,3 +115,16 @@ def test_report_is_written_in_one_move(board, tmp_path):
     assert path.read_text(encoding="utf-8").startswith("<!doctype html><html lang=zh>")
     with pytest.raises(NotFound):
         write_report(board, tmp_path / "missing" / "report.html", "x")
+
+
+def test_only_a_clear_best_is_marked():
+    def rows(means, spread):
+        values = [
+            (name, item, mean + shift) for name, mean in means.items() for item, shift in spread.items()
+        ]
+        return build_board("t2v", measurements=[measurement(n, i, "m", v) for n, i, v in values])
+
+    spread = {"x": -0.1, "y": 0.0, "z": 0.1}
+    assert "<b>3" in board_html(rows({"good": 3.0, "bad": 1.0}, spread), "t")
+    assert "<b>" not in board_html(rows({"good": 3.0, "near": 2.9}, spread), "t"), "within the interval"
+    assert "<b>" not in board_html(rows({"one": 3.0, "two": 3.0}, spread), "t")

@@ -31,6 +31,7 @@ class EraRow(Record):
     title_en: str
     title_zh: str
     rule: str
+    rule_zh: str
 
 
 ERAS: tuple[EraRow, ...] = (
@@ -39,24 +40,28 @@ ERAS: tuple[EraRow, ...] = (
         title_en="Pseudo 2+1D U-Net",
         title_zh="伪2+1D U-Net 时期",
         rule="the denoiser is a U-Net of an image model with temporal layers added",
+        rule_zh="去噪网络是图像模型的 U-Net，加上时间层",
     ),
     EraRow(
         era="dit-2+1d",
         title_en="2+1D DiT",
         title_zh="2+1D DiT 时期",
         rule="a transformer whose spatial and temporal attention are separate blocks",
+        rule_zh="空间与时间注意力分属不同模块的 Transformer",
     ),
     EraRow(
         era="dit-3d",
         title_en="3D DiT",
         title_zh="3D DiT 时期",
         rule="a transformer that attends over space and time at once, fully or sparsely",
+        rule_zh="同时关注空间与时间的 Transformer，全注意力或稀疏注意力",
     ),
     EraRow(
         era="since-2025",
         title_en="Since 2025",
         title_zh="2025 年以来",
         rule="a transformer published since 2025 with at least one thing that the three eras lack",
+        rule_zh="2025 年以来发布的 Transformer，至少有一项前三个时期没有的特征",
     ),
 )
 

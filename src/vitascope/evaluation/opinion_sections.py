@@ -29,6 +29,7 @@ _TEXT: dict[str, dict[str, Any]] = {
         "unfit": "Not yet fit to be published",
         "of_votes": "votes",
         "of_scores": "scores",
+        "needed": {},
         "rules": {
             "votes": "Votes on each",
             "connected": "Compared with one another",
@@ -57,6 +58,15 @@ _TEXT: dict[str, dict[str, Any]] = {
             "raters": "评分者数",
             "trust": "存疑评分者的票",
             "agreement": "一致性",
+        },
+        "needed": {
+            "votes": "每个算法满 100 票",
+            "connected": "全部算法直接或间接比较过",
+            "bounded": "每个算法有胜有负",
+            "items": "十条提示词以上",
+            "raters": "评分者足够：投票三人，评分十五人",
+            "trust": "未通过隐藏检查者的票不超过 10%",
+            "agreement": "Krippendorff α 不低于 0.2",
         },
     },
 }
@@ -118,7 +128,6 @@ def publication_section(
 
 def _condition(check: Check, text: dict[str, Any]) -> str:
     mark = "holds" if check.passed else "part"
-    return (
-        f'<li class="{mark}" title="{escape(check.needed)}">{text["rules"][check.rule]}: '
-        f"{escape(check.found)} <small>({escape(check.needed)})</small></li>"
-    )
+    needed = text["needed"].get(check.rule, check.needed)
+    rule, found = text["rules"][check.rule], escape(check.found)
+    return f'<li class="{mark}">{rule}: {found} <small>({escape(needed)})</small></li>'

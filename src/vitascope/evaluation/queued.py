@@ -24,6 +24,7 @@ from vitascope.evaluation.results import MadeClip
 from vitascope.evaluation.runs import SuiteRun
 from vitascope.evaluation.suites import Item
 from vitascope.generators import GENERATORS
+from vitascope.task import MotionToVideo, TrajectoryToVideo
 
 if TYPE_CHECKING:
     from vitascope.jobs.house import House
@@ -97,9 +98,9 @@ def _carried(work: Sequence[Work]) -> tuple[list[Work], list[Work]]:
 def _made_here(run: SuiteRun, contender: Contender, item: Item, engine: Engine, context: Context) -> MadeClip:
     generator = contender.chain().generator
     assert generator is not None, "a contender is a chain of one generator"
-    kind = type(item.task())
     made = run.make_one(contender, item, engine, context)
-    if issubclass(kind, generator.accepts):
+    kind = MotionToVideo if item.poses is not None else TrajectoryToVideo
+    if issubclass(kind, generator.accepts) or kind.kind not in (made.failed or ""):
         return made
     able = [found.name for found in GENERATORS if issubclass(kind, found.accepts)]
     hint = f"{', '.join(able)} can" if able else "no generator here can: bring clips with --clips NAME=FOLDER"
@@ -159,6 +160,8 @@ def _submitted(contender: Contender, item: Item, run: SuiteRun, office: Office) 
 
 
 def _copied(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise NotFound(f"no file {str(source)!r} to start from")
     shutil.copyfile(source, target)
 
 

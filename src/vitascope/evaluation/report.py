@@ -221,13 +221,23 @@ def _metrics(board: Board, tier: str, text: dict[str, str]) -> str:
 
 
 def _cells(cells: Sequence[Cell], direction: Direction) -> list[str]:
-    """A metric's cells; the best is marked where one end is better and not all are alike."""
+    """A metric's cells; one is marked that is better than all others by more than either's interval."""
     shown = [_cell(cell) for cell in cells]
-    means = [cell.mean for cell in cells if cell.mean is not None]
-    if direction == "neither" or len(means) < 2 or min(means) == max(means):
+    if direction == "neither":
         return shown
-    best = max(means) if direction == "higher" else min(means)
-    return [text if cell.mean != best else f"<b>{text}</b>" for cell, text in zip(cells, shown, strict=True)]
+    sign = 1 if direction == "higher" else -1
+    order = sorted(
+        (place for place, cell in enumerate(cells) if cell.mean is not None),
+        key=lambda place: -sign * (cells[place].mean or 0.0),
+    )
+    if len(order) > 1 and all(_is_clear(cells[order[0]], cells[place]) for place in order[1:]):
+        shown[order[0]] = f"<b>{shown[order[0]]}</b>"
+    return shown
+
+
+def _is_clear(best: Cell, other: Cell) -> bool:
+    reach = max((cell.high or 0.0) - (cell.low or 0.0) for cell in (best, other)) / 2
+    return abs((best.mean or 0.0) - (other.mean or 0.0)) > reach
 
 
 def _any_measured(board: Board, column: Column) -> bool:

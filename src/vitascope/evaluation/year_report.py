@@ -228,7 +228,7 @@ def _era_title(era: str | None, language: Language) -> str:
 
 
 def _eras(words: Mapping[str, Any], language: Language) -> list[dict[str, Any]]:
-    rules = {row.era: row.rule for row in ERAS}
+    rules = {row.era: row.rule if language == "en" else row.rule_zh for row in ERAS}
     return [
         {
             "id": era,
