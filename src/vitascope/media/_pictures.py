@@ -83,7 +83,9 @@ def explained(path: Path) -> Iterator[None]:
 def open_picture(path: Path) -> PillowImage:
     """The picture at `path`, its header read, nothing decoded yet. Raises: NotFound, InvalidMedia."""
     from PIL import Image as Pillow
+    from PIL import ImageFile
 
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint's import turns it on for the whole process
     require_file(path)
     if path.stat().st_size == 0:
         raise InvalidMedia(f"{str(path)!r} is empty (0 bytes); get the file again")
