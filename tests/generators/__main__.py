@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffusers.utils.logging import disable_progress_bar
+import diffusers
+import transformers
 from PIL.Image import fromarray
 
 from tests.generators import tiny_animatediff, tiny_cogvideox, tiny_svd
@@ -142,7 +143,9 @@ def main() -> None:
     unknown = set(arguments.names) - {tiny.name for tiny in TINY}
     if unknown:
         parser.error(f"no tiny model is called {', '.join(sorted(unknown))}")
-    disable_progress_bar()
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     root = arguments.folder
     root.mkdir(parents=True, exist_ok=True)
     fromarray(picture(0, 64, 64).pixels).save(root / PICTURE)
