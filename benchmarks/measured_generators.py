@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from vitascope.engine import pipelines
+from vitascope.engine.arriving_frames import ArrivingFrames
 from vitascope.engine.pipelines import LoadedPipeline, import_class
 from vitascope.engine.placement import Placement
 from vitascope.evaluation.speed import random_models
@@ -117,10 +118,15 @@ class Meter:
         self.peaks["decode"] = self.peak()
         return output
 
-    @staticmethod
-    def _nothing(latents: Any) -> Any:
+    def _nothing(self, latents: Any) -> Any:
         """A clip of one black frame, where only the steps are of interest."""
-        return (latents.new_zeros(latents.shape[0], 3, 1, 8, 8),)
+        black = latents.new_zeros(latents.shape[0], 3, 1, 8, 8)
+        arriving = getattr(self.pipeline.vae, "_vitascope_arriving", None)
+        for clip in black.split(1) if arriving is not None else ():
+            frames = ArrivingFrames()
+            frames.add(clip)
+            arriving.append(frames)
+        return (black,)
 
     def said(self, modules: Any) -> dict[str, Any]:
         """All of it; the peak of the fullest rank."""

@@ -2,7 +2,7 @@
 
     python benchmarks/several_gpus.py -o RESULT.json --layouts 2x1x1 1x2x1 ... [--speeds exact balanced] [--whole FILE]
 
-Starts one process a GPU. Layouts are cfg x ulysses x ring, all of as many GPUs as the first; 1x1x1 is one GPU.
+Starts one process a GPU. Layouts are cfg x ulysses x ring, all of as many GPUs; 1x1x1, which comes first, is one GPU.
 With --keep FOLDER the denoised latents of each row are written there, and each row says how far its own are from
 those of one GPU, where they are there already. With --start-after FILE, everything is imported, and work waits until
 FILE is there.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import statistics
 import time
@@ -52,7 +53,7 @@ class Ride:
         self.task = Mochi().complete(task)
 
     def run(self) -> None:
-        """All layouts at the first speed, the first layout at the others, and with it the whole clip at the last."""
+        """All layouts at the first speed, the last layout at the others, and with it the whole clip at the last."""
         given = self.given
         device = "cuda" if torch.cuda.is_available() else "cpu"
         while given.start_after and not given.start_after.exists():
@@ -61,11 +62,11 @@ class Ride:
             placement = Placement(device=device, speed=speed).resolve()
             self.modules = built("mochi", placement)
             last = speed == given.speeds[-1]
-            for index, text in enumerate(given.layouts if speed == given.speeds[0] else given.layouts[:1]):
+            for index, text in enumerate(given.layouts if speed == given.speeds[0] else given.layouts[-1:]):
                 reserved = 0 if last or index == 0 else given.reserve
                 self._kept(lambda t=text, s=speed: self._row(t, s), given.needs + reserved)
             if last and given.whole:
-                self._kept(lambda t=given.layouts[0], s=speed: self._whole(t, s), given.whole_needs)
+                self._kept(lambda t=given.layouts[-1], s=speed: self._whole(t, s), given.whole_needs)
             del self.modules
             gc.collect()  # hooks and the network hold each other
 
@@ -195,8 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     given.command = sys.argv[1:]
     given.meeting = tempfile.mktemp(prefix="vitascope-meeting-")
-    cfg, ulysses, ring = (int(part) for part in given.layouts[0].split("x"))
-    world = cfg * ulysses * ring
+    world = max(math.prod(int(part) for part in layout.split("x")) for layout in given.layouts)
     torch.multiprocessing.spawn(rank_main, (world, given), nprocs=world)
 
 

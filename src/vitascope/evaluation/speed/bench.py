@@ -21,6 +21,7 @@ from vitascope.engine import streaming_vae
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.pipelines import LoadedPipeline, accelerated, environment, import_class
 from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import CAREFUL_FIRST, CAREFUL_LAST
 from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
@@ -29,7 +30,7 @@ from vitascope.task import Task
 
 GIB = 2**30
 AS_IS = "diffusers"
-WARM_UP_STEPS = 3
+WARM_UP_STEPS = CAREFUL_FIRST + CAREFUL_LAST + 1  # the middle one alone runs what the ends leave out
 PLANS = ("exact", "balanced")  # turbo's steps are balanced's, fewer of them
 
 
