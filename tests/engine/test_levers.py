@@ -120,6 +120,15 @@ def test_around_a_ring_a_word_attends_exactly_and_a_switch_stays():
     assert balanced.exact_in_a_ring("fa3", "int8") == balanced
 
 
+def test_a_kernel_that_does_not_work_here_gives_way_unless_it_was_asked_for():
+    balanced = decide(MOCHI, placed(speed="balanced"), H100)
+    assert balanced.with_proven_kernel(True, "fa3", "auto") == balanced
+    instead = balanced.with_proven_kernel(False, "fa3", "auto")
+    assert instead.attention == "fa3" and "Triton" in instead.fallbacks[0]
+    with pytest.raises(ResourceError, match="does not work"):
+        balanced.with_proven_kernel(False, "fa3", "int8")
+
+
 def test_expert_switches_override_the_word():
     levers = decide(MOCHI, placed(speed="turbo", skip_interval=1, quantize="none", attention="model"), H100)
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")

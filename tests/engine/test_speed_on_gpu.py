@@ -73,6 +73,18 @@ def test_int8_attention_writes_between_gaps_and_gives_way_where_it_must_be_exact
         assert relative_error(attention.attend(query, key, value, "int8", lengths), expected) < 5e-3
 
 
+def test_int8_attention_is_found_to_work_and_not_when_it_gives_something_else(monkeypatch):
+    if not hopper():
+        pytest.skip("no Hopper GPU")
+    device = torch.device("cuda")
+    attention.int8_works.cache_clear()
+    assert attention.int8_works(device)
+    attention.int8_works.cache_clear()
+    monkeypatch.setattr(attention, "_int8", lambda query, key, value, out: out.zero_())
+    assert not attention.int8_works(device)
+    attention.int8_works.cache_clear()
+
+
 @torch.no_grad()
 def test_int8_attention_keeps_small_values_in_long_sums():
     if not hopper():

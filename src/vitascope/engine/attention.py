@@ -141,7 +141,7 @@ def check(name: str, device: torch.device | str) -> str:
         raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     if name == "int8" and not has_int8():
         raise ResourceError(
-            "attention='int8' needs Triton 3.6, which comes with torch 2.11; use 'fa3' or 'cudnn'"
+            "attention='int8' needs Triton 3.6 or newer, which comes with torch 2.11; use 'fa3' or 'cudnn'"
         )
     return name
 
@@ -164,6 +164,25 @@ def has_int8() -> bool:
     except (ImportError, AttributeError):
         return False
     return bool(vitascope.engine.int8_attention)
+
+
+@cache
+def int8_works(device: torch.device) -> bool:
+    """Whether our 8-bit kernel, as this Triton builds it, attends as it should: tried once a process on a few tokens.
+
+    Gluon is young and changes; the kernel was measured with Triton 3.6.
+    """
+    drawn = torch.Generator(device).manual_seed(0)
+    query, key, value = torch.randn(
+        3, 1, 1500, 1, 128, generator=drawn, device=device, dtype=torch.bfloat16
+    ).unbind()
+    expected, found = torch.empty_like(query), torch.empty_like(query)
+    _sdpa(query, key, value, expected)
+    try:
+        _int8(query, key, value, found)
+    except Exception:  # noqa: BLE001  whatever a compiler says of a language that moved on
+        return False
+    return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 
 
 @torch.library.custom_op("vitascope::attend", mutates_args=())

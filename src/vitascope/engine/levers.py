@@ -130,8 +130,19 @@ class Levers(BaseModel):
         """These levers where tokens go around a ring, in which a speed word's 8-bit attention has no place."""
         if not self.approximate_attention or asked != "auto":
             return self
-        said = "8-bit attention cannot go around a ring of GPUs"
-        return self.model_copy(update={"attention": exact, "fallbacks": (*self.fallbacks, said)})
+        return self._attending_exactly(exact, "8-bit attention cannot go around a ring of GPUs")
+
+    def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
+        """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
+        if works or not self.approximate_attention:
+            return self
+        said = "8-bit attention does not work as this Triton builds it"
+        if asked != "auto":
+            raise ResourceError(f"attention={asked!r}: {said}; use 'fa3', 'cudnn' or 'sdpa'")
+        return self._attending_exactly(exact, said)
+
+    def _attending_exactly(self, exact: str, why: str) -> Levers:
+        return self.model_copy(update={"attention": exact, "fallbacks": (*self.fallbacks, why)})
 
     def described(self) -> dict[str, Any]:
         """For a recipe: the levers that are on."""
@@ -221,7 +232,7 @@ def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
         return f"8-bit attention needs bfloat16, not {placement.dtype}"
     if subject.head_dim not in INT8_HEAD_DIMS:
         return f"8-bit attention needs heads of 64 or 128 channels, not {subject.head_dim}"
-    return None if gpu.int8 else "8-bit attention needs Triton 3.6, which comes with torch 2.11"
+    return None if gpu.int8 else "8-bit attention needs Triton 3.6 or newer, which comes with torch 2.11"
 
 
 def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:

@@ -129,6 +129,8 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+    if chosen.approximate_attention:
+        chosen = _with_proven_kernel(chosen, placement)
     levers.cap_memory(placement)
     levers.shrink(pipeline, chosen, placement.device)
     if chosen.offload == "placement":
@@ -142,6 +144,16 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
         pipeline.vae.enable_tiling()
     levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
+
+
+def _with_proven_kernel(chosen: Levers, placement: Placement) -> Levers:
+    import torch
+
+    from vitascope.engine import attention
+
+    device = torch.device(placement.device)
+    exact = attention.best_exact(device, getattr(torch, placement.dtype))
+    return chosen.with_proven_kernel(attention.int8_works(device), exact, placement.attention)
 
 
 def lazy_text_encoders(folder: Path, placement: Placement, taken: Mapping[str, Any]) -> dict[str, Any]:
