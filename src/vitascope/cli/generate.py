@@ -47,7 +47,7 @@ def generate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
     speed: Annotated[
-        str | None, typer.Option(help="exact, balanced (8-bit linears), turbo (skips steps).")
+        str | None, typer.Option(help="exact, balanced (8-bit arithmetic), turbo (skips steps).")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB.")] = None,
     offload: Annotated[str | None, typer.Option(help="none, model, sequential.")] = None,
