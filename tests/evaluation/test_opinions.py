@@ -10,6 +10,7 @@ from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.evaluation.opinion_board import SCREENED_FROM, clustered_mean, rate_opinions
 from vitascope.evaluation.opinion_booth import OpinionBooth
 from vitascope.evaluation.opinion_scores import correlation_with_others, mean_opinion, weigh_raters
+from vitascope.evaluation.opinion_sections import opinion_section
 from vitascope.evaluation.opinions import Opinion, OpinionStore
 from vitascope.media import read_recipe, write
 
@@ -63,6 +64,21 @@ def test_the_interval_knows_that_prompts_and_raters_cluster():
         plain_hits += abs(mean) < 1.96 * scores.std(ddof=1) / np.sqrt(scores.size)
     assert 0.93 <= hits / runs <= 0.99
     assert plain_hits / runs < 0.7, "what taking opinions as independent would give"
+
+
+def test_a_hidden_reference_gives_differences_by_the_same_rater_and_prompt():
+    given = {"reference": (5, 3), "good": (5, 3), "bad": (2, 2)}
+    opinions = [
+        opinion(score, f"item-{i}", name, rater)
+        for name, scores in given.items()
+        for i, score in enumerate(scores)
+        for rater in ("ann", "bob")
+    ]
+    board = rate_opinions([*opinions, opinion(1, "item-9", "good")])  # no reference of that item
+    found = {row.name: row.differential for row in board.rows}
+    assert found == {"reference": None, "good": 5.0, "bad": 3.0}
+    assert "Against the reference (DMOS)" in opinion_section(board)
+    assert "DMOS" not in opinion_section(rate_opinions(panel()))
 
 
 def test_one_rater_or_one_prompt_has_no_interval():

@@ -13,13 +13,20 @@ from scipy import stats
 from vitascope.errors import RequestError
 from vitascope.evaluation.agreement import intraclass_correlation, krippendorff_alpha
 from vitascope.evaluation.append_only import check_unique
-from vitascope.evaluation.opinion_scores import correlation_with_others, screen_raters, weigh_raters
+from vitascope.evaluation.opinion_scores import (
+    correlation_with_others,
+    differential_scores,
+    screen_raters,
+    weigh_raters,
+)
 from vitascope.evaluation.opinions import SCALE, Opinion, OpinionTable, opinion_table
 
 #: Under so many raters nobody is left out: a screening cannot tell a bad rater from an unlike one.
 SCREENED_FROM = 15
 #: A rater who correlates less with the others' means is out of step, unless the whole panel does so.
 MIN_CORRELATION = 0.7
+#: Clips under this name are what the others are set against, unseen as such by raters (ACR with hidden reference).
+REFERENCE = "reference"
 
 Values = NDArray[np.float64]
 
@@ -30,7 +37,8 @@ class MeanOpinion:
 
     `mean` is over its clips' means, `low` to `high` its 95 percent interval clustered by item and rater, both
     None where too few judged; `weighed` is the mean with raters weighed by how steady they are, None with fewer
-    than three raters. `shares` is how often each score from 1 to 5 was given.
+    than three raters. `shares` is how often each score from 1 to 5 was given. `differential` is the mean against
+    the hidden reference, 5 for as good as it, None where the run has no clips under the name "reference".
     """
 
     name: str
@@ -42,6 +50,7 @@ class MeanOpinion:
     items: int
     raters: int
     shares: tuple[float, ...]
+    differential: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,24 @@ def _row(name: str, table: OpinionTable, weighed: Values | None) -> MeanOpinion 
         items=int(heard.sum()),
         raters=int(judged.any(axis=1).sum()),
         shares=tuple(float((given == score).mean()) for score in range(1, 6)),
+        differential=_against_reference(name, table),
     )
+
+
+def _against_reference(name: str, table: OpinionTable) -> float | None:
+    """The mean over clips of what raters gave them and the reference of the same item, on a scale around 5."""
+    column = {clip: place for place, clip in enumerate(table.clips)}
+    pairs = [
+        (column[item, algorithm], column[item, REFERENCE])
+        for item, algorithm in table.clips
+        if algorithm == name != REFERENCE and (item, REFERENCE) in column
+    ]
+    if not pairs:
+        return None
+    own, reference = (table.scores[:, list(places)] for places in zip(*pairs, strict=True))
+    apart = differential_scores(own, reference)
+    judged = (~np.isnan(apart)).any(axis=0)
+    return float(np.nanmean(apart[:, judged], axis=0).mean()) if judged.any() else None
 
 
 def clustered_mean(scores: Values) -> tuple[float, float | None]:

@@ -22,6 +22,7 @@ _TEXT: dict[str, dict[str, Any]] = {
             "Raters",
             "1 – 5",
         ),
+        "differential": "Against the reference (DMOS)",
         "agreement": "Krippendorff's alpha (ordinal) {alpha}; reliability of the mean, ICC(2,k) {icc}",
         "unknown": "not known",
         "out_of_step": "Out of step with the others",
@@ -43,6 +44,7 @@ _TEXT: dict[str, dict[str, Any]] = {
     "zh": {
         "title": "五分制评分",
         "head": ("算法", "平均分", "95% 置信区间", "加权分", "评分数", "视频数", "评分者数", "1 – 5"),
+        "differential": "与参考之差（DMOS）",
         "agreement": "Krippendorff α（有序）{alpha}；均值信度 ICC(2,k) {icc}",
         "unknown": "未知",
         "out_of_step": "与他人偏离的评分者",
@@ -75,7 +77,9 @@ _TEXT: dict[str, dict[str, Any]] = {
 def opinion_section(board: OpinionBoard, language: Language = "en") -> str:
     """The board of mean opinions, how far raters agree, and who does not."""
     text = _TEXT[language]
-    rows = (_row(row) for row in board.rows)
+    with_reference = any(row.differential is not None for row in board.rows)
+    rows = (_row(row, with_reference) for row in board.rows)
+    head = [*text["head"], *([text["differential"]] if with_reference else [])]
     known = {
         name: text["unknown"] if value is None else f"{value:.2f}"
         for name, value in (("alpha", board.alpha), ("icc", board.icc_mean))
@@ -85,10 +89,11 @@ def opinion_section(board: OpinionBoard, language: Language = "en") -> str:
         said.append(f"{text['out_of_step']}: {', '.join(apart)}")
     said += board.notes
     notes = "".join(f"<p class=quiet>{escape(line)}</p>" for line in said)
-    return f"<h2>{text['title']}</h2>{table(text['head'], rows)}{notes}"
+    return f"<h2>{text['title']}</h2>{table(head, rows)}{notes}"
 
 
-def _row(row: MeanOpinion) -> list[str]:
+def _row(row: MeanOpinion, with_reference: bool) -> list[str]:
+    against = "" if row.differential is None else f"{row.differential:.2f}"
     return [
         escape(row.name),
         f"{row.mean:.2f}",
@@ -98,6 +103,7 @@ def _row(row: MeanOpinion) -> list[str]:
         str(row.items),
         str(row.raters),
         _bars(row.shares),
+        *([against] if with_reference else []),
     ]
 
 

@@ -7,6 +7,7 @@ const TEXT = {
     welcome: "One clip at a time, without a name. Watch it to the end, then say how good it is.",
     count: (n, all) => `${n} of ${all} clips scored.`, was: (name) => `That was ${name}.`,
     head: ["Algorithm", "Mean", "95 % interval", "Weighed", "Scores", "Clips", "Raters", "1 – 5"],
+    differential: "Against the reference",
     raters: ["Rater", "Scores", "Above the others", "With the others", ""],
     in_step: { true: "in step", false: "out of step" }, left_out: "left out",
     agreement: (a, icc) => `Krippendorff's alpha (ordinal): ${a.toFixed(2)}`
@@ -19,6 +20,7 @@ const TEXT = {
     welcome: "每次一个视频，不显示名称。请完整看完，再评定好坏。",
     count: (n, all) => `已评 ${n} / ${all} 个视频。`, was: (name) => `刚才是 ${name}。`,
     head: ["算法", "平均分", "95% 置信区间", "加权分", "评分数", "视频数", "评分者", "1 – 5"],
+    differential: "与参考之差",
     raters: ["评分者", "评分数", "高于他人", "与他人相关", ""],
     in_step: { true: "一致", false: "偏离" }, left_out: "已剔除",
     agreement: (a, icc) => `Krippendorff α（有序）：${a.toFixed(2)}`
@@ -105,11 +107,13 @@ const number = (value, digits) => (value === null ? "–" : value.toFixed(digits
 async function showBoard() {
   const text = TEXT[language];
   const board = await ask("api/board");
-  const table = tableOf(text.head, board.rows.map((row) => [
+  const withReference = board.rows.some((row) => row.differential !== null);
+  const head = withReference ? [...text.head, text.differential] : text.head;
+  const table = tableOf(head, board.rows.map((row) => [
     cell(row.name), cell(row.mean.toFixed(2), true),
     cell(row.low === null ? "–" : `${row.low.toFixed(2)} – ${row.high.toFixed(2)}`, true),
     cell(number(row.weighed, 2), true), cell(row.opinions, true), cell(row.items, true), cell(row.raters, true),
-    bars(row.shares),
+    bars(row.shares), ...(withReference ? [cell(number(row.differential, 2), true)] : []),
   ]));
   const people = tableOf(text.raters, board.raters.map((row) => [
     cell(row.rater), cell(row.opinions, true), cell(row.bias.toFixed(2), true), cell(number(row.correlation, 2), true),
