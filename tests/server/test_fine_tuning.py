@@ -189,6 +189,11 @@ WRONG = [
     ({"dataset": "city"}, "both given", "dataset"),
     ({"integrations": [{"type": "wandb"}]}, "not supported", "integrations"),
     ({"epochs": 3}, "epochs", "epochs"),
+    (
+        {"model": "sprout-i2v", "recipe": {**RECIPE, "validation": {"prompts": ["x"]}}},
+        "starts from pictures",
+        "validation.images",
+    ),
 ]
 
 
