@@ -228,6 +228,22 @@ def test_data_that_cannot_be_learnt_from_is_named(desk, asked, tmp_path):
         assert reply.status_code == 400 and "list" in reply.json()["error"]["message"]
 
 
+def test_a_clip_that_cannot_be_read_is_left_out_named_and_counted(desk, tmp_path):
+    offered = desk.office.house.root / "datasets" / "city"
+    offered.mkdir()
+    for seed in (1, 2):
+        clip_file(offered, seed).with_suffix(".txt").write_text("a street")
+    (offered / "broken.mp4").write_bytes((offered / "clip-1-9.mp4").read_bytes()[:300])
+    (offered / "broken.txt").write_text("a street")
+    clip_file(offered, 3, num_frames=4).with_suffix(".txt").write_text("a street")
+    job = create(desk, {"dataset": "city", "recipe": {**RECIPE, "steps": 1}})
+    done = desk.work(job["id"])
+    assert done.status == "completed" and (done.result["num_clips"], done.result["num_left_out"]) == (2, 2)
+    broken, short = look(desk, job)["warnings"]
+    assert "broken.mp4" in broken and "clip-3-4.mp4" in short and "too short: 4 frames" in short
+    assert str(tmp_path) not in broken
+
+
 def test_a_training_belongs_to_its_key(desk, asked, tmp_path):
     mine, other = desk.key("a", scopes=("read", "write", "train")), desk.key("b", scopes=("read", "train"))
     looking = desk.key("c", tenant="t", scopes=("read", "write"))
