@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -259,5 +260,6 @@ def _fast_matrix_products() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        gc.collect()  # what was trained holds itself in circles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
