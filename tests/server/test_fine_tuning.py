@@ -11,6 +11,7 @@ import pytest
 
 from vitascope.clip import Clip
 from vitascope.jobs.house import ENCODED, RUN, VIDEO
+from vitascope.jobs.webhooks import event_type_of
 from vitascope.media import read
 
 SIZE = {"width": 32, "height": 32, "num_frames": 9}
@@ -66,6 +67,7 @@ def test_clips_become_a_lora_that_a_request_names(desk, asked):
     )
     done = desk.work(job["id"])
     assert done.status == "completed", done.error_message
+    assert event_type_of(done) == "fine_tuning.job.succeeded"
     told = look(desk, job)
     assert (told["status"], told["fine_tuned_model"]) == ("succeeded", "ft:sprout:ink")
     assert [step for step, _ in told["curve"]] == [1, 2, 3] and told["loss"] == told["curve"][-1][1] > 0
@@ -130,6 +132,7 @@ def test_a_pause_saves_and_a_resume_goes_on(desk, asked):
     assert f"goes on from step {saved} (checkpoints/{state.name})" in look(desk, job)["notes"]
     assert desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
     again.join(30)
+    assert event_type_of(desk.bench.ledger.get(job["id"])) == "fine_tuning.job.cancelled"
     assert not run.exists() and look(desk, job)["status"] == "cancelled"
     assert [step for step, _ in look(desk, job)["curve"]] == list(range(1, len(look(desk, job)["curve"]) + 1))
     refused = desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/resume")
@@ -248,7 +251,7 @@ def test_a_training_belongs_to_its_key(desk, asked, tmp_path):
     mine, other = desk.key("a", scopes=("read", "write", "train")), desk.key("b", scopes=("read", "train"))
     looking = desk.key("c", tenant="t", scopes=("read", "write"))
     refused = desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=looking)
-    assert refused.status_code == 403 and "may not train" in refused.json()["error"]["message"]
+    assert refused.status_code == 403 and "lacks the scope 'train'" in refused.json()["error"]["message"]
     assert (
         desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=other).status_code == 404
     )  # not its files
