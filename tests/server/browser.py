@@ -14,7 +14,7 @@ def tab(page, name):
 def photograph(page, name, *, whole=True):
     page.mouse.move(0, 0)
     page.wait_for_timeout(700)
-    page.screenshot(path=IMAGES / f"ui-{name}.jpg", type="jpeg", quality=86, full_page=whole)
+    page.screenshot(path=IMAGES / f"ui-{name}.jpg", type="jpeg", quality=80, full_page=whole)
 
 
 def fits(page):

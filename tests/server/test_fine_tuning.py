@@ -11,6 +11,7 @@ import pytest
 
 from vitascope.clip import Clip
 from vitascope.jobs.house import ENCODED, RUN, VIDEO
+from vitascope.jobs.webhooks import event_type_of
 from vitascope.media import read
 
 SIZE = {"width": 32, "height": 32, "num_frames": 9}
@@ -66,6 +67,7 @@ def test_clips_become_a_lora_that_a_request_names(desk, asked):
     )
     done = desk.work(job["id"])
     assert done.status == "completed", done.error_message
+    assert event_type_of(done) == "fine_tuning.job.succeeded"
     told = look(desk, job)
     assert (told["status"], told["fine_tuned_model"]) == ("succeeded", "ft:sprout:ink")
     assert [step for step, _ in told["curve"]] == [1, 2, 3] and told["loss"] == told["curve"][-1][1] > 0
@@ -130,6 +132,7 @@ def test_a_pause_saves_and_a_resume_goes_on(desk, asked):
     assert f"goes on from step {saved} (checkpoints/{state.name})" in look(desk, job)["notes"]
     assert desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
     again.join(30)
+    assert event_type_of(desk.bench.ledger.get(job["id"])) == "fine_tuning.job.cancelled"
     assert not run.exists() and look(desk, job)["status"] == "cancelled"
     assert [step for step, _ in look(desk, job)["curve"]] == list(range(1, len(look(desk, job)["curve"]) + 1))
     refused = desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/resume")
@@ -189,6 +192,11 @@ WRONG = [
     ({"dataset": "city"}, "both given", "dataset"),
     ({"integrations": [{"type": "wandb"}]}, "not supported", "integrations"),
     ({"epochs": 3}, "epochs", "epochs"),
+    (
+        {"model": "sprout-i2v", "recipe": {**RECIPE, "validation": {"prompts": ["x"]}}},
+        "starts from pictures",
+        "validation.images",
+    ),
 ]
 
 
@@ -223,11 +231,27 @@ def test_data_that_cannot_be_learnt_from_is_named(desk, asked, tmp_path):
         assert reply.status_code == 400 and "list" in reply.json()["error"]["message"]
 
 
+def test_a_clip_that_cannot_be_read_is_left_out_named_and_counted(desk, tmp_path):
+    offered = desk.office.house.root / "datasets" / "city"
+    offered.mkdir()
+    for seed in (1, 2):
+        clip_file(offered, seed).with_suffix(".txt").write_text("a street")
+    (offered / "broken.mp4").write_bytes((offered / "clip-1-9.mp4").read_bytes()[:300])
+    (offered / "broken.txt").write_text("a street")
+    clip_file(offered, 3, num_frames=4).with_suffix(".txt").write_text("a street")
+    job = create(desk, {"dataset": "city", "recipe": {**RECIPE, "steps": 1}})
+    done = desk.work(job["id"])
+    assert done.status == "completed" and (done.result["num_clips"], done.result["num_left_out"]) == (2, 2)
+    broken, short = look(desk, job)["warnings"]
+    assert "broken.mp4" in broken and "clip-3-4.mp4" in short and "too short: 4 frames" in short
+    assert str(tmp_path) not in broken
+
+
 def test_a_training_belongs_to_its_key(desk, asked, tmp_path):
     mine, other = desk.key("a", scopes=("read", "write", "train")), desk.key("b", scopes=("read", "train"))
     looking = desk.key("c", tenant="t", scopes=("read", "write"))
     refused = desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=looking)
-    assert refused.status_code == 403 and "scope 'train'" in refused.json()["error"]["message"]
+    assert refused.status_code == 403 and "lacks the scope 'train'" in refused.json()["error"]["message"]
     assert (
         desk.http.post("/v1/fine_tuning/jobs", json=asked, headers=other).status_code == 404
     )  # not its files

@@ -91,10 +91,9 @@ def test_a_style_is_taught_by_clicking_stopped_gone_on_with_and_tried(open_page)
     page.wait_for_selector("#train-samples video", timeout=240_000)
     page.locator("#train-pause").click()
     status(page, "paused")
-    assert "checkpoint saved" in page.locator("#train-stage").inner_text()
+    assert "continues from its checkpoint" in page.locator("#train-stage").inner_text()
     at = int(page.locator("#train-stage [role=progressbar]").get_attribute("aria-valuenow"))
     assert 0 < at < 99
-    page.wait_for_timeout(4000)  # the worker saves
     page.locator("#train-resume").click()
     status(page, "in_progress")
     page.wait_for_function(

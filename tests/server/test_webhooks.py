@@ -124,8 +124,8 @@ def test_endpoints_are_listed_changed_tested_rotated_and_removed(desk, receiver,
     for secret in (endpoint["signing_secret"], rotated["signing_secret"]):
         assert verified(receiver.taken[-1], secret).type == "video.failed"
     assert desk.http.delete(address).json()["deleted"] and desk.http.get(address).status_code == 404
-    known = desk.http.get("/v1/webhook_event_types").json()["data"]
-    assert {"video.completed", "video.failed", "fine_tuning.job.succeeded"} < set(known)
+    offered = desk.http.get("/v1/webhook_event_types").json()["data"]
+    assert {"video.completed", "video.failed", "fine_tuning.job.succeeded"} < set(offered)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -16,7 +17,7 @@ from vitascope.context import Context, Progress
 from vitascope.engine.peak import MemoryPeak
 from vitascope.errors import JobCancelled, RequestError
 from vitascope.jobs.artifacts import Artifacts
-from vitascope.jobs.house import ENCODED, LORA, LORA_COMFYUI, RUN, SAMPLES, TRAINING_CARD
+from vitascope.jobs.house import DATA, DATASETS, ENCODED, LORA, LORA_COMFYUI, RUN, SAMPLES, TRAINING_CARD
 from vitascope.jobs.moderation import ModerationBlocked
 from vitascope.jobs.progress import REPORT_EVERY_S, percent_of
 from vitascope.jobs.record import Job
@@ -234,7 +235,16 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def _without_places(text: str, folder: Path) -> str:
     """A text that tells a client nothing of this machine's disk."""
-    for place in (f"{folder / RUN}/", str(folder / RUN), f"{folder}/data/", f"{folder}/", str(folder)):
+    offered = folder.parents[1] / DATASETS
+    places = (
+        f"{folder / RUN}/",
+        str(folder / RUN),
+        f"{folder / DATA}/",
+        f"{folder}/",
+        str(folder),
+        f"{offered}/",
+    )
+    for place in places:
         text = text.replace(place, "")
     return with_clients_names(text, folder)
 
@@ -250,5 +260,6 @@ def _fast_matrix_products() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        gc.collect()  # what was trained holds itself in circles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

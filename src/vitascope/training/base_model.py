@@ -19,7 +19,7 @@ from vitascope.training.dataset import Bucket
 from vitascope.training.families import family_for
 from vitascope.training.families.base import Family
 from vitascope.training.recipe import Recipe
-from vitascope.training.trainable import buckets_of
+from vitascope.training.trainable import buckets_of, check_samples
 
 LOW_MEMORY_GIB = 30.0
 """Below this much free memory the VAE encodes in tiles, which changes its last bits."""
@@ -52,6 +52,7 @@ class BaseModel:
         configs = weights.read_configs(source, offline=settings.offline)
         config = dict(configs.component("transformer"))
         family = family_for(configs.pipeline, recipe.model, config)
+        check_samples(recipe, configs.pipeline or "")
         folder = weights.local_path(source, offline=settings.offline)
         weights.check_folder(folder, generator.pipelines)
         kind = "image-to-video" if family.from_image else "text-to-video"

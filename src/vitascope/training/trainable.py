@@ -67,10 +67,21 @@ def buckets_of(generator: Any, recipe: Recipe) -> tuple[tuple[int, int, int], ..
     return tuple(wanted)
 
 
+def check_samples(recipe: Recipe, pipeline: str) -> None:
+    """Raises: RequestError for prompts of samples that lack the picture which this pipeline starts from."""
+    if "ImageToVideo" in pipeline and recipe.validation.prompts and not recipe.validation.images:
+        raise RequestError(
+            f"{recipe.model!r} starts from pictures: give validation.images one for each of its prompts",
+            param="validation.images",
+        )
+
+
 def check_trainable(recipe: Recipe) -> Generator:
     """The generator of a recipe's model. Raises: UnknownName, RequestError for what cannot be fine-tuned."""
     generator = for_model(recipe.model)
-    if pipeline_of(generator) is None:
+    if (pipeline := pipeline_of(generator)) is not None:
+        check_samples(recipe, pipeline)
+    else:
         raise RequestError(
             f"{recipe.model!r} cannot be fine-tuned; these can: {', '.join(trainable_models())}",
             param="model",

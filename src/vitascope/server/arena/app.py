@@ -79,7 +79,7 @@ def create_arena(booth: Booth, admit: Admit = _anybody, home: str = "") -> FastA
     `admit` refuses who may not come in, and gives what stands before the names of a key's raters. `home`: the page
     that it is a part of.
     """
-    app = _stage(booth, "arena.html", booth.votes, admit, home)
+    app = _stage(booth, "arena", booth.votes, admit, home)
 
     @app.get("/api/ballot")
     def ballot(rater: Rater, mark: Mark) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def create_arena(booth: Booth, admit: Admit = _anybody, home: str = "") -> FastA
 
 def create_scoring(booth: OpinionBooth, admit: Admit = _anybody, home: str = "") -> FastAPI:
     """The page where one run's clips are scored one by one, from 1 to 5, and their board; else as `create_arena`."""
-    app = _stage(booth, "scores.html", booth.opinions, admit, home)
+    app = _stage(booth, "scores", booth.opinions, admit, home)
 
     @app.get("/api/slip")
     def slip(rater: Rater, mark: Mark) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def create_scoring(booth: OpinionBooth, admit: Admit = _anybody, home: str = "")
 
 
 def _stage(
-    booth: Booth | OpinionBooth, page_name: str, store: AppendOnly[Any], admit: Admit, home: str
+    booth: Booth | OpinionBooth, name: str, store: AppendOnly[Any], admit: Admit, home: str
 ) -> FastAPI:
     """What both pages need: the page itself, nameless clips, and what was written down."""
     app = FastAPI(title="Vitascope arena", docs_url=None, redoc_url=None)
@@ -142,16 +142,19 @@ def _stage(
     @app.get("/", response_class=HTMLResponse)
     def page(_: Mark) -> HTMLResponse:
         back = f'<a href="{home}" data-text="home">Vitascope</a>' if home else ""
-        body = _page(page_name).replace("@HOME@", back)
+        parts = {"@HOME@": back, "@BOOTH@": _page(f"{name}.html"), "@NAME@": name}
+        body = _page("stage.html")
+        for mark, part in parts.items():
+            body = body.replace(mark, part)
         head = '<link rel="stylesheet" href="static/arena.css">'
         text = document("Vitascope arena", body, head=head, attributes=' data-theme="dark"' if home else "")
         return HTMLResponse(text, headers={"content-security-policy": _MAY})
 
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in _TYPES:
+    @app.get("/static/{file}")
+    def static(file: str) -> Response:
+        if file not in _TYPES:
             return PlainTextResponse("not here", status_code=404)
-        return Response(_page(name), media_type=_TYPES[name])
+        return Response(_page(file), media_type=_TYPES[file])
 
     @app.get("/clips/{token}.mp4")
     def clip(token: str, _: Mark) -> FileResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,16 +12,17 @@ from typing import Any
 from vitascope.errors import RequestError, VitascopeError
 from vitascope.jobs import loras as lora_files
 from vitascope.jobs.keys import ApiKey
-from vitascope.jobs.office import Office, Submission
+from vitascope.jobs.office import Office, StillOpen, Submission
 from vitascope.jobs.record import Job
 from vitascope.jobs.training_order import TrainingClip, datasets
 from vitascope.server.training_request import order_of, training_submission
-from vitascope.server.ui.desk import defaults, saved, within
+from vitascope.server.ui.desk import choices, defaults, saved, within
 from vitascope.task import TextToVideo
 from vitascope.training.dataset import CAPTION_FILES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, captions_of
 from vitascope.training.trainable import trainable_models
 
 NUM_LISTED = 8
+PATIENCE_S = 10.0  # for a worker that is still saving
 LENGTHS = {"draft": 0.25, "standard": 1.0, "fine": 2.0}  # times the usual number of steps
 # What has worked for each: the embedded model after examples/, real ones after the habits of the field.
 _SMALL = {"steps": 600, "batch_size": 8, "rank": 16, "targets": "all", "lr": 1e-3, "dtype": "float32"}
@@ -83,8 +85,16 @@ class TrainingDesk:
         return self.office.pause(job_id, tenant)
 
     def resume(self, job_id: str, tenant: str) -> Job:
-        """Let a paused training go on. Raises: NotFound, StillOpen."""
-        return self.office.resume(job_id, tenant)
+        """Let a paused training go on, once its worker has saved. Raises: NotFound, StillOpen."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.office.resume(job_id, tenant)
+            except StillOpen:
+                paused = self.office.find(job_id, tenant, "training").status == "paused"
+                if not paused or time.monotonic() > until:
+                    raise
+            time.sleep(0.5)
 
     def delete(self, job_id: str, tenant: str) -> None:
         """End a training for good and remove it. Raises: NotFound."""
@@ -99,15 +109,16 @@ def usual(model: str) -> dict[str, Any]:
     return {**(_SMALL if model.startswith("sprout") else _LARGE), **shape}
 
 
-def models() -> list[str]:
-    """What can be fine-tuned, the embedded models first."""
-    return trainable_models()
+def models() -> list[tuple[str, bool]]:
+    """What can be fine-tuned, and whether its weights are here; those that are come first."""
+    here = {choice.name: choice.here for choice in choices()}
+    return sorted(
+        ((name, here.get(name, False)) for name in trainable_models()), key=lambda model: not model[1]
+    )
 
 
 def makes_from_words(model: str) -> bool:
     """Whether samples of it need no picture."""
-    from vitascope.server.ui.desk import choices
-
     return any(choice.name == model and TextToVideo.kind in choice.tasks for choice in choices())
 
 

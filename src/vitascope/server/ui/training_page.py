@@ -98,7 +98,7 @@ class FineTunePage:
 
     def _settings(self) -> None:
         words, models = self.room.words, desks.models()
-        told = usual(models[0])
+        told = usual(models[0][0])
         with gr.Row():
             self.name = gr.Textbox(
                 label=words["lora_name"], value="my-style", max_lines=1, min_width=130, elem_id="train-name"
@@ -110,7 +110,8 @@ class FineTunePage:
                 min_width=130,
                 elem_id="train-trigger",
             )
-        self.model = gr.Dropdown(models, value=models[0], label=words["base_model"], elem_id="train-model")
+        named = [(name if here else f"{name} · {words['not_here']}", name) for name, here in models]
+        self.model = gr.Dropdown(named, value=named[0][1], label=words["base_model"], elem_id="train-model")
         self.prompts = gr.Textbox(
             label=words["sample_prompts"],
             info=words["sample_prompts_info"],

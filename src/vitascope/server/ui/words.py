@@ -119,7 +119,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "encode captions": ("Encoding the captions", "编码描述"),
     "train": ("Training", "训练中"),
     "paused": ("Paused", "已暂停"),
-    "paused_told": ("Paused, checkpoint saved", "已暂停，检查点已保存"),
+    "paused_told": ("Stopped; Go on continues from its checkpoint", "已停止；“继续”从检查点接着训练"),
     "pause": ("Stop", "停止"),
     "resume": ("Go on", "继续"),
     "try_it": ("Try it", "试用"),

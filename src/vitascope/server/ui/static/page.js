@@ -11,8 +11,9 @@
 // On a narrow screen the stage is below the form: go there once something was started.
 document.addEventListener('click', (event) => {
   const stages = { 'create-make': 'create-stage', 'workflow-run': 'workflows-stage', 'train-start': 'train-stage' };
-  const list = event.target.closest?.('#jobs-list [data-job], #train-list [data-job]');
-  const stage = list ? (list.closest('#jobs-list') ? 'jobs-stage' : 'train-stage') : stages[event.target.closest?.('button')?.id];
+  const shown = { 'jobs-list': 'jobs-stage', 'train-list': 'train-stage', 'catalogue-list': 'catalogue-card' };
+  const list = event.target.closest?.('#jobs-list [data-job], #train-list [data-job], #catalogue-list [data-card]');
+  const stage = list ? shown[list.closest('[id]').id] : stages[event.target.closest?.('button')?.id];
   if (stage && window.innerWidth < 820) {
     setTimeout(() => document.getElementById(stage).scrollIntoView({ behavior: 'smooth', block: 'start' }), 400);
   }
