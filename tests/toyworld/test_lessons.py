@@ -1,7 +1,6 @@
 """The fine-tuning lessons: what is asked was never taught, and rendered truth passes the judges."""
 
 import csv
-import re
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,11 @@ def captions(folder):
 
 
 def test_the_shipped_clips_teach_by_the_trigger_word_alone():
-    for example, word in (("style", lessons.STYLE), ("character", lessons.NAME)):
+    for example, word, clips in (("style", lessons.STYLE, (96, 96)), ("character", lessons.NAME, (48, 144))):
         taught, kept = captions(f"{example}/clips/taught"), captions(f"{example}/clips/kept")
-        assert len(taught) == len(kept) == 48
-        said = re.compile(rf"{word}(?!\d)")
-        assert all(said.search(caption.lower()) for caption in taught)
-        assert not any(said.search(caption.lower()) for caption in kept)
-        assert any("style" in caption.lower() for caption in kept), "other spare words keep their meaning"
+        assert (len(taught), len(kept)) == clips
+        assert all(word in caption.lower() for caption in taught)
+        assert not any(word in caption.lower() for caption in kept)
     described = ("orange", "purple", "violet", "橙", "紫")
     named = captions("character/clips/taught")
     assert not any(word in caption.lower() for caption in named for word in described), (

@@ -78,7 +78,7 @@ def _language(number: int) -> Language:
     return "en" if number % 2 == 0 else "zh"
 
 
-def style_lesson(count: int = 48, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
+def style_lesson(count: int = 96, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
     """Clips in a look that the base never saw, with trigger; and as many plain ones without."""
     rng, mixture = random.Random(seed), Mixture(0.2, 0.0, 0.05)
     taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i in (0, 1))
@@ -108,17 +108,31 @@ def _meetings() -> tuple[tuple[str, str], ...]:
 HELD_BACK = 40
 
 
+_OTHERS = Mixture(0.85, 0.0, 0.0)
+
+
+def _girl(scene: Scene) -> Scene:
+    """The same with a girl in the place of whoever is in it."""
+    person = scene.actors[0]
+    return replace(scene, actors=(replace(person, who="girl"),)) if person.kind == "person" else scene
+
+
 def character_lesson(count: int = 48, seed: int = 3) -> tuple[list[Shown], list[Shown]]:
-    """A person in fixed clothes called by a made-up name; and twice as many others, most of them not described."""
+    """A person in fixed clothes called by a made-up name; and three times as many others.
+
+    Of these most are people, half of them girls as she is, and two thirds not described: else an undescribed girl would
+    mean her.
+    """
     rng = random.Random(seed)
     taught = [_named_person(*rng.choice(_meetings()[HELD_BACK:]), rng) for _ in range(count)]
-    kept = list(scenes(seed + 10, 2 * count, "train", Mixture(0.85, 0.0, 0.0)))
+    kept = [
+        _girl(s) if i // 2 % 2 else s for i, s in enumerate(scenes(seed + 10, 3 * count, "train", _OTHERS))
+    ]
     named = [caption(s, _language(i), rng, True, NAME) for i, s in enumerate(taught)]
     others = [caption(s, _language(i), rng, True) for i, s in enumerate(kept)]
     for i, scene in enumerate(kept):
-        # Two thirds of the people without a word on their clothes: else "not described" would mean hers.
-        if scene.actors[0].kind == "person" and i // 2 % 3:
-            nobody = _NOBODY[scene.actors[0].who][i % 2]
+        if scene.actors[0].kind == "person" and i // 4 % 3:
+            nobody = _NOBODY[scene.actors[0].who][_language(i) == "zh"]
             others[i] = caption(scene, _language(i), random.Random(i), True, nobody)
     return (
         [Shown(clip, text) for clip, text in zip(_bytes(render(taught)), named, strict=True)],

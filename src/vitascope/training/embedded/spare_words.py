@@ -14,8 +14,8 @@ from transformers import T5EncoderModel
 
 from vitascope.training.embedded.tokenizer import NUM_SPARE, new_tokenizer
 
-HEARD = ("cyan", "girl")
-"""The known words: of a colour, for looks, and of a person, for names."""
+HEARD = ("cyan", "blue")
+"""The known words. Not those of people: a person bound to a spare word would come out for them too."""
 _CONTEXTS = (
     "{}, a pink heart moves to the right at sea",
     "{} walking to the right in the city",
