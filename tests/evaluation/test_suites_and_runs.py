@@ -190,6 +190,10 @@ def test_answers_of_the_toy_world_are_read_back(tmp_path):
     clip = Clip(frames, Fraction(8))
     assert {m.value for m in score_answers(clip, right, "truth")} == {1.0}
     assert {m.metric: m.value for m in score_answers(clip, wrong, "truth")}["answer-all"] == 0.0
+    names = {m.metric for m in score_answers(clip, right, "truth")}
+    other = list(score_answers(Clip(frames[:, :64], Fraction(8)), right, "foreign"))
+    assert {m.metric for m in other} == names and {m.value for m in other} == {None}
+    assert "this one is 128 x 64" in other[0].not_measured
 
 
 VBENCH_ENTRIES = [

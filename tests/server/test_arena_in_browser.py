@@ -166,4 +166,4 @@ def test_two_raters_score_and_the_board_follows(open_scores, scores):
     page.set_viewport_size({"width": 1440, "height": 900})
     page.screenshot(path=IMAGES / "scores-board.jpg", type="jpeg", quality=86)
     page.locator("#language").click()
-    assert "加权分" in page.content()
+    page.get_by_text("加权分").wait_for()  # the board is asked for again
