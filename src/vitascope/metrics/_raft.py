@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,9 +45,9 @@ class RaftMetric(Metric):
         measured = self.measure(clip, network)
         return self.unmeasured(measured) if isinstance(measured, str) else self.scored(measured)
 
+    @abstractmethod
     def measure(self, clip: Clip, network: Any) -> float | str:
         """The value, or the reason why there is none."""
-        raise NotImplementedError
 
 
 def fastest(pairs: Iterable[tuple[Pixels, Pixels]], network: Any, share: float) -> Iterator[float]:
