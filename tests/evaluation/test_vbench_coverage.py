@@ -25,8 +25,9 @@ def test_metrics_named_are_on_the_shelf_in_the_right_tier():
 def test_a_status_says_what_is_wanted_and_what_stands_in():
     assert "measured by dynamic-degree where raft-things.pth is there" in NEEDS["dynamic_degree"].status
     imaging = NEEDS["imaging_quality"].status
-    assert imaging.startswith("not measured, needs musiq_spaq_ckpt")
+    assert imaging.startswith("measured by imaging-quality where musiq_spaq_ckpt")
     assert "imaging-quality-clipiqa (openai/clip-vit-base-patch32) follows its rule" in imaging
+    assert NEEDS["scene"].status.startswith("not measured, needs tag2text_swin_14m.pth (network not ported)")
 
 
 def test_a_metric_looks_only_at_clips_of_its_dimension():

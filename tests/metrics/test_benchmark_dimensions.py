@@ -232,6 +232,24 @@ def test_pictures_nearer_to_good_than_to_bad_score_over_one_half():
     assert score.value == pytest.approx((good + 1 - good) / 2)
 
 
+@pytest.mark.parametrize(
+    "size, seen", [((96, 128), (96, 128)), ((577, 1023), (288, 512)), ((1, 1100), (1, 512))]
+)
+def test_imaging_quality_is_the_mean_over_frames_of_512_pixels_at_most(size, seen):
+    class Brightness(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, pictures):
+            assert pictures.shape == (1, 3, *seen)
+            return 100 * pictures.mean((1, 2, 3))
+
+    clip = Clip(np.full((3, *size, 3), [[[[51]]], [[[102]]], [[[255]]]], np.uint8), 8)
+    score = METRICS["imaging-quality"]().score(clip, modules=Brightness())
+    assert score.value == pytest.approx((0.2 + 0.4 + 1) / 3)
+
+
 def test_rife_tells_the_frame_between():
     class Between:
         def between(self, first, second, times):
@@ -255,6 +273,7 @@ def test_without_weights_each_names_its_file():
         "object-class-owl": "google/owlv2-base-patch16-ensemble",
         "human-action-videomae": "MCG-NJU/videomae-large-finetuned-kinetics",
         "scene-blip": "Salesforce/blip-image-captioning-base",
+        "imaging-quality": "musiq_spaq_ckpt-358bb6af.pth",
         "imaging-quality-clipiqa": "openai/clip-vit-base-patch32",
     }
     about = {"object-class-owl": {"object_class": "cat"}, "scene-blip": {"scene": "alley"}}

@@ -63,11 +63,10 @@ NEEDS: dict[str, Need] = {
     "aesthetic_quality": Need(93, "aesthetic-quality", file="sa_0_4_vit_l_14_linear.pth and CLIP ViT-L/14"),
     "imaging_quality": Need(
         93,
-        None,
+        "imaging-quality",
         "imaging-quality-clipiqa",
         "musiq_spaq_ckpt-358bb6af.pth",
-        "PolyForm Noncommercial code",
-        _CLIP,
+        variant_file=_CLIP,
     ),
     "object_class": _by_owl(79, "object-class-owl"),
     "multiple_objects": _by_owl(82, "multiple-objects-owl"),
