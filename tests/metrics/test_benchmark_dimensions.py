@@ -250,6 +250,25 @@ def test_imaging_quality_is_the_mean_over_frames_of_512_pixels_at_most(size, see
     assert score.value == pytest.approx((0.2 + 0.4 + 1) / 3)
 
 
+def test_motion_smoothness_cuts_the_frame_between_down_to_whole_levels():
+    class Between(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, first, last):
+            return (first + last) / 2 + 0.9 / 255
+
+    frames = np.arange(0, 60, 10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 113, 120, 3), np.uint8)
+    metric = METRICS["motion-smoothness"]()
+    assert metric.score(Clip(frames, 8), modules=Between()).value == 1
+    frames[3] += 51
+    frames[5] = 200  # no frame comes after it
+    assert metric.score(Clip(frames, 8), modules=Between()).value == pytest.approx(1 - 51 / 255 / 2)
+    small = metric.score(Clip(frames[:, :112], 8), modules=Between())
+    assert small.value is None and "120 x 112" in small.not_measured
+
+
 def test_rife_tells_the_frame_between():
     class Between:
         def between(self, first, second, times):
@@ -273,6 +292,7 @@ def test_without_weights_each_names_its_file():
         "object-class-owl": "google/owlv2-base-patch16-ensemble",
         "human-action-videomae": "MCG-NJU/videomae-large-finetuned-kinetics",
         "scene-blip": "Salesforce/blip-image-captioning-base",
+        "motion-smoothness": "amt-s.pth",
         "imaging-quality": "musiq_spaq_ckpt-358bb6af.pth",
         "imaging-quality-clipiqa": "openai/clip-vit-base-patch32",
     }

@@ -58,7 +58,7 @@ NEEDS: dict[str, Need] = {
     "temporal_flickering": Need(
         75, "temporal-flickering-static", "temporal-flickering-static-dis", "raft-things.pth"
     ),
-    "motion_smoothness": Need(72, None, "motion-smoothness-dis", "amt-s.pth", "CC BY-NC 4.0"),
+    "motion_smoothness": Need(72, "motion-smoothness", "motion-smoothness-dis", "amt-s.pth", "CC BY-NC 4.0"),
     "dynamic_degree": Need(72, "dynamic-degree", "dynamic-degree-dis", "raft-things.pth"),
     "aesthetic_quality": Need(93, "aesthetic-quality", file="sa_0_4_vit_l_14_linear.pth and CLIP ViT-L/14"),
     "imaging_quality": Need(

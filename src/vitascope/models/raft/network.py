@@ -142,11 +142,11 @@ class Raft(nn.Module):
         features = self.fnet(torch.cat(pictures)).chunk(2)
         hidden, context = self.cnet(pictures[0]).chunk(2, 1)
         hidden, context = hidden.tanh(), context.relu()
-        pyramid = _costs(*features)
+        pyramid = costs(*features)
         start = _grid(hidden)
         at = start
         for _ in range(num_iterations):
-            hidden, change = self.update_block(hidden, context, _looked_up(pyramid, at), at - start)
+            hidden, change = self.update_block(hidden, context, looked_up(pyramid, at), at - start)
             at = at + change
         return _enlarged(at - start, 0.25 * self.update_block.mask(hidden))
 
@@ -166,7 +166,7 @@ def _grid(like: Tensor) -> Tensor:
     return torch.stack([x, y]).to(like.dtype).expand(like.shape[0], 2, height, width)
 
 
-def _costs(first: Tensor, second: Tensor) -> list[Tensor]:
+def costs(first: Tensor, second: Tensor) -> list[Tensor]:
     """How alike every cell of one picture is to every cell of the other, on four sizes of the other."""
     batch, channels, height, width = first.shape
     alike = first.flatten(2).transpose(1, 2) @ second.flatten(2) / channels**0.5
@@ -178,10 +178,13 @@ def _costs(first: Tensor, second: Tensor) -> list[Tensor]:
     return pyramid
 
 
-def _looked_up(pyramid: list[Tensor], at: Tensor) -> Tensor:
-    """The costs around where each cell points to, within four cells on every level. Shape: to (B, 324, h, w)."""
+def looked_up(pyramid: list[Tensor], at: Tensor, radius: int = RADIUS) -> Tensor:
+    """The costs around where each cell points to, within `radius` cells on every level.
+
+    Shape: to (B, levels (2 radius + 1)^2, h, w).
+    """
     batch, _, height, width = at.shape
-    steps = torch.linspace(-RADIUS, RADIUS, 2 * RADIUS + 1, device=at.device)
+    steps = torch.linspace(-radius, radius, 2 * radius + 1, device=at.device)
     # The outer of both steps is that along x: the checkpoints were trained with this order.
     around = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)
     centres = at.permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
