@@ -66,7 +66,7 @@ class ActionMetric(Metric):
 
 def _after_person_is(prompt: str | None) -> str:
     _, found, action = (prompt or "").lower().rpartition("person is ")
-    return action.strip(" .") if found else ""
+    return action.strip(" .\n") if found else ""
 
 
 def _prepared(clip: Clip) -> Any:

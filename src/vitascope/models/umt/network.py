@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitascope.errors import WeightsMissing
+from vitascope.errors import InvalidMedia, WeightsMissing
+from vitascope.models.checkpoints import load_exactly, read_tensors
 
 NUM_FRAMES, SIDE, PATCH = 16, 224, 16
 _PRETRAINED_FRAMES, _EPS = 8, 1e-6
@@ -107,13 +108,14 @@ class Umt(nn.Module):
 
 def load_umt(file: Path, device: str | torch.device = "cpu", sizes: UmtSizes | None = None) -> Umt:
     """UMT with the weights of its published checkpoint. Raises: WeightsMissing for another file."""
-    network = Umt(sizes)
+    sizes = sizes or UmtSizes()
+    with torch.device("meta"):
+        network = Umt(sizes)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        tensors = read_tensors(file)
         # Upstream keeps the sines where a file has no positions of its own.
-        state.setdefault("pos_embed", network.pos_embed.data)
-        network.load_state_dict(state)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsMissing(f"{str(file)!r} does not hold UMT (ViT-L/16, Kinetics-400): {reason}") from error
+        tensors.setdefault("pos_embed", sine_positions(sizes.width))
+        load_exactly(network, tensors, torch.float32)
+    except InvalidMedia as error:
+        raise WeightsMissing(f"{str(file)!r} does not hold UMT (ViT-L/16, Kinetics-400): {error}") from error
     return network.eval().to(device)
