@@ -75,6 +75,7 @@ class Subject(BaseModel):
     num_parameters: float
     head_dim: int = 0
     fp8_parameters: float = 0.0  # those in linears that fp8 can halve
+    quantized: bool = False  # its weights came in few bits (GGUF, bitsandbytes)
     parts_gib: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
@@ -84,6 +85,8 @@ class Subject(BaseModel):
 
         transformer: Any = getattr(pipeline, "transformer", None)
         name = type(transformer).__name__
+        quantized = getattr(transformer, "hf_quantizer", None) is not None
+        shrinkable = name in JOINT and not quantized
         parts = {
             # A text encoder that is not loaded yet says what it will take.
             part: getattr(module, "pending_gib", None)
@@ -96,7 +99,8 @@ class Subject(BaseModel):
             vae=type(getattr(pipeline, "vae", None)).__name__,
             num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
             head_dim=transformer.config.attention_head_dim if name in JOINT else 0,
-            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if name in JOINT else 0,
+            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if shrinkable else 0,
+            quantized=quantized,
             parts_gib=parts,
         )
 
@@ -244,7 +248,8 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
     if placement.compile is not None:
         return placement.compile
-    return known and not scattered and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+    wanted = known and not scattered and not subject.quantized  # packed linears were never timed compiled
+    return wanted and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
 
 
 def _linears(
@@ -256,6 +261,8 @@ def _linears(
     lacking = None
     if subject.transformer not in JOINT:
         lacking = f"{subject.transformer} has no fp8 linears"
+    elif subject.quantized:
+        lacking = f"this {subject.transformer} came in fewer bits already"
     elif gpu is None or gpu.capability < FP8_FROM:
         where = placement.device if gpu is None else gpu.name
         lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
@@ -306,7 +313,7 @@ def _within_memory(
     if limit is None or gpu is None or placement.offload != "none":
         return "placement", False
     room = limit - CONTEXT_GIB
-    if subject.transformer not in JOINT:
+    if subject.transformer not in JOINT or subject.quantized:
         if sum(subject.parts_gib.values()) > room:
             raise OutOfMemory(
                 f"the weights do not fit in {limit:.1f} GiB; use offload='model' or 'sequential'"

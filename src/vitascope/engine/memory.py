@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from vitascope.engine import gguf_files
 from vitascope.engine.placement import Placement
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, num_parameters
 from vitascope.errors import OutOfMemory
@@ -43,7 +44,9 @@ def component_gib(folder: Path, dtype: str) -> dict[str, float]:
 
 
 def file_gib(file: Path, dtype: str) -> float:
-    """What the tensors of one file will take once loaded. Units: GiB."""
+    """What the tensors of one file will take once loaded; GGUF stays as it is packed. Units: GiB."""
+    if file.suffix == gguf_files.SUFFIX:
+        return file.stat().st_size / GIB
     return num_parameters(file) * BYTES[dtype] / GIB
 
 

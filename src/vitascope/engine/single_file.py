@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine import gguf_files
 from vitascope.engine.tensor_files import read_tensors
 from vitascope.errors import InvalidMedia
 
@@ -15,12 +16,15 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     """A model of the diffusers class `cls`, its tensors from `path` cast to the dtype called `dtype_name`.
 
     Understands diffusers' names with or without a prefix, and the authors' own names where diffusers'
-    `from_single_file` knows them. Raises: InvalidMedia if names or shapes fit in neither way.
+    `from_single_file` knows them. Of a GGUF file the linears stay packed.
+    Raises: InvalidMedia if names or shapes fit in neither way, DependencyMissing for GGUF.
     """
     import torch
     from accelerate import init_empty_weights
 
     dtype = getattr(torch, dtype_name)
+    if path.suffix == gguf_files.SUFFIX:
+        return gguf_files.load_denoiser(cls, path, config_folder, dtype)
     config = cls.load_config(config_folder)
     with init_empty_weights(
         include_buffers=False
