@@ -6,7 +6,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox
 from tests.generators.families import ENGINE, FAMILIES, Family, built, plain_frames
@@ -153,3 +154,17 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(DependencyMissing, match=r"pip install 'vitascope\[gguf\]'"):
         for_model(str(file), base=str(built(ltx.build)))
+
+
+def test_a_lora_works_on_packed_linears_and_comes_off_again(tmp_path):
+    source = family("wan")
+    file = written(tmp_path / "net.gguf", tensors_of(source))
+    name, (rows, columns) = "blocks.0.ffn.net.2", tensors_of(source)["blocks.0.ffn.net.2.weight"].shape
+    down, up = torch.ones(2, columns), torch.ones(rows, 2)
+    lora = tmp_path / "lora.safetensors"
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, lora)
+    before, on = made(source, file), made(source, file, loras=(str(lora),))
+    (plain,) = source.make(loras=(str(lora),))
+    near = np.abs(on.array().astype(float) - plain.array()).mean()
+    assert near < distance(source, on) / 5, "it does what it does to the full weights"
+    assert np.array_equal(made(source, file).array(), before.array())

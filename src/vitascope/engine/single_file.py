@@ -35,10 +35,20 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     if not expected.keys() & tensors.keys():
         return _by_diffusers(cls, path, config_folder, dtype)
     _check_same(path, cls.__name__, expected, tensors)
+    kept = set(cls._keep_in_fp32_modules or ())
+
+    def cast(name: str, tensor: Any) -> Any:
+        """In the dtype, or in float32 where the class says so; what diffusers does, which `to` would undo."""
+        return tensor.to(torch.float32 if kept & set(name.split(".")) else dtype)
+
     model.load_state_dict(
-        {name: tensor.to(dtype) for name, tensor in tensors.items()}, strict=True, assign=True
+        {name: cast(name, tensor) for name, tensor in tensors.items()}, strict=True, assign=True
     )
-    return model.to(dtype).eval()
+    for name, buffer in list(model.named_buffers()):
+        owner, _, last = name.rpartition(".")
+        if buffer.is_floating_point() and not kept & set(name.split(".")):
+            model.get_submodule(owner)._buffers[last] = buffer.to(dtype)
+    return model.eval()
 
 
 def without_prefix(tensors: dict[str, Any], expected: Any) -> dict[str, Any]:
