@@ -44,6 +44,9 @@ class Gpu(BaseModel):
     memory_gib: float
     fa3: bool
     int8: bool = False  # whether our 8-bit attention kernel can be built
+    sage: str | None = (
+        "SageAttention2 is looked for on the machine that runs"  # what it lacks; None: it is here
+    )
 
     @classmethod
     def here(cls, device: str) -> Gpu | None:
@@ -52,7 +55,7 @@ class Gpu(BaseModel):
 
         if not device.startswith("cuda"):
             return None
-        from vitascope.engine.attention import has_fa3, has_int8
+        from vitascope.engine.attention import has_fa3, has_int8, sage_lacks
 
         found = torch.cuda.get_device_properties(device)
         capability = (found.major, found.minor)
@@ -62,6 +65,7 @@ class Gpu(BaseModel):
             memory_gib=found.total_memory / 2**30,
             fa3=has_fa3(),
             int8=capability == HOPPER and has_int8(),
+            sage=sage_lacks(),
         )
 
 
@@ -128,7 +132,7 @@ class Levers(BaseModel):
     @property
     def approximate_attention(self) -> bool:
         """Whether attention is 8-bit; the first and last blocks and steps are exact even so."""
-        return self.attention == "int8"
+        return self.attention in ("int8", "sage")
 
     def exact_in_a_ring(self, exact: str, asked: str) -> Levers:
         """These levers where tokens go around a ring, in which a speed word's 8-bit attention has no place."""
@@ -138,7 +142,7 @@ class Levers(BaseModel):
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
         """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
-        if works or not self.approximate_attention:
+        if works or self.attention != "int8":
             return self
         said = "8-bit attention does not work as this Triton builds it"
         if asked != "auto":
@@ -202,10 +206,14 @@ def _attention(
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
         return "model"
-    if asked in ("fa3", "cudnn", "int8") and gpu is None:
+    if asked in ("fa3", "cudnn", "int8", "sage") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
     if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
         raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
+    if asked == "sage" and gpu is not None:
+        half = placement.dtype in ("bfloat16", "float16")
+        if lacking := gpu.sage or (None if half else f"it takes bfloat16 or float16, not {placement.dtype}"):
+            raise ResourceError(f"attention='sage': {lacking}")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
             raise ResourceError(
