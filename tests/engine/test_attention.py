@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
@@ -126,3 +129,40 @@ def test_kernels_that_are_not_here_say_so():
         attention.check("fa3", "cpu")
     with pytest.raises(UnknownName, match="fa3"):
         attention.check("fa33", "cpu")
+
+
+@pytest.fixture
+def sage(monkeypatch):
+    """A stand-in for SageAttention2, which runs on GPUs alone: exact, in its own layout; and its version."""
+
+    def sageattn(q, k, v, tensor_layout, is_causal):
+        assert (tensor_layout, is_causal) == ("NHD", False)
+        q, k, v = (tensor.transpose(1, 2) for tensor in (q, k, v))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+    stand_in = types.ModuleType("sageattention")
+    stand_in.sageattn = sageattn
+    monkeypatch.setitem(sys.modules, "sageattention", stand_in)
+    installed = {"sageattention": "2.2.0"}
+    monkeypatch.setattr(attention.metadata, "version", installed.__getitem__)
+    attention.sage_lacks.cache_clear()
+    yield installed
+    attention.sage_lacks.cache_clear()
+
+
+def test_sage_attends_to_valid_tokens_alone(sage):
+    query, key, value = torch.randn(3, 2, 9, 2, 8).unbind()
+    lengths = torch.tensor([9, 4])
+    found = attention.attend(query, key, value, "sage", lengths)
+    torch.testing.assert_close(found, attention.attend(query, key, value, "sdpa", lengths))
+    assert attention.sage_lacks() is None
+
+
+def test_an_older_sage_is_refused(sage):
+    sage["sageattention"] = "1.0.6"
+    assert "sageattention 1.0.6 is too old; build version 2 from https://" in attention.sage_lacks()
+
+
+def test_a_missing_sage_is_named():
+    attention.sage_lacks.cache_clear()
+    assert "the package sageattention is not installed; build version 2" in attention.sage_lacks()

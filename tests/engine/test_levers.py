@@ -134,6 +134,32 @@ def test_expert_switches_override_the_word():
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
 
 
+def test_sage_is_taken_where_it_is_and_never_replaced():
+    here = H100.model_copy(update={"sage": None})
+    levers = decide(MOCHI, placed(attention="sage"), here)
+    assert levers.attention == "sage" and levers.approximate_attention
+    assert levers.with_proven_kernel(False, "fa3", "sage") == levers, "that trial is of our own kernel"
+    missing = H100.model_copy(update={"sage": "the package sageattention is not installed"})
+    with pytest.raises(ResourceError, match="'sage': the package sageattention is not installed"):
+        decide(MOCHI, placed(attention="sage"), missing)
+    with pytest.raises(ResourceError, match="bfloat16 or float16, not float32"):
+        decide(MOCHI, placed(attention="sage", dtype="float32"), here)
+    with pytest.raises(ResourceError, match="needs a CUDA GPU"):
+        decide(MOCHI, placed(attention="sage", device="cpu"), None)
+
+
+def test_weights_in_few_bits_are_left_as_they_came():
+    packed = MOCHI.model_copy(update={"quantized": True, "parts_gib": {"transformer": 9.0}})
+    balanced = decide(packed, placed(speed="balanced"), H100)
+    assert (balanced.linears, balanced.compile) == ("model", False)
+    assert any("came in fewer bits already" in said for said in balanced.fallbacks)
+    with pytest.raises(ResourceError, match="came in fewer bits already"):
+        decide(packed, placed(quantize="fp8"), H100)
+    assert decide(packed, placed(memory_gib=24), H100).offload == "placement"
+    with pytest.raises(OutOfMemory, match="offload='model'"):
+        decide(packed, placed(memory_gib=8), H100)
+
+
 FULL = Subject(
     transformer="MochiTransformer3DModel",
     vae="AutoencoderKLMochi",

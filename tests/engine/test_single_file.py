@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox as tiny
+from tests.generators.families import FAMILIES, built
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
@@ -44,6 +45,21 @@ def test_a_single_file_makes_the_same_clip_as_its_folder(engine, folder, tensors
     assert np.array_equal(clip.array(), made(engine, folder).array())
     mark = clip.recipe.stages[0].notes["weights"]
     assert "+" in mark, "the recipe names the file and its lender"
+
+
+@pytest.mark.parametrize("name", ["mochi", "hunyuan", "wan", "ltx"])
+def test_other_families_take_single_files_too(name, tmp_path):
+    family = next(family for family in FAMILIES if family.name == name)
+    (stored,) = (built(family.build) / "transformer").glob("*.safetensors")
+    file = tmp_path / "net.safetensors"
+    save_file(load_file(stored), file)
+    half = Engine(Placement(device="cpu", dtype="bfloat16"), capacity=2)
+    clips = []
+    for where in ({}, {"model": str(file), "base": str(built(family.build))}):
+        generator = family.generator(**where)
+        modules = half.modules(generator)
+        clips += generator.generate([generator.complete(family.task())], modules, Context())
+    assert np.array_equal(clips[0].array(), clips[1].array())
 
 
 def test_a_pickled_single_file_loads_too(engine, folder, tensors, tmp_path):

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import metadata
 from typing import NamedTuple, Protocol
 
 import torch
@@ -23,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vitascope.errors import DependencyMissing, ResourceError, UnknownName
 
 HOPPER = (9, 0)
+SAGE = "https://github.com/thu-ml/SageAttention"
 
 
 class QKV(NamedTuple):
@@ -82,8 +84,14 @@ def _int8(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
     int8_attention(query, key, value, out)
 
 
-KERNELS: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa, "int8": _int8}
-APPROXIMATE = ("int8",)
+def _sage(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    from sageattention import sageattn
+
+    out.copy_(sageattn(query, key, value, tensor_layout="NHD", is_causal=False))
+
+
+KERNELS: dict[str, Kernel] = {"fa3": _fa3, "cudnn": _cudnn, "sdpa": _sdpa, "int8": _int8, "sage": _sage}
+APPROXIMATE = ("int8", "sage")
 _here = threading.local()
 
 
@@ -139,6 +147,8 @@ def check(name: str, device: torch.device | str) -> str:
         raise ResourceError(f"attention={name!r} needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
     if name == "fa3" and not has_fa3():
         raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if name == "sage" and (lacking := sage_lacks()):
+        raise ResourceError(f"attention='sage': {lacking}")
     if name == "int8" and not has_int8():
         raise ResourceError(
             "attention='int8' needs Triton 3.6 or newer, which comes with torch 2.11; use 'fa3' or 'cudnn'"
@@ -154,6 +164,24 @@ def has_fa3() -> bool:
     import fa3_fwd._C  # noqa: F401  registers torch.ops.fa3_fwd
 
     return True
+
+
+@cache
+def sage_lacks() -> str | None:
+    """What is missing for SageAttention2; None where it is installed and loads. PyPI has its version 1 alone."""
+    try:
+        installed = metadata.version("sageattention")
+        import sageattention
+    except ImportError as error:  # PackageNotFoundError is one too; so is a build for another torch
+        why = (
+            "is not installed"
+            if isinstance(error, metadata.PackageNotFoundError)
+            else f"does not load ({error})"
+        )
+        return f"the package sageattention {why}; build version 2 from {SAGE}"
+    if int(installed.partition(".")[0]) < 2 or not hasattr(sageattention, "sageattn"):
+        return f"sageattention {installed} is too old; build version 2 from {SAGE}"
+    return None
 
 
 @cache

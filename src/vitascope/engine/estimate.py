@@ -226,6 +226,7 @@ def _reasons(
     said = {
         "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
         "int8": f"attention: 8-bit with smoothing, which speed={placement.speed!r} allows; first and last steps exact",
+        "sage": "attention: SageAttention2, as asked; first and last steps exact",
         "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
         "sdpa": "attention: torch's own choice",
         "model": "attention: as diffusers has it",

@@ -44,6 +44,9 @@ class Gpu(BaseModel):
     memory_gib: float
     fa3: bool
     int8: bool = False  # whether our 8-bit attention kernel can be built
+    sage: str | None = (
+        "SageAttention2 is looked for on the machine that runs"  # what it lacks; None: it is here
+    )
 
     @classmethod
     def here(cls, device: str) -> Gpu | None:
@@ -52,7 +55,7 @@ class Gpu(BaseModel):
 
         if not device.startswith("cuda"):
             return None
-        from vitascope.engine.attention import has_fa3, has_int8
+        from vitascope.engine.attention import has_fa3, has_int8, sage_lacks
 
         found = torch.cuda.get_device_properties(device)
         capability = (found.major, found.minor)
@@ -62,6 +65,7 @@ class Gpu(BaseModel):
             memory_gib=found.total_memory / 2**30,
             fa3=has_fa3(),
             int8=capability == HOPPER and has_int8(),
+            sage=sage_lacks(),
         )
 
 
@@ -75,6 +79,7 @@ class Subject(BaseModel):
     num_parameters: float
     head_dim: int = 0
     fp8_parameters: float = 0.0  # those in linears that fp8 can halve
+    quantized: bool = False  # its weights came in few bits (GGUF, bitsandbytes)
     parts_gib: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
@@ -84,6 +89,8 @@ class Subject(BaseModel):
 
         transformer: Any = getattr(pipeline, "transformer", None)
         name = type(transformer).__name__
+        quantized = getattr(transformer, "hf_quantizer", None) is not None
+        shrinkable = name in JOINT and not quantized
         parts = {
             # A text encoder that is not loaded yet says what it will take.
             part: getattr(module, "pending_gib", None)
@@ -96,7 +103,8 @@ class Subject(BaseModel):
             vae=type(getattr(pipeline, "vae", None)).__name__,
             num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
             head_dim=transformer.config.attention_head_dim if name in JOINT else 0,
-            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if name in JOINT else 0,
+            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if shrinkable else 0,
+            quantized=quantized,
             parts_gib=parts,
         )
 
@@ -124,7 +132,7 @@ class Levers(BaseModel):
     @property
     def approximate_attention(self) -> bool:
         """Whether attention is 8-bit; the first and last blocks and steps are exact even so."""
-        return self.attention == "int8"
+        return self.attention in ("int8", "sage")
 
     def exact_in_a_ring(self, exact: str, asked: str) -> Levers:
         """These levers where tokens go around a ring, in which a speed word's 8-bit attention has no place."""
@@ -134,7 +142,7 @@ class Levers(BaseModel):
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
         """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
-        if works or not self.approximate_attention:
+        if works or self.attention != "int8":
             return self
         said = "8-bit attention does not work as this Triton builds it"
         if asked != "auto":
@@ -198,10 +206,14 @@ def _attention(
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
         return "model"
-    if asked in ("fa3", "cudnn", "int8") and gpu is None:
+    if asked in ("fa3", "cudnn", "int8", "sage") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
     if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
         raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
+    if asked == "sage" and gpu is not None:
+        half = placement.dtype in ("bfloat16", "float16")
+        if lacking := gpu.sage or (None if half else f"it takes bfloat16 or float16, not {placement.dtype}"):
+            raise ResourceError(f"attention='sage': {lacking}")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
             raise ResourceError(
@@ -244,7 +256,8 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
     if placement.compile is not None:
         return placement.compile
-    return known and not scattered and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+    wanted = known and not scattered and not subject.quantized  # packed linears were never timed compiled
+    return wanted and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
 
 
 def _linears(
@@ -256,6 +269,8 @@ def _linears(
     lacking = None
     if subject.transformer not in JOINT:
         lacking = f"{subject.transformer} has no fp8 linears"
+    elif subject.quantized:
+        lacking = f"this {subject.transformer} came in fewer bits already"
     elif gpu is None or gpu.capability < FP8_FROM:
         where = placement.device if gpu is None else gpu.name
         lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
@@ -306,7 +321,7 @@ def _within_memory(
     if limit is None or gpu is None or placement.offload != "none":
         return "placement", False
     room = limit - CONTEXT_GIB
-    if subject.transformer not in JOINT:
+    if subject.transformer not in JOINT or subject.quantized:
         if sum(subject.parts_gib.values()) > room:
             raise OutOfMemory(
                 f"the weights do not fit in {limit:.1f} GiB; use offload='model' or 'sequential'"

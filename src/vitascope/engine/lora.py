@@ -246,11 +246,12 @@ def _check_base(path: Path, model: Any) -> None:
 
 def _check_shape(path: Path, model: Any, layers: LoraLayers, module: str) -> None:
     weight = model.get_submodule(module).weight
+    shape = getattr(weight, "quant_shape", weight.shape)  # GGUF: not that of the packed bytes
     down, up = layers.tensors[f"{module}.lora_A.weight"], layers.tensors[f"{module}.lora_B.weight"]
-    if down.shape[1] != weight.shape[1] or up.shape[0] != weight.shape[0] or down.shape[0] != up.shape[1]:
+    if down.shape[1] != shape[1] or up.shape[0] != shape[0] or down.shape[0] != up.shape[1]:
         raise InvalidMedia(
             f"{path.name!r} is for another model{_said_base(path)}: its {module} maps {down.shape[1]} to "
-            f"{up.shape[0]} channels, here it maps {weight.shape[1]} to {weight.shape[0]}",
+            f"{up.shape[0]} channels, here it maps {shape[1]} to {shape[0]}",
             param="loras",
         )
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from vitascope.engine import gguf_files
 from vitascope.engine.placement import Placement
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, num_parameters
+from vitascope.engine.weights import read_json
 from vitascope.errors import OutOfMemory
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -32,18 +34,26 @@ def free_ram_gib() -> float:
 
 
 def component_gib(folder: Path, dtype: str) -> dict[str, float]:
-    """What each component of a model in diffusers layout will take once loaded. Units: GiB."""
+    """What each component of a model in diffusers layout will take once loaded; quantized ones stay packed.
+
+    Units: GiB.
+    """
     sizes = {}
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = [file for file in part.iterdir() if file.suffix in WEIGHT_SUFFIXES]
         safe = [file for file in files if file.suffix == ".safetensors"]
         if files:
-            sizes[part.name] = sum(file_gib(file, dtype) for file in safe or files)
+            packed = "quantization_config" in read_json(part / "config.json")
+            sizes[part.name] = sum(
+                file.stat().st_size / GIB if packed else file_gib(file, dtype) for file in safe or files
+            )
     return sizes
 
 
 def file_gib(file: Path, dtype: str) -> float:
-    """What the tensors of one file will take once loaded. Units: GiB."""
+    """What the tensors of one file will take once loaded; GGUF stays as it is packed. Units: GiB."""
+    if file.suffix == gguf_files.SUFFIX:
+        return file.stat().st_size / GIB
     return num_parameters(file) * BYTES[dtype] / GIB
 
 

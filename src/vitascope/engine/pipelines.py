@@ -129,7 +129,7 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
-    if chosen.approximate_attention:
+    if chosen.attention == "int8":
         chosen = _with_proven_kernel(chosen, placement)
     levers.cap_memory(placement)
     levers.shrink(pipeline, chosen, placement.device)

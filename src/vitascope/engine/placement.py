@@ -11,7 +11,7 @@ from vitascope.errors import RequestError
 Speed = Literal["exact", "balanced", "turbo"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Offload = Literal["none", "model", "sequential"]
-Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8"]
+Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8", "sage"]
 Quantize = Literal["auto", "none", "fp8"]
 
 

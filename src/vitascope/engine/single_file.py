@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine import gguf_files
 from vitascope.engine.tensor_files import read_tensors
 from vitascope.errors import InvalidMedia
 
@@ -15,12 +16,15 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     """A model of the diffusers class `cls`, its tensors from `path` cast to the dtype called `dtype_name`.
 
     Understands diffusers' names with or without a prefix, and the authors' own names where diffusers'
-    `from_single_file` knows them. Raises: InvalidMedia if names or shapes fit in neither way.
+    `from_single_file` knows them. Of a GGUF file the linears stay packed.
+    Raises: InvalidMedia if names or shapes fit in neither way, DependencyMissing for GGUF.
     """
     import torch
     from accelerate import init_empty_weights
 
     dtype = getattr(torch, dtype_name)
+    if path.suffix == gguf_files.SUFFIX:
+        return gguf_files.load_denoiser(cls, path, config_folder, dtype)
     config = cls.load_config(config_folder)
     with init_empty_weights(
         include_buffers=False
@@ -31,10 +35,20 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     if not expected.keys() & tensors.keys():
         return _by_diffusers(cls, path, config_folder, dtype)
     _check_same(path, cls.__name__, expected, tensors)
+    kept = set(cls._keep_in_fp32_modules or ())
+
+    def cast(name: str, tensor: Any) -> Any:
+        """In the dtype, or in float32 where the class says so; what diffusers does, which `to` would undo."""
+        return tensor.to(torch.float32 if kept & set(name.split(".")) else dtype)
+
     model.load_state_dict(
-        {name: tensor.to(dtype) for name, tensor in tensors.items()}, strict=True, assign=True
+        {name: cast(name, tensor) for name, tensor in tensors.items()}, strict=True, assign=True
     )
-    return model.to(dtype).eval()
+    for name, buffer in list(model.named_buffers()):
+        owner, _, last = name.rpartition(".")
+        if buffer.is_floating_point() and not kept & set(name.split(".")):
+            model.get_submodule(owner)._buffers[last] = buffer.to(dtype)
+    return model.eval()
 
 
 def without_prefix(tensors: dict[str, Any], expected: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine import gguf_files
 from vitascope.engine.failures import first_line
 from vitascope.errors import InvalidMedia, WeightsMissing
 
@@ -61,7 +62,9 @@ def check_whole(path: Path, *, quantized: bool = False) -> None:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in a weights file. Raises: InvalidMedia, WeightsMissing."""
+    """Names and shapes of the tensors in a weights file. Raises: InvalidMedia, WeightsMissing, DependencyMissing."""
+    if path.suffix == gguf_files.SUFFIX:
+        return gguf_files.shapes(path)
     if path.suffix != ".safetensors":
         return {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
     header = safetensors_header(path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vitascope.engine import hub
+from vitascope.engine import gguf_files, hub
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, check_whole
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, WeightsMissing
 
@@ -57,7 +57,8 @@ def find_source(model: str, revision: str | None = None) -> Source | None:
         return Source("folder", str(path))
     if path.is_file():
         return Source("file", str(path))
-    looks_like_path = path.is_absolute() or model.startswith((".", "~")) or path.suffix in WEIGHT_SUFFIXES
+    names_a_file = path.suffix in (*WEIGHT_SUFFIXES, gguf_files.SUFFIX)
+    looks_like_path = path.is_absolute() or model.startswith((".", "~")) or names_a_file
     if looks_like_path or "\\" in model:
         raise NotFound(f"no file or folder {model!r}", param="model")
     return Source("hub", model, revision) if HUB_ID.fullmatch(model) else None

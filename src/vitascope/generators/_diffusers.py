@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, weights
+from vitascope.engine import denoising, lora, memory, pipelines, quantized_folders, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
@@ -185,6 +185,7 @@ class DiffusersGenerator(Generator):
         lender = self.lender(file).source() if file else source
         folder = weights.local_path(lender, offline=offline, without=lent)
         weights.check_folder(folder, self.pipelines, without=lent)
+        quantized_folders.check_readable(folder, placement.device, without=lent)
         sizes = memory.component_gib(folder, placement.dtype)
         if file:
             sizes[self.denoiser] = memory.file_gib(file, placement.dtype)

@@ -48,7 +48,7 @@ def for_model(model: str, /, **knobs: Any) -> Generator:
     if source is None:
         raise UnknownName("model", model, _names(with_repositories="/" in model), param="model")
     if source.kind != "hub":
-        return _family_of(Path(source.name)).with_knobs(**{"model": model, **knobs})
+        return _family_of(Path(source.name), knobs.get("base")).with_knobs(**{"model": model, **knobs})
     configs = weights.read_configs(source, offline=Settings.from_environment().offline)
     return _family_of_pipeline(configs.pipeline, model).with_knobs(**{"model": model, **knobs})
 
@@ -69,16 +69,19 @@ def _names(with_repositories: bool) -> list[str]:
     return [*(known.name for _, known in models), *(ids if with_repositories else ()), *GENERATORS.names()]
 
 
-def _family_of(path: Path) -> type[Generator]:
+def _family_of(path: Path, base: str | None) -> type[Generator]:
     pipeline = weights.pipeline_of(path)
     if pipeline is not None:
         return _family_of_pipeline(pipeline, str(path))
     for generator in GENERATORS:
         if generator.recognises(path):
             return generator
+    if base and path.is_file():
+        return type(for_model(base))
     what = "no model_index.json and no weights" if path.is_dir() else "no keys"
+    give = "a folder saved by diffusers" if path.is_dir() else "base, the model that lends its other parts"
     raise InvalidMedia(
-        f"{str(path)!r} has {what} that a generator knows; give a folder saved by diffusers, or say which "
+        f"{str(path)!r} has {what} that a generator knows; give {give}, or say which "
         f"generator runs it, with --set weights=PATH and --model one of: {', '.join(GENERATORS.names())}",
         param="model",
     )

@@ -70,6 +70,9 @@ class HunyuanVideo(DiffusersGenerator):
         TextToVideo.kind: f"{FOLDER}.pipeline_hunyuan_video:HunyuanVideoPipeline",
         ImageToVideo.kind: f"{FOLDER}.pipeline_hunyuan_video_image2video:HunyuanVideoImageToVideoPipeline",
     }
+    denoiser_class: ClassVar[str] = (
+        "diffusers.models.transformers.transformer_hunyuan_video:HunyuanVideoTransformer3DModel"
+    )
 
     model: str = "hunyuan-video"
     true_cfg_scale: float = Field(1.0, ge=1, le=100)

@@ -73,6 +73,7 @@ class LTXVideo(NegativePromptByDefault):
         TextToVideo.kind: "diffusers.pipelines.ltx.pipeline_ltx:LTXPipeline",
         ImageToVideo.kind: "diffusers.pipelines.ltx.pipeline_ltx_image2video:LTXImageToVideoPipeline",
     }
+    denoiser_class: ClassVar[str] = "diffusers.models.transformers.transformer_ltx:LTXVideoTransformer3DModel"
 
     model: str = "ltx-video"
     negative_prompt: str = "worst quality, inconsistent motion, blurry, jittery, distorted"

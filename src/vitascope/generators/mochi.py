@@ -53,5 +53,6 @@ class Mochi(DiffusersGenerator):
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: "diffusers.pipelines.mochi.pipeline_mochi:MochiPipeline"
     }
+    denoiser_class: ClassVar[str] = "diffusers.models.transformers.transformer_mochi:MochiTransformer3DModel"
 
     model: str = "mochi-1"

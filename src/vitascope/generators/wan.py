@@ -13,7 +13,9 @@ from vitascope.context import Context
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
+from vitascope.errors import InvalidMedia
 from vitascope.generators._components import float32_vae
+from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._negative_prompt import NegativePromptByDefault
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
@@ -118,6 +120,7 @@ class Wan(OneAtATime, NegativePromptByDefault):
         ImageToVideo.kind: f"{FOLDER}.pipeline_wan_i2v:WanImageToVideoPipeline",
         VideoToVideo.kind: f"{FOLDER}.pipeline_wan_video2video:WanVideoToVideoPipeline",
     }
+    denoiser_class: ClassVar[str] = "diffusers.models.transformers.transformer_wan:WanTransformer3DModel"
 
     model: str = "wan2.1-t2v-1.3b"
     negative_prompt: str = NEGATIVE_PROMPT
@@ -133,6 +136,16 @@ class Wan(OneAtATime, NegativePromptByDefault):
         if configs.index.get("boundary_ratio") is not None:
             return _IMAGE_EXPERTS if from_image else _EXPERTS
         return _IMAGE if from_image else _SMALL
+
+    def lender(self, file: Path) -> DiffusersGenerator:
+        """As for every family. Raises: InvalidMedia, also for a lender with two experts, of which a file holds one."""
+        lender = super().lender(file)
+        if lender.profile() in (_EXPERTS, _IMAGE_EXPERTS):
+            raise InvalidMedia(
+                f"{str(file)!r} holds one denoiser and {lender.model!r} has two; give a folder with both",
+                param="base",
+            )
+        return lender
 
     def default_negative_prompt(self, task: Task) -> str:
         """The authors' own; for Wan 2.1 from a picture they put "camera shake" before it."""

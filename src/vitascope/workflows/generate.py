@@ -82,7 +82,8 @@ def order(
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
     model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
-    generator = for_model(model)
+    lender = {name: options[name] for name in ("base",) if name in options}  # may tell whose a single file is
+    generator = for_model(model, **lender)
     kind = ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
     owners: dict[str, dict[str, Any]] = {"task": {}, "placement": {}, "knobs": {}}
     for name, value in options.items():
