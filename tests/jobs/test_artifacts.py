@@ -48,6 +48,18 @@ def test_what_one_machine_puts_another_fetches(tmp_path, store, kind):
         here.fetch("jobs/x/a")
 
 
+def test_a_small_file_is_read_where_it_is_and_missed_once_it_is_gone(tmp_path, store):
+    here, there = machines(tmp_path, store)
+    (here.folder / "jobs").mkdir(parents=True)
+    (here.folder / "jobs/preview.webp").write_bytes(b"so far")
+    here.put("jobs/preview.webp")
+    assert here.read("jobs/preview.webp") == there.read("jobs/preview.webp") == b"so far"
+    here.remove("jobs/preview.webp")
+    for machine in (here, there, Artifacts(tmp_path / "here")):
+        with pytest.raises(NotFound):
+            machine.read("jobs/preview.webp")
+
+
 def test_checkpoints_and_clips_follow_their_job(tmp_path, store):
     here, there = machines(tmp_path, store)
     one, other = (StoredCheckpoints(where, "jobs/x/states") for where in (here, there))

@@ -103,6 +103,16 @@ class Artifacts:
         with _explained(self.url):
             return int(self._store[0].size(self._far(name)))
 
+    def read(self, name: str) -> bytes:
+        """A small file that may be replaced or removed at any moment. Raises: NotFound, ResourceError."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError as error:
+            if not self.url:
+                raise NotFound(f"no file {name.rpartition('/')[2]!r}") from error
+        with _explained(self.url):
+            return bytes(self._store[0].cat_file(self._far(name)))
+
     def pieces(self, name: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes `start` to `end` of a stored file, piece by piece. Raises: ResourceError."""
         with _explained(self.url):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -44,8 +45,9 @@ def file_response(
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
     headers |= {"accept-ranges": "bytes", "content-length": str(end - start)}
     headers["content-disposition"] = f'attachment; filename="{shown_as}"'
-    status = 200 if part is None else 206
-    return StreamingResponse(artifacts.pieces(name, start, end), status, headers, media_type=kind)
+    pieces = artifacts.pieces(name, start, end)
+    first = next(pieces, b"")  # a file that is gone by now can still be refused
+    return StreamingResponse(chain([first], pieces), 200 if part is None else 206, headers, media_type=kind)
 
 
 def _part(asked: str, size: int) -> tuple[int, int] | None:

@@ -115,12 +115,12 @@ def content(
 
 
 @router.get("/{video_id}/preview", summary="A small picture of a running job", response_class=Response)
-def preview(video_id: str, request: Request, office: Counter, caller: Reader) -> Response:
+def preview(video_id: str, office: Counter, caller: Reader) -> Response:
     """What the clip looks like so far; 409 before there is one, and after the end."""
     job = kept(office, video_id, caller)
-    name = office.house.named(job.id, PREVIEW)
     try:
-        return file_response(office.house.artifacts, name, "image/webp", f"{job.id}.webp", request.headers)
+        picture = office.house.artifacts.read(office.house.named(job.id, PREVIEW))
+        return Response(picture, media_type="image/webp", headers={"cache-control": "no-store"})
     except NotFound as error:
         message = f"video {video_id!r} has no preview now"
         raise Refusal(409, message, code="not_ready", param="video_id") from error
