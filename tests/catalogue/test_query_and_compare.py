@@ -51,6 +51,8 @@ def test_wrong_conditions_are_refused_by_name_and_value():
         query_cards(license="open")
     with pytest.raises(RequestError, match="'colour'"):
         query_cards(task="colour")
+    with pytest.raises(RequestError, match="'yesterday'.*YYYY-MM"):
+        query_cards(released_since="yesterday")
 
 
 def test_comparison_shows_values_sources_and_where_they_differ():

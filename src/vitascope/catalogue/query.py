@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from vitascope.catalogue.card import Attention, Backbone, Card, LicenceKind, Record, TaskCode, TextEncoder
 from vitascope.catalogue.eras import Era, era_of
@@ -13,6 +14,15 @@ from vitascope.catalogue.reading import load_cards, resolve_architecture
 from vitascope.errors import UnknownName, invalid_value
 
 SortKey = Literal["released", "name", "parameters", "min-memory", "vbench", "vbench-i2v"]
+
+
+def _checked_date(date: str) -> str:
+    if re.fullmatch(r"20\d\d(-\d\d(-\d\d)?)?", date) is None:
+        raise ValueError("no date; write YYYY, YYYY-MM or YYYY-MM-DD")
+    return date
+
+
+Date = Annotated[str, AfterValidator(_checked_date)]
 
 
 class CardQuery(Record):
@@ -31,8 +41,8 @@ class CardQuery(Record):
     text_encoder: TextEncoder | None = None
     base: str | None = None
     licence: LicenceKind | None = None
-    released_since: str | None = Field(None, pattern=r"^20\d\d(-\d\d(-\d\d)?)?$")
-    released_until: str | None = Field(None, pattern=r"^20\d\d(-\d\d(-\d\d)?)?$")
+    released_since: Date | None = None
+    released_until: Date | None = None
     max_memory_gb: float | None = Field(None, gt=0)
     min_parameters: float | None = Field(None, ge=0)
     max_parameters: float | None = Field(None, gt=0)
