@@ -51,7 +51,7 @@ def test_wrong_conditions_are_refused_by_name_and_value():
         query_cards(license="open")
     with pytest.raises(RequestError, match="'colour'"):
         query_cards(task="colour")
-    with pytest.raises(RequestError, match="'yesterday'.*YYYY-MM"):
+    with pytest.raises(RequestError, match=r"'yesterday'.*YYYY-MM"):
         query_cards(released_since="yesterday")
 
 
