@@ -83,8 +83,11 @@ class Desk:
 
     def preview(self, job: Job) -> bytes | None:
         """The small picture of a running job, if its worker has made one."""
-        path = self.office.house.job(job.id) / PREVIEW
-        return path.read_bytes() if path.is_file() else None
+        house = self.office.house
+        try:
+            return house.artifacts.read(house.named(job.id, PREVIEW))
+        except VitascopeError:
+            return None
 
     # --- asking
 
