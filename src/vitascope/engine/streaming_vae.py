@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,32 @@ from vitascope.errors import RequestError
 Cache = dict[str, Tensor]
 
 
+class Rows(Protocol):
+    """Rows of the picture that several devices share: this one's, and what it must know of the others'."""
+
+    def own(self, states: Tensor) -> Tensor:
+        """Of the whole picture."""
+        ...
+
+    def whole(self, states: Tensor) -> Tensor:
+        """The way back."""
+        ...
+
+    def around(self, states: Tensor) -> Tensor:
+        """With one row more above and below."""
+        ...
+
+    def moments(self, states: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each frame and group of channels over all rows."""
+        ...
+
+
 class MochiStream:
     """The decoder of an AutoencoderKLMochi, fed with a few latent frames at a time.
 
     Every group goes through the same graphs: the first one's past is its first frame repeated, which is what
-    the one-shot decoder pads with.
+    the one-shot decoder pads with. `share` says which rows of latents are decoded here, if not all; the pixels
+    that come out are whole even so.
 
     Source: layers of diffusers 0.42.1, models/autoencoders/autoencoder_kl_mochi.py, Apache-2.0.
     """
@@ -39,6 +60,7 @@ class MochiStream:
         self._resnet: Callable[..., Any] = _compiled(_resnet) if compiled else _resnet
         self._expand: Callable[..., Any] = _compiled(_expand) if compiled else _expand
         self._pixels: Callable[..., Any] = _compiled(_pixels) if compiled else _pixels
+        self.share: Callable[[Tensor], Rows | None] = lambda _: None
 
     def decode(self, latents: Tensor, frames_per_group: int | None = None) -> Iterator[Tensor]:
         """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W).
@@ -48,29 +70,39 @@ class MochiStream:
         if frames_per_group is None:
             frames_per_group = 1 if latents.shape[2] % 2 else 2
         caches: dict[nn.Module, list[Tensor]] = {}
+        rows = self.share(latents)
+        if rows is not None:
+            latents = rows.own(latents)
         for start in range(0, latents.shape[2], frames_per_group):
-            group = self._decode_group(latents[:, :, start : start + frames_per_group], caches)
+            group = self._decode_group(latents[:, :, start : start + frames_per_group], caches, rows)
+            if rows is not None:
+                group = rows.whole(group)
             yield group[:, :, self._dropped :] if start == 0 else group
 
-    def _decode_group(self, latents: Tensor, caches: dict[nn.Module, list[Tensor]]) -> Tensor:
+    def _decode_group(
+        self, latents: Tensor, caches: dict[nn.Module, list[Tensor]], rows: Rows | None
+    ) -> Tensor:
         decoder = self._decoder
         states = decoder.conv_in(latents).contiguous(memory_format=self._format)
-        states = self._through(decoder.block_in.resnets, states, caches)
+        states = self._through(decoder.block_in.resnets, states, caches, rows)
         for block in decoder.up_blocks:
-            states = self._through(block.resnets, states, caches)
+            states = self._through(block.resnets, states, caches, rows)
             states = self._expand(block.proj, states, block.temporal_expansion, block.spatial_expansion)
             states = states.contiguous(memory_format=self._format)
-        states = self._through(decoder.block_out.resnets, states, caches)
+        states = self._through(decoder.block_out.resnets, states, caches, rows)
         result: Tensor = self._pixels(decoder.proj_out, states)
         return result
 
-    def _through(self, resnets: Any, states: Tensor, caches: dict[nn.Module, list[Tensor]]) -> Tensor:
+    def _through(
+        self, resnets: Any, states: Tensor, caches: dict[nn.Module, list[Tensor]], rows: Rows | None
+    ) -> Tensor:
         for resnet in resnets:
             past = caches.get(resnet)
             first = torch.full(
                 (), past is None, device=states.device
             )  # a tensor, so that one graph does for all
-            states, *caches[resnet] = self._resnet(resnet, states, *(past or _no_past(resnet, states)), first)
+            past1, past2 = past or _no_past(resnet, states)
+            states, *caches[resnet] = self._resnet(resnet, states, past1, past2, first, rows)
         return states
 
 
@@ -84,12 +116,29 @@ def _no_past(resnet: Any, states: Tensor) -> list[Tensor]:
 
 
 def _resnet(
-    resnet: Any, states: Tensor, past1: Tensor, past2: Tensor, first: Tensor
+    resnet: Any, states: Tensor, past1: Tensor, past2: Tensor, first: Tensor, rows: Rows | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One MochiResnetBlock3D with the past of its two convolutions."""
-    hidden, past1 = _causal_conv(resnet.conv1, _norm_silu(resnet.norm1, states), past1, first)
-    hidden, past2 = _causal_conv(resnet.conv2, _norm_silu(resnet.norm2, hidden), past2, first)
+    hidden, past1 = _causal_conv(resnet.norm1, resnet.conv1, states, past1, first, rows)
+    hidden, past2 = _causal_conv(resnet.norm2, resnet.conv2, hidden, past2, first, rows)
     return hidden + states, past1, past2
+
+
+def _causal_conv(
+    norm: Any, conv: Any, states: Tensor, past: Tensor, first: Tensor, rows: Rows | None
+) -> tuple[Tensor, Tensor]:
+    """Group norm, SiLU, convolution. The past is kept with its spatial padding, so that all of the convolution's
+    input is written once."""
+    pads = [conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad, 0, 0]
+    if rows is None:
+        states = _norm_silu(norm, states)
+    else:
+        states, pads[2:4] = _shared_norm_silu(norm, states, rows), (0, 0)
+    states = functional.pad(states, pads, mode="replicate")
+    states = torch.cat([torch.where(first, states[:, :, :1], past), states], dim=2)
+    # A copy, so that the group's whole tensor can go.
+    past = states[:, :, states.shape[2] - conv.time_pad :].clone()
+    return functional.conv3d(states, conv.conv.weight, conv.conv.bias), past
 
 
 def _norm_silu(norm: Any, states: Tensor) -> Tensor:
@@ -101,14 +150,14 @@ def _norm_silu(norm: Any, states: Tensor) -> Tensor:
     return functional.silu(frames.unflatten(0, (batch, -1)).transpose(1, 2))
 
 
-def _causal_conv(conv: Any, states: Tensor, past: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """The past is kept with its spatial padding, so that all of the convolution's input is written once."""
-    pads = (conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad, 0, 0)
-    states = functional.pad(states, pads, mode="replicate")
-    states = torch.cat([torch.where(first, states[:, :, :1], past), states], dim=2)
-    # A copy, so that the group's whole tensor can go.
-    past = states[:, :, states.shape[2] - conv.time_pad :].clone()
-    return functional.conv3d(states, conv.conv.weight, conv.conv.bias), past
+def _shared_norm_silu(norm: Any, states: Tensor, rows: Rows) -> Tensor:
+    """The same over the rows of all devices, with the neighbours' rows that the 3x3 convolution reaches to."""
+    layer = norm.norm_layer
+    mean, var = rows.moments(states, layer.num_groups)
+    grouped = rows.around(states).float().unflatten(1, (layer.num_groups, -1))
+    frames = ((grouped - mean) * torch.rsqrt(var + layer.eps)).flatten(1, 2)
+    weight, bias = (parameter.view(-1, 1, 1, 1) for parameter in (layer.weight, layer.bias))
+    return functional.silu((frames * weight + bias).to(states.dtype))
 
 
 def _expand(proj: nn.Module, states: Tensor, in_time: int, in_space: int) -> Tensor:
@@ -193,7 +242,7 @@ def install(vae: Any, compiled: bool = False) -> None:
         sample = torch.cat(clips)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
-    vae._vitascope_arriving = None
+    vae._vitascope_arriving, vae._vitascope_stream = None, stream
     vae._decode = streamed  # below `decode`, whose hook brings an offloaded VAE onto the device
 
 

@@ -40,9 +40,10 @@ class Layout(BaseModel):
         return self.cfg * self.sequence
 
     def groups(self, kind: str) -> list[list[int]]:
-        """The ranks of each group of a kind: "cfg", "sequence", "ulysses" or "ring"."""
+        """The ranks of each group of a kind: "cfg", "sequence", "ulysses", "ring" or "everyone"."""
         ranks = range(self.world)
         keys = {
+            "everyone": lambda _: 0,
             "cfg": lambda rank: rank % self.sequence,
             "sequence": lambda rank: rank // self.sequence,
             "ulysses": lambda rank: rank // self.ulysses,

@@ -35,6 +35,7 @@ class Mesh:
     layout: Layout
     rank: int
     device: torch.device
+    everyone: Group
     cfg: Group
     sequence: Group
     ulysses: Group
@@ -45,9 +46,8 @@ class Mesh:
         """Make the groups; a collective call."""
         rank, backend = dist.get_rank(), "nccl" if device.type == "cuda" else "gloo"
         assert layout.world == dist.get_world_size(), "the layout is for another number of ranks"
-        mine = {
-            kind: _join(layout.groups(kind), rank, backend) for kind in ("cfg", "sequence", "ulysses", "ring")
-        }
+        kinds = ("everyone", "cfg", "sequence", "ulysses", "ring")
+        mine = {kind: _join(layout.groups(kind), rank, backend) for kind in kinds}
         return cls(layout, rank, device, **mine)
 
 

@@ -12,7 +12,9 @@ from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.plans import Installed, split
+from vitascope.engine.parallel.rows import DecodingRows
 from vitascope.engine.placement import Placement
+from vitascope.engine.streaming_vae import MochiStream
 from vitascope.errors import RequestError
 
 
@@ -76,3 +78,6 @@ def spread(modules: Any, mesh: Mesh) -> None:
     elif now is not None and now.installed.joint is not None:
         install(denoiser, joined(kernel), joined(edges) if edges else None)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
+    stream = getattr(getattr(modules.pipeline, "vae", None), "_vitascope_stream", None)
+    if isinstance(stream, MochiStream):
+        stream.share = DecodingRows(mesh.everyone)
