@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -18,6 +18,7 @@ from vitascope.engine import pipelines
 from vitascope.engine.arriving_frames import ArrivingFrames
 from vitascope.engine.pipelines import LoadedPipeline, import_class
 from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import SkipSchedule
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.random_models import PROMPT  # noqa: F401  what the scripts ask for
 from vitascope.generators.cogvideox import CogVideoX
@@ -148,7 +149,12 @@ class Meter:
 
 
 class RandomMochi(Mochi):
-    """Mochi 1 preview's sizes."""
+    """Mochi 1 preview's sizes. `skipping`: turbo's schedule, on a placement whose other levers are turbo's."""
+
+    load_knobs: ClassVar[tuple[str, ...]] = ("model",)
+
+    skipping: bool = False
+    shared_decoding: bool = True
 
     def load(self, placement: Placement) -> LoadedPipeline:
         """Random weights on the device."""
@@ -156,6 +162,10 @@ class RandomMochi(Mochi):
 
     def generate(self, tasks: Any, modules: Any, context: Any) -> list[Any]:
         """As Mochi, measured."""
+        skip = SkipSchedule() if self.skipping else None
+        modules.levers = modules.levers.model_copy(update={"skip": skip})
+        if not self.shared_decoding:
+            modules.pipeline.vae._vitascope_stream.share = lambda _: None
         return measured(super().generate, tasks, modules, context)
 
 

@@ -18,6 +18,7 @@ import os
 import statistics
 import time
 import traceback
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,15 @@ class Ride:
         began = time.perf_counter()
         self._generate(2, decoding=False)
         warm_up_s = time.perf_counter() - began
-        _, said, latents = self._generate(self.given.steps, decoding=False)
+        steps = []
+        for _ in range(self.given.repeat):
+            _, said, latents = self._generate(self.given.steps, decoding=False)
+            steps += said["steps_s"]
         row = {"gpus": layout.world, "layout": layout.described(), "speed": speed, **self._asked(), **said}
-        row["seconds_per_step"] = statistics.median(said["steps_s"][1:])
+        row["steps_s"], row["seconds_per_step"] = steps, statistics.median(steps)
         row["warm_up_s"] = round(warm_up_s, 1)
+        if self.given.profile:
+            self._profile(self.given.profile.with_name(f"{speed}-{text}-{self.given.profile.name}"))
         if self.given.keep and self.rank == 0:
             self.given.keep.mkdir(parents=True, exist_ok=True)
             torch.save(latents.cpu(), self.given.keep / f"{speed}-{text}.pt")
@@ -115,6 +121,14 @@ class Ride:
             if alone.exists():
                 row["latents_relative_error"] = distance(latents.cpu(), torch.load(alone))
         return row
+
+    def _profile(self, into: Path) -> None:
+        """Where two steps go, kernel by kernel, on the first rank."""
+        with torch.profiler.profile() if self.rank == 0 else nullcontext() as profile:
+            self._generate(2, decoding=False)
+        if profile is not None:
+            order = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+            into.write_text(profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
         layout = self._spread(text)
@@ -191,6 +205,8 @@ def main() -> None:
     )
     parser.add_argument("--whole-needs", type=float, default=45, help="seconds for the whole clip")
     parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
+    parser.add_argument("--repeat", type=int, default=1, help="measured runs of a row, after its warm-up")
+    parser.add_argument("--profile", type=Path, help="end of the name of a table of kernels for each row")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--start-after", type=Path)
     given = parser.parse_args()

@@ -85,6 +85,23 @@ def test_every_rank_has_the_output_of_one(build, layouts):
             torch.testing.assert_close(output, expected, atol=ROUNDING, rtol=1e-5, msg=layout.described())
 
 
+def _overlapped(rank, model, inputs):
+    mesh = Mesh.join(Layout(ulysses=2), torch.device("cpu"))
+    installed = split(model, mesh, "sdpa")
+    installed.joint.overlapping = True
+    install(model, installed.joint)
+    return model(**inputs).sample, len(installed.joint._pieces(1, model.config.num_attention_heads))
+
+
+@pytest.mark.parametrize("build", [mochi_and_inputs, cogvideox_and_inputs])
+def test_heads_of_one_sample_may_go_in_two_halves(build):
+    model, inputs, expected = build()
+    inputs = {n: x if isinstance(x, tuple) else x[:1] for n, x in inputs.items()}
+    for output, pieces in on_ranks(2, _overlapped, model, inputs):
+        assert pieces == 2
+        torch.testing.assert_close(output, expected[:1], atol=ROUNDING, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_every_one_of_eight_ranks_has_the_output_of_one():
     layouts = [

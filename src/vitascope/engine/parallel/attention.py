@@ -6,7 +6,7 @@ what is then left to do for one sample, on one device or around a ring, is an `O
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,23 +45,41 @@ def on_one_device(kernel: str) -> OneSample:
     return one
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Some heads of one sample on their way between ranks.
+
+    `heads`: among this rank's own; `flat`: their place in what was packed; `coming`, `going`: how many numbers
+    from and to each rank.
+    """
+
+    sample: int
+    heads: slice
+    flat: slice
+    coming: list[int]
+    going: list[int]
+    exchanges: list[Callable[[], Tensor]]
+
+
 class SplitAttend:
     """A `JointAttend` over the ranks of a mesh.
 
     `torch.compile` sees one operation with plain code around it, so that the exchange breaks no graph and
-    packing costs no pass over memory of its own.
+    packing costs no pass over memory of its own. `overlapping`: heads of one sample alone go in two halves, so
+    that the second is on its way while the first is attended to, and the first on its way back while the
+    second is.
     """
 
-    def __init__(self, mesh: Mesh, tokens: Tokens, one: OneSample) -> None:
-        self.mesh, self.tokens, self.one = mesh, tokens, one
+    def __init__(self, mesh: Mesh, tokens: Tokens, one: OneSample, overlapping: bool = False) -> None:
+        self.mesh, self.tokens, self.one, self.overlapping = mesh, tokens, one, overlapping
         # The same name in every process and at every start, so that compiled graphs are found again.
         self.name = f"{mesh.layout.described()} #{len(_KNOWN)}"
         _KNOWN[self.name] = self
 
     def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Shape: (B, tokens of this rank, H, D) and (B, L, H, D), as they come."""
-        _, num_tokens, num_heads, width = video.query.shape
-        heads = ranges(num_heads, self.mesh.layout.ulysses)
+        batch, num_tokens, num_heads, width = video.query.shape
+        heads = [part for piece in self._pieces(batch, num_heads) for part in piece]
         flat = [packed(x, heads) for x in video]
         out, text_out = torch.ops.vitascope.split_attend(*flat, *text, text_lengths, self.name)
         return unpacked(out, heads, num_tokens, width), text_out
@@ -71,29 +89,64 @@ class SplitAttend:
         batch, num_text, num_heads, width = text.query.shape
         group = self.mesh.ulysses
         tokens = self.tokens.of_ulysses_groups(self.mesh)[self.mesh.ring.index]
-        begin, end = ranges(num_heads, group.size)[group.index]
-        coming = [count * (end - begin) * width for count in tokens]
-        going = [tokens[group.index] * share * width for share in shares(num_heads, group.size)]
         lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
-        own_text = [x[:, :, begin:end] for x in text]
-        started = [
-            [
-                self._whole_tokens(x[i], own[i, :length], coming, going)
-                for x, own in zip(video, own_text, strict=True)
-            ]
-            for i, length in enumerate(lengths)
+        parts = [
+            self._sent(video, text, sample, lengths[sample], begin, piece, tokens)
+            for sample in range(batch)
+            for begin, piece in self._placed(batch, num_heads, tokens[group.index] * width)
         ]
+        first, last = ranges(num_heads, group.size)[group.index]
         out, back = torch.empty_like(video.query), []
-        text_part = torch.zeros_like(own_text[0], memory_format=torch.contiguous_format)
-        for i, exchanges in enumerate(started):
-            query, key, value = (wait() for wait in exchanges)
+        text_part = text.query.new_zeros(batch, num_text, last - first, width)
+        for part in parts:
+            query, key, value = (wait() for wait in part.exchanges)
             attended = self.one(query[None], key[None], value[None], sum(tokens))[0]
-            back.append(exchanged(out[i], attended.flatten()[: sum(coming)], going, coming, group))
-            text_part[i, : lengths[i]] = attended[sum(tokens) :]
+            sent = attended.flatten()[: sum(part.coming)]
+            back.append(exchanged(out[part.sample, part.flat], sent, part.going, part.coming, group))
+            text_part[part.sample, : lengths[part.sample], part.heads] = attended[sum(tokens) :]
         text_out = gathered(text_part, 2, shares(num_heads, group.size), group).contiguous()
         for wait in back:
             wait()
         return out, text_out
+
+    def _pieces(self, batch: int, num_heads: int) -> list[list[tuple[int, int]]]:
+        """The heads of each rank, in one piece or two. Samples of a larger batch overlap as they are."""
+        every = ranges(num_heads, self.mesh.layout.ulysses)
+        count = 2 if self.overlapping and batch == 1 and num_heads >= 2 * len(every) > 2 else 1
+        cut = [[(first + a, first + b) for a, b in ranges(last - first, count)] for first, last in every]
+        return [[ranges_of_rank[piece] for ranges_of_rank in cut] for piece in range(count)]
+
+    def _placed(
+        self, batch: int, num_heads: int, per_head: int
+    ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Each piece with where its numbers begin in what was packed."""
+        begin = 0
+        for piece in self._pieces(batch, num_heads):
+            yield begin, piece
+            begin += sum(last - first for first, last in piece) * per_head
+
+    def _sent(
+        self,
+        video: QKV,
+        text: QKV,
+        sample: int,
+        length: int,
+        begin: int,
+        piece: list[tuple[int, int]],
+        tokens: list[int],
+    ) -> Piece:
+        """Start the exchange of a piece's queries, keys and values."""
+        group, width = self.mesh.ulysses, text.query.shape[-1]
+        first, last = piece[group.index]
+        before = ranges(text.query.shape[2], group.size)[group.index][0]
+        going = [tokens[group.index] * (b - a) * width for a, b in piece]
+        coming = [count * (last - first) * width for count in tokens]
+        flat = slice(begin, begin + sum(going))
+        exchanges = [
+            self._whole_tokens(x[sample, flat], own[sample, :length, first:last], coming, going)
+            for x, own in zip(video, text, strict=True)
+        ]
+        return Piece(sample, slice(first - before, last - before), flat, coming, going, exchanges)
 
     def _whole_tokens(
         self, flat: Tensor, text: Tensor, coming: list[int], going: list[int]

@@ -28,7 +28,8 @@ def packed(x: Tensor, heads: Sequence[tuple[int, int]]) -> Tensor:
 def unpacked(flat: Tensor, heads: Sequence[tuple[int, int]], num_tokens: int, width: int) -> Tensor:
     """The way back. Shape: (B, n * H * D) -> (B, n, H, D)."""
     sizes = [num_tokens * (end - begin) * width for begin, end in heads]
-    parts = [part.unflatten(1, (num_tokens, -1, width)) for part in flat.split(sizes, 1)]
+    placed = sorted(zip(heads, flat.split(sizes, 1), strict=True), key=lambda pair: pair[0])
+    parts = [part.unflatten(1, (num_tokens, -1, width)) for _, part in placed]
     return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 
 

@@ -54,8 +54,15 @@ class Mesh:
 def _join(groups: list[list[int]], rank: int, backend: str) -> Group:
     mine: Group | None = None
     for ranks in groups:
-        made = dist.new_group(ranks, backend=backend)
+        made = dist.new_group(ranks, backend=backend, pg_options=_at_once() if backend == "nccl" else None)
         if rank in ranks:
             mine = Group(made, tuple(ranks), ranks.index(rank))
     assert mine is not None, "every rank is in one group of a kind"
     return mine
+
+
+def _at_once() -> Any:
+    """What is sent goes ahead of blocks of attention that wait for a multiprocessor."""
+    options = dist.ProcessGroupNCCL.Options()
+    options.is_high_priority_stream = True
+    return options

@@ -140,6 +140,7 @@ def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | Non
 
     def attends(name: str) -> JointAttend:
         one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(name)
-        return SplitAttend(mesh, tokens, one)
+        # FlashAttention-3 keeps every multiprocessor to its end, so that nothing moves beside it.
+        return SplitAttend(mesh, tokens, one, overlapping=name in APPROXIMATE and layout.ring == 1)
 
     return Installed(hooks, attends(kernel), attends(edge_kernel) if edge_kernel else None)
