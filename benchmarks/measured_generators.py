@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -150,8 +150,6 @@ class Meter:
 
 class RandomMochi(Mochi):
     """Mochi 1 preview's sizes. `skipping`: turbo's schedule, on a placement whose other levers are turbo's."""
-
-    load_knobs: ClassVar[tuple[str, ...]] = ("model",)
 
     skipping: bool = False
     shared_decoding: bool = True

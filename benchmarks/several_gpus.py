@@ -4,8 +4,7 @@
 
 Starts one process a GPU. Layouts are cfg x ulysses x ring, all of as many GPUs; 1x1x1, which comes first, is one GPU.
 With --keep FOLDER the denoised latents of each row are written there, and each row says how far its own are from
-those of one GPU, where they are there already. With --start-after FILE, everything is imported, and work waits until
-FILE is there.
+those of one GPU, where they are there already. Where the 8-bit kernel runs, only steps that use it count.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.spreading import spread
 from vitascope.engine.placement import Placement
+from vitascope.engine.step_plan import CAREFUL_FIRST, CAREFUL_LAST
 from vitascope.generators.mochi import Mochi
 from vitascope.task import TextToVideo
 
@@ -57,8 +57,6 @@ class Ride:
         """All layouts at the first speed, the last layout at the others, and with it the whole clip at the last."""
         given = self.given
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        while given.start_after and not given.start_after.exists():
-            time.sleep(0.2)
         for speed in given.speeds:
             placement = Placement(device=device, speed=speed).resolve()
             self.modules = built("mochi", placement)
@@ -105,22 +103,36 @@ class Ride:
         began = time.perf_counter()
         self._generate(2, decoding=False)
         warm_up_s = time.perf_counter() - began
-        steps = []
-        for _ in range(self.given.repeat):
-            _, said, latents = self._generate(self.given.steps, decoding=False)
-            steps += said["steps_s"]
+        self._await_turn()
+        steps: list[float] = []
+        if self.modules.levers.approximate_attention:  # the first and last two steps attend exactly
+            _, said, latents = self._generate(self.given.steps + 3, decoding=False)
+            steps = said["steps_s"][CAREFUL_FIRST:-CAREFUL_LAST]
+        else:
+            for _ in range(self.given.repeat):
+                _, said, latents = self._generate(self.given.steps, decoding=False)
+                steps += said["steps_s"]
         row = {"gpus": layout.world, "layout": layout.described(), "speed": speed, **self._asked(), **said}
-        row["steps_s"], row["seconds_per_step"] = steps, statistics.median(steps)
+        row["seconds_per_step"], row["counted_steps_s"] = statistics.median(steps), steps
         row["warm_up_s"] = round(warm_up_s, 1)
-        if self.given.profile:
-            self._profile(self.given.profile.with_name(f"{speed}-{text}-{self.given.profile.name}"))
         if self.given.keep and self.rank == 0:
             self.given.keep.mkdir(parents=True, exist_ok=True)
             torch.save(latents.cpu(), self.given.keep / f"{speed}-{text}.pt")
             alone = self.given.keep / f"{speed}-1x1x1.pt"
             if alone.exists():
                 row["latents_relative_error"] = distance(latents.cpu(), torch.load(alone))
+        if self.given.profile:
+            self._profile(self.given.profile.with_name(f"{speed}-{text}-{self.given.profile.name}"))
+            self.given.profile = None
         return row
+
+    def _await_turn(self) -> None:
+        """Before the first row's measurement, let others have theirs."""
+        if self.given.warm and self.rank == 0:
+            self.given.warm.touch()
+        while self.given.measure_after and not self.given.measure_after.exists():
+            time.sleep(0.1)
+        self.given.warm = self.given.measure_after = None
 
     def _profile(self, into: Path) -> None:
         """Where two steps go, kernel by kernel, on the first rank."""
@@ -206,9 +218,10 @@ def main() -> None:
     parser.add_argument("--whole-needs", type=float, default=45, help="seconds for the whole clip")
     parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
     parser.add_argument("--repeat", type=int, default=1, help="measured runs of a row, after its warm-up")
-    parser.add_argument("--profile", type=Path, help="end of the name of a table of kernels for each row")
+    parser.add_argument("--profile", type=Path, help="end of the name of the first row's table of kernels")
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--start-after", type=Path)
+    parser.add_argument("--warm", type=Path, help="made when the first row is warm")
+    parser.add_argument("--measure-after", type=Path, help="the first row is measured when this is there")
     given = parser.parse_args()
     given.command = sys.argv[1:]
     given.meeting = tempfile.mktemp(prefix="vitascope-meeting-")
