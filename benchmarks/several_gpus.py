@@ -140,7 +140,9 @@ class Ride:
             self._generate(2, decoding=False)
         if profile is not None:
             order = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-            into.write_text(profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
+            into.write_text(
+                profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90)
+            )
 
     def _whole(self, text: str, speed: str) -> dict[str, Any]:
         layout = self._spread(text)

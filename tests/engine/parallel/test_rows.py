@@ -27,7 +27,9 @@ def _decoded(rank, latents, world, compiled=False):
     return once, set(heights)
 
 
-@pytest.mark.parametrize(("world", "rows", "shares"), [(2, 5, [3, 2]), (4, 6, [2, 2, 1, 1]), (3, 2, [2, 2, 2])])
+@pytest.mark.parametrize(
+    ("world", "rows", "shares"), [(2, 5, [3, 2]), (4, 6, [2, 2, 1, 1]), (3, 2, [2, 2, 2])]
+)
 def test_every_rank_has_the_pixels_of_one(world, rows, shares):
     torch.manual_seed(3)
     latents = torch.randn(2, 12, 3, rows, 4)
