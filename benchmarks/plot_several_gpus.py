@@ -1,4 +1,4 @@
-"""The plot of several GPUs in docs/benchmarks.md, from what several_gpus.py wrote.
+"""The plot of several GPUs in docs/benchmarks.md, from what several_gpus.py and whole_clips.py wrote.
 
 python benchmarks/plot_several_gpus.py RESULT.json ... -o docs/images/several-gpus.png
 """
@@ -30,8 +30,17 @@ def computed(row: dict[str, Any]) -> int:
     return sum(SkipSchedule(**skip).computed(STEPS)) if skip else STEPS
 
 
+def named(row: dict[str, Any]) -> tuple[str, float]:
+    """What a bar says, and its seconds: of a whole clip as it was, of other rows for as many steps."""
+    where = f"{row['gpus']} x {row['device'].removeprefix('NVIDIA ')[:4]}, {row['layout']}"
+    if "end_to_end_s" in row:
+        return f"{where}, {row['clip']}, prompt to MP4", row["end_to_end_s"]
+    speed = "" if row["speed"] == "exact" else f", {row['speed']}"
+    return where + speed, computed(row) * row["seconds_per_step"]
+
+
 def main() -> None:
-    """Bars: seconds of denoising, the report's and ours."""
+    """Bars: seconds, the report's and ours."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,19 +48,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     rows = [row for file in given.results for row in json.loads(file.read_text())["rows"]]
-    ours = {
-        f"{row['gpus']} x {row['device'].removeprefix('NVIDIA ')[:4]}, {row['layout']}"
-        + ("" if row["speed"] == "exact" else f", {row['speed']}"): row
-        for row in rows
-        if "seconds_per_step" in row
-    }
+    ours = dict(named(row) for row in rows if "seconds_per_step" in row or row.get("num_steps") == STEPS)
     names = [*(f"report: {name}" for name in REPORT), *ours]
-    seconds = [*REPORT.values(), *(computed(row) * row["seconds_per_step"] for row in ours.values())]
+    seconds = [*REPORT.values(), *ours.values()]
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(names) + 1))
     bars = axes.barh(names, seconds, color=["#b0b0b0"] * len(REPORT) + ["#2f6f4f"] * len(ours))
     axes.bar_label(bars, fmt="%.0f s", padding=3)
     axes.invert_yaxis()
-    axes.set_xlabel(f"seconds; ours: {STEPS} denoising steps of Mochi, 848x480, 163 frames, random weights")
+    axes.set_xlabel(f"seconds; ours: Mochi, 848x480, 163 frames, {STEPS} steps with guidance, random weights")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     given.output.parent.mkdir(parents=True, exist_ok=True)

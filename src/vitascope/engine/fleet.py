@@ -225,7 +225,10 @@ def _in_memory(task: Task) -> Task:
 
 def _launch(number: int, placement: Placement, folder: Path) -> Rank:
     ours, theirs = Pipe()
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    # Warnings of libraries would stand last in the log, where its end is quoted.
+    environment = dict(
+        os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), PYTHONWARNINGS="ignore"
+    )
     where = "cpu"
     if placement.device.startswith("cuda"):
         where = f"GPU {number}"
