@@ -15,6 +15,7 @@
     │   ├── DiskFull              there is no room to write
     │   └── NoNetwork             a download was needed and no host could be reached
     ├── RunError                ours: HTTP 500, exit code 1
+    │   └── RankLost              one of the processes that share a clip died
     └── JobCancelled            somebody asked to stop: HTTP 409, exit code 130
 
 The message of each is one line: what was wrong, with the offending value, and what to do.
@@ -126,6 +127,10 @@ class RunError(VitascopeError):
     def __init__(self, message: str, *, item: str | None = None, rank: int | None = None) -> None:
         super().__init__(message)
         self.item, self.rank = item, rank
+
+
+class RankLost(RunError):
+    """A process that shared the work died without a word, as by the system's hand; another try may well succeed."""
 
 
 class JobCancelled(VitascopeError):

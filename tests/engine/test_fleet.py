@@ -11,7 +11,7 @@ from tests.engine.fleet_items import Alone, Doubler
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, OutOfMemory, RequestError, RunError, UnsupportedTask
+from vitascope.errors import JobCancelled, OutOfMemory, RankLost, RequestError, RunError, UnsupportedTask
 from vitascope.task import TextToVideo
 
 TASK = TextToVideo(prompt="two", seed=5)
@@ -78,7 +78,7 @@ def test_a_listener_may_cancel_too(engine):
 @pytest.mark.parametrize(
     ("trouble", "error", "words"),
     [
-        ("die", RunError, r"rank 1 \(cpu\): the process ended \(signal 9\): the roof fell in"),
+        ("die", RankLost, r"rank 1 \(cpu\): the process ended \(signal 9\): the roof fell in"),
         ("memory", OutOfMemory, r"rank 1 \(cpu\): cpu ran out of memory"),
     ],
 )

@@ -20,7 +20,7 @@ from vitascope.context import Context, Progress
 from vitascope.engine.failures import first_line
 from vitascope.engine.parallel.spreading import check_splittable
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, RequestError, ResourceError, RunError, VitascopeError
+from vitascope.errors import JobCancelled, RankLost, RequestError, ResourceError, RunError, VitascopeError
 from vitascope.task import Task, VideoToVideo
 
 POLL_S = 0.1
@@ -157,7 +157,7 @@ class Fleet:
                 number, failure = failures[0]
                 raise failure.rebuilt(self._name(number), number) from None
             last = _last_line(rank.log)
-            raise RunError(
+            raise RankLost(
                 f"{self._name(rank.number)}the process ended ({code}){': ' + last if last else ''}",
                 rank=rank.number,
             ) from error

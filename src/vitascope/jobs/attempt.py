@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.peak import MemoryPeak
-from vitascope.errors import JobCancelled, OutOfMemory, RequestError, ResourceError, VitascopeError
+from vitascope.errors import JobCancelled, OutOfMemory, RankLost, RequestError, ResourceError, VitascopeError
 from vitascope.jobs.artifacts import StoredCheckpoints, StoredClips
 from vitascope.jobs.batch import BatchWatch, Member, companions, may_lead
 from vitascope.jobs.estimate import work_of
@@ -150,6 +151,9 @@ class Bench:
             if isinstance(error, OutOfMemory):
                 self.engine.evict_all()  # the next job finds the device empty
             self._fail(job, owner, error.code, str(error))
+        except RankLost as error:
+            log.error("job %s: %s; this worker ends, and the job goes on in the next", job.id, error)
+            os._exit(1)  # as it ends where one process is all there is
         except Exception as error:
             log.exception("job %s failed", job.id)
             message = str(error) if isinstance(error, VitascopeError) else "an error of ours; see the log"
