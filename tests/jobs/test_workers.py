@@ -3,6 +3,7 @@
 import signal
 import time
 
+import psutil
 import pytest
 
 from tests.jobs.crew import Crew, wait_for
@@ -53,3 +54,22 @@ def test_another_worker_finishes_the_job(office, crew, blow):
     done = office.ledger.get(job.id)
     assert (done.status, done.attempts, done.owner.partition("/")[0]) == ("completed", 2, other)
     assert probe(office.house.job(job.id) / VIDEO).num_frames == 17
+
+
+@pytest.mark.slow
+def test_a_job_outlives_one_of_the_processes_that_share_it(office):
+    crew = Crew(office.house, ("a", "b"), words=("--gpus", "2"))
+    try:
+        order = Order(prompt="a red ball", model="sprout", options={"num_inference_steps": 60})
+        job = office.submit(Submission(order))
+        wait_for(lambda: office.ledger.get(job.id).step > 2, 120)
+        first = office.ledger.get(job.id).owner.partition("/")[0]
+        ranks = psutil.Process(crew.processes[first].pid).children()
+        assert len(ranks) == 2
+        ranks[1].kill()
+        wait_for(lambda: not office.ledger.get(job.id).is_open, 120)
+        done = office.ledger.get(job.id)
+        assert (done.status, done.attempts) == ("completed", 2)
+        assert not any(rank.is_running() for rank in ranks)
+    finally:
+        crew.end()
