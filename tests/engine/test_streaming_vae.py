@@ -23,6 +23,13 @@ def mochi_vae():
     ).eval()
 
 
+def cogvideox_vae():
+    torch.manual_seed(0)
+    return AutoencoderKLCogVideoX(
+        block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, latent_channels=4
+    ).eval()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("frames_per_group", [1, 2, 3])
 def test_mochi_stream_equals_one_shot(frames_per_group):
@@ -37,10 +44,7 @@ def test_mochi_stream_equals_one_shot(frames_per_group):
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 6])
 def test_cogvideox_stream_equals_diffusers_frame_groups(frames):
-    torch.manual_seed(0)
-    vae = AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2, latent_channels=4
-    ).eval()
+    vae = cogvideox_vae()
     latents = torch.randn(1, 4, frames, 2, 3)
     expected = vae.decode(latents).sample
     groups = list(streaming_vae.decode(vae, latents))

@@ -8,7 +8,7 @@ next group is decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -38,6 +38,14 @@ class Rows(Protocol):
 
     def moments(self, states: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
         """Mean and variance of each frame and group of channels over all rows."""
+        ...
+
+    def normed(self, states: Tensor, norm: Any, mean: Tensor, var: Tensor) -> Tensor:
+        """By a group norm with these moments."""
+        ...
+
+    def within(self, decoder: nn.Module) -> AbstractContextManager[None]:
+        """While it lasts, the layers of `decoder` know of all rows."""
         ...
 
 
@@ -152,12 +160,8 @@ def _norm_silu(norm: Any, states: Tensor) -> Tensor:
 
 def _shared_norm_silu(norm: Any, states: Tensor, rows: Rows) -> Tensor:
     """The same over the rows of all devices, with the neighbours' rows that the 3x3 convolution reaches to."""
-    layer = norm.norm_layer
-    mean, var = rows.moments(states, layer.num_groups)
-    grouped = rows.around(states).float().unflatten(1, (layer.num_groups, -1))
-    frames = ((grouped - mean) * torch.rsqrt(var + layer.eps)).flatten(1, 2)
-    weight, bias = (parameter.view(-1, 1, 1, 1) for parameter in (layer.weight, layer.bias))
-    return functional.silu((frames * weight + bias).to(states.dtype))
+    moments = rows.moments(states, norm.norm_layer.num_groups)
+    return functional.silu(rows.normed(rows.around(states), norm.norm_layer, *moments))
 
 
 def _expand(proj: nn.Module, states: Tensor, in_time: int, in_space: int) -> Tensor:
@@ -184,14 +188,22 @@ class CogVideoXStream:
     Its norms are over a group of frames, so the groups are diffusers' (two latent frames, the odd one in the
     first group) and the result is its to the bit.
 
-    Source: diffusers 0.42.1, models/autoencoders/autoencoder_kl_cogvideox.py (_decode), Apache-2.0.
+    Source: diffusers 0.42.1, models/autoencoders/autoencoder_kl_cogvideox.py (_decode), Apache-2.0. `share` is as
+    Mochi's.
     """
 
     def __init__(self, vae: Any) -> None:
         self._vae = vae
+        self.share: Callable[[Tensor], Rows | None] = lambda _: None
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W)."""
+        rows = self.share(latents)
+        with nullcontext() if rows is None else rows.within(self._vae.decoder):
+            for pixels in self._groups(latents if rows is None else rows.own(latents)):
+                yield pixels if rows is None else rows.whole(pixels)
+
+    def _groups(self, latents: Tensor) -> Iterator[Tensor]:
         size = self._vae.num_latent_frames_batch_size
         frames = latents.shape[2]
         cache = None

@@ -6,8 +6,13 @@ convolution brings both, so that the decoded pixels are one device's, without se
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitascope.engine.parallel.exchange import gathered
 from vitascope.engine.parallel.layout import ranges, shares
@@ -39,30 +44,68 @@ class SharedRows:
         grown = states.shape[3] // mine[self.index]
         return gathered(states, 3, [share * grown for share in mine], self.group)
 
-    def around(self, states: Tensor) -> Tensor:
-        """`states` with the neighbours' nearest rows; at the edge of the picture its own are repeated.
+    def around(self, states: Tensor, zeros: bool = False) -> Tensor:
+        """`states` with the neighbours' nearest rows; beyond the edge of the picture its own again, or zeros.
 
-        Shape: (B, C, T, h, W) -> (B, C, T, h + 2, W).
+        Shape: (..., h, W) -> (..., h + 2, W).
         """
-        edges = torch.stack([states[:, :, :, 0], states[:, :, :, -1]])
+        edges = torch.stack([states[..., 0, :], states[..., -1, :]])
         every: Tensor = torch.ops.vitascope.of_every_rank(edges, self.name)
-        above = every[self.index - 1, 1] if self.index > 0 else edges[0]
-        below = every[self.index + 1, 0] if self.index < self.last else edges[1]
-        return torch.cat([above.unsqueeze(3), states, below.unsqueeze(3)], 3)
+        beyond = torch.zeros_like(edges) if zeros else edges
+        above = every[self.index - 1, 1] if self.index > 0 else beyond[0]
+        below = every[self.index + 1, 0] if self.index < self.last else beyond[1]
+        return torch.cat([above.unsqueeze(-2), states, below.unsqueeze(-2)], -2)
 
-    def moments(self, states: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance over all ranks' rows, of each frame and group of channels, in float32.
+    def moments(self, states: Tensor, num_groups: int, by_frame: bool = True) -> tuple[Tensor, Tensor]:
+        """Mean and variance over all ranks' rows, of each group of channels and of each frame, in float32.
 
-        Shape: (B, C, T, h, W) -> twice (B, num_groups, 1, T, 1, 1).
+        Shape: (B, C, T, h, W) -> twice (B, num_groups, 1, T, 1, 1), or 1 for T.
         Source: Chan, Golub and LeVeque, Updating formulae for computing sample variances (1979).
         """
         grouped = states.float().unflatten(1, (num_groups, -1))
-        var, mean = torch.var_mean(grouped, dim=(2, 4, 5), correction=0, keepdim=True)
+        over = (2, 4, 5) if by_frame else (2, 3, 4, 5)
+        var, mean = torch.var_mean(grouped, dim=over, correction=0, keepdim=True)
         every: Tensor = torch.ops.vitascope.of_every_rank(torch.stack([mean, var]), self.name)
         portions = self.portions.view(-1, *[1] * mean.ndim)
         means, variances = every[:, 0], every[:, 1]
         mean = (portions * means).sum(0)
         return mean, (portions * (variances + (means - mean) ** 2)).sum(0)
+
+    def normed(self, states: Tensor, norm: Any, mean: Tensor, var: Tensor) -> Tensor:
+        """`norm`, a group norm, by these moments. Shape: (B, C, T, h, W)."""
+        grouped = states.float().unflatten(1, (norm.num_groups, -1))
+        frames = ((grouped - mean) * torch.rsqrt(var + norm.eps)).flatten(1, 2)
+        weight, bias = (parameter.view(-1, 1, 1, 1) for parameter in (norm.weight, norm.bias))
+        return (frames * weight + bias).to(states.dtype)
+
+    @contextmanager
+    def within(self, decoder: nn.Module) -> Iterator[None]:
+        """While it lasts, the group norms and 3x3 convolutions of `decoder` know of the other ranks' rows.
+
+        For decoders of such layers, padded with zeros, and of what works on each pixel by itself.
+        """
+        hooks, norms = [], []
+        for module in decoder.modules():
+            if isinstance(module, nn.GroupNorm):
+                norms.append(module)
+                module.forward = partial(self._norm, module)  # type: ignore[method-assign]
+            elif isinstance(module, nn.Conv2d | nn.Conv3d) and module.kernel_size[-2] == 3:
+                # Its own padding makes two rows more, of which neither is anybody's.
+                hooks.append(
+                    module.register_forward_pre_hook(lambda _, args: self.around(args[0], zeros=True))
+                )
+                hooks.append(module.register_forward_hook(lambda _, __, output: output[..., 1:-1, :]))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for norm in norms:
+                del norm.forward
+
+    def _norm(self, norm: nn.GroupNorm, states: Tensor) -> Tensor:
+        mean, var = self.moments(states, norm.num_groups, by_frame=False)
+        return self.normed(states, norm, mean, var)
 
 
 class DecodingRows:

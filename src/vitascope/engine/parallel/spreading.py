@@ -14,7 +14,7 @@ from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.plans import Installed, split
 from vitascope.engine.parallel.rows import DecodingRows
 from vitascope.engine.placement import Placement
-from vitascope.engine.streaming_vae import MochiStream
+from vitascope.engine.streaming_vae import CogVideoXStream, MochiStream
 from vitascope.errors import RequestError
 
 
@@ -79,5 +79,6 @@ def spread(modules: Any, mesh: Mesh) -> None:
         install(denoiser, joined(kernel), joined(edges) if edges else None)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
     stream = getattr(getattr(modules.pipeline, "vae", None), "_vitascope_stream", None)
-    if isinstance(stream, MochiStream):
+    one_by_one = modules.placement.offload == "sequential"  # its layers' forwards are wrapped already
+    if isinstance(stream, MochiStream | CogVideoXStream) and not one_by_one:
         stream.share = DecodingRows(mesh.everyone)
