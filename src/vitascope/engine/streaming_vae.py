@@ -8,45 +8,18 @@ next group is decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vitascope.engine.arriving_frames import ArrivingFrames
+from vitascope.engine.parallel.rows import SharedRows
 from vitascope.errors import RequestError
 
 Cache = dict[str, Tensor]
-
-
-class Rows(Protocol):
-    """Rows of the picture that several devices share: this one's, and what it must know of the others'."""
-
-    def own(self, states: Tensor) -> Tensor:
-        """Of the whole picture."""
-        ...
-
-    def whole(self, states: Tensor) -> Tensor:
-        """The way back."""
-        ...
-
-    def around(self, states: Tensor) -> Tensor:
-        """With one row more above and below."""
-        ...
-
-    def moments(self, states: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each frame and group of channels over all rows."""
-        ...
-
-    def normed(self, states: Tensor, norm: Any, mean: Tensor, var: Tensor) -> Tensor:
-        """By a group norm with these moments."""
-        ...
-
-    def within(self, decoder: nn.Module) -> AbstractContextManager[None]:
-        """While it lasts, the layers of `decoder` know of all rows."""
-        ...
 
 
 class MochiStream:
@@ -68,7 +41,7 @@ class MochiStream:
         self._resnet: Callable[..., Any] = _compiled(_resnet) if compiled else _resnet
         self._expand: Callable[..., Any] = _compiled(_expand) if compiled else _expand
         self._pixels: Callable[..., Any] = _compiled(_pixels) if compiled else _pixels
-        self.share: Callable[[Tensor], Rows | None] = lambda _: None
+        self.share: Callable[[Tensor], SharedRows | None] = lambda _: None
 
     def decode(self, latents: Tensor, frames_per_group: int | None = None) -> Iterator[Tensor]:
         """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W).
@@ -88,7 +61,7 @@ class MochiStream:
             yield group[:, :, self._dropped :] if start == 0 else group
 
     def _decode_group(
-        self, latents: Tensor, caches: dict[nn.Module, list[Tensor]], rows: Rows | None
+        self, latents: Tensor, caches: dict[nn.Module, list[Tensor]], rows: SharedRows | None
     ) -> Tensor:
         decoder = self._decoder
         states = decoder.conv_in(latents).contiguous(memory_format=self._format)
@@ -102,7 +75,7 @@ class MochiStream:
         return result
 
     def _through(
-        self, resnets: Any, states: Tensor, caches: dict[nn.Module, list[Tensor]], rows: Rows | None
+        self, resnets: Any, states: Tensor, caches: dict[nn.Module, list[Tensor]], rows: SharedRows | None
     ) -> Tensor:
         for resnet in resnets:
             past = caches.get(resnet)
@@ -124,7 +97,7 @@ def _no_past(resnet: Any, states: Tensor) -> list[Tensor]:
 
 
 def _resnet(
-    resnet: Any, states: Tensor, past1: Tensor, past2: Tensor, first: Tensor, rows: Rows | None
+    resnet: Any, states: Tensor, past1: Tensor, past2: Tensor, first: Tensor, rows: SharedRows | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One MochiResnetBlock3D with the past of its two convolutions."""
     hidden, past1 = _causal_conv(resnet.norm1, resnet.conv1, states, past1, first, rows)
@@ -133,7 +106,7 @@ def _resnet(
 
 
 def _causal_conv(
-    norm: Any, conv: Any, states: Tensor, past: Tensor, first: Tensor, rows: Rows | None
+    norm: Any, conv: Any, states: Tensor, past: Tensor, first: Tensor, rows: SharedRows | None
 ) -> tuple[Tensor, Tensor]:
     """Group norm, SiLU, convolution. The past is kept with its spatial padding, so that all of the convolution's
     input is written once."""
@@ -158,7 +131,7 @@ def _norm_silu(norm: Any, states: Tensor) -> Tensor:
     return functional.silu(frames.unflatten(0, (batch, -1)).transpose(1, 2))
 
 
-def _shared_norm_silu(norm: Any, states: Tensor, rows: Rows) -> Tensor:
+def _shared_norm_silu(norm: Any, states: Tensor, rows: SharedRows) -> Tensor:
     """The same over the rows of all devices, with the neighbours' rows that the 3x3 convolution reaches to."""
     moments = rows.moments(states, norm.norm_layer.num_groups)
     return functional.silu(rows.normed(rows.around(states), norm.norm_layer, *moments))
@@ -194,7 +167,7 @@ class CogVideoXStream:
 
     def __init__(self, vae: Any) -> None:
         self._vae = vae
-        self.share: Callable[[Tensor], Rows | None] = lambda _: None
+        self.share: Callable[[Tensor], SharedRows | None] = lambda _: None
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """Pixels of one group after the other. Shape: (B, c, t, h, w) -> several (B, 3, T, H, W)."""
