@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -79,6 +80,8 @@ class Doubler(Generator):
             raise ZeroDivisionError("by nothing")
         if self.trouble == "slow":
             time.sleep(0.2)
+        if self.trouble == "stuck":  # in a call that keeps Python's lock
+            ctypes.PyDLL(None).sleep(600)
 
 
 class Alone(Doubler):

@@ -94,15 +94,16 @@ def test_one_rank_in_trouble_ends_all_promptly(trouble, error, words, monkeypatc
 
 
 @pytest.mark.slow
-def test_ranks_end_with_their_parent():
+@pytest.mark.parametrize("trouble", ["", "stuck"])
+def test_ranks_end_with_their_parent(trouble):
     code = (
-        "import os, signal\n"
+        "import os, signal, threading\n"
         "from tests.engine.test_fleet import *\n"
         "engine = Engine(Placement(device='cpu', gpus=2))\n"
-        "def orphan(progress):\n"
-        "    print(*[p.pid for p in processes(engine)], flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "said(engine, Doubler(num_inference_steps=10_000_000), Context(on_progress=orphan))"
+        "said(engine, Doubler())\n"
+        "print(*[p.pid for p in processes(engine)], flush=True)\n"
+        "threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
+        f"said(engine, Doubler(num_inference_steps=10_000_000, trouble={trouble!r}, on=99))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     pids = [int(pid) for pid in done.stdout.split()]

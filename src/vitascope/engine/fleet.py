@@ -38,6 +38,7 @@ class Rank:
     where: str
     process: subprocess.Popen[bytes]
     connection: Connection
+    held: int  # a pipe's end; the process is killed when it closes, as it does when this one dies
     log: Path
 
 
@@ -225,6 +226,7 @@ def _in_memory(task: Task) -> Task:
 
 def _launch(number: int, placement: Placement, folder: Path) -> Rank:
     ours, theirs = Pipe()
+    lifeline, held = os.pipe()
     # Warnings of libraries would stand last in the log, where its end is quoted.
     environment = dict(
         os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), PYTHONWARNINGS="ignore"
@@ -245,22 +247,25 @@ def _launch(number: int, placement: Placement, folder: Path) -> Rank:
                 str(number),
                 str(theirs.fileno()),
                 str(folder),
+                str(lifeline),
             ],
             env=environment,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), lifeline],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
     theirs.close()
+    os.close(lifeline)
     ours.send_bytes(pickle.dumps(placement))
-    return Rank(number, where, process, ours, log)
+    return Rank(number, where, process, ours, held, log)
 
 
 def _end(ranks: list[Rank], folder: Path) -> None:
     for rank in ranks:
         rank.process.kill()
         rank.connection.close()
+        os.close(rank.held)
     for rank in ranks:
         rank.process.wait()
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import pickle
@@ -127,6 +128,18 @@ def _tell_nobody(_: Progress) -> None:
     """The first rank speaks for all."""
 
 
+def _end_when_closed(lifeline: int) -> None:
+    """Let the kernel kill this process when the parent's end of a pipe closes, where it can.
+
+    A rank that waits on its GPU for ranks that are gone may hold Python's lock, so that no thread of ours gets to
+    run: it was seen to live on at full load.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_POLL_S)
@@ -134,10 +147,11 @@ def _end_with_parent(parent: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """The process's door: rank, file descriptor of its connection, folder where the ranks meet."""
+    """The process's door: rank, descriptor of its connection, folder where the ranks meet, pipe of its parent."""
     number, descriptor, folder = int(arguments[0]), int(arguments[1]), arguments[2]
     for which in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent decides
         signal.signal(which, signal.SIG_IGN)
+    _end_when_closed(int(arguments[3]))
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.WARNING)
     connection = Connection(descriptor)
