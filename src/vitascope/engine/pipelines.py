@@ -26,6 +26,7 @@ class LoadedPipeline:
     placement: Placement
     fingerprint: str
     levers: Levers = field(default_factory=Levers)
+    warnings: tuple[str, ...] = ()  # about its files, for whoever makes a clip with it
 
     def __post_init__(self) -> None:
         config = dict(self.pipeline.scheduler.config)
@@ -86,9 +87,11 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     import torch
 
     from vitascope.engine.text_encoders import LazyTextEncoder
+    from vitascope.engine.transformers_nets import nets_of
 
     cls = import_class(where)
     dtype = getattr(torch, placement.dtype)
+    components |= nets_of(folder, set(inspect.signature(cls.__init__).parameters) - set(components), dtype)
     # diffusers takes no stand-ins for models while it loads, but does so afterwards.
     lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
     given = {**components, **dict.fromkeys(lazy)}

@@ -22,6 +22,7 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import careful_ends, skipping
+from vitascope.engine.unread_configs import unread
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._given_media import content, fitted
@@ -197,9 +198,10 @@ class DiffusersGenerator(Generator):
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
             pipeline = pipelines.read(where, folder, placement, **parts)
+            warnings = unread(pipeline, folder)
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
-        return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
+        return LoadedPipeline(pipeline, placement, "+".join(marks), levers, warnings)
 
     def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
@@ -228,6 +230,8 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         if files:
             modules.levers.check_adapters()
+        for warning in modules.warnings:
+            context.warn(warning)
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
