@@ -212,13 +212,13 @@ def build_hunyuan15(target_size: int) -> dict[str, Any]:
     }
 
 
-def build_wan(config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """One of the Wan models with the VAE of Wan 2.1."""
+def build_wan(config: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """One of the Wan models with the VAE of Wan 2.1; another transformer in place of one of this configuration."""
     return {
         **t5("UMT5"),
         "vae": net("AutoencoderKLWan", exact=True),
-        "transformer": net("WanTransformer3DModel", config),
         "scheduler": wan_scheduler(3.0),
+        **({"transformer": net("WanTransformer3DModel", config)} if config else {}),
         **more,
     }
 
@@ -235,6 +235,18 @@ def build_wan_image() -> dict[str, Any]:
     vision = clip_huge(projected=False)
     processor = tiny_text.clip_image_processor(224)
     return build_wan(published._WAN_I2V, image_encoder=vision, image_processor=processor)
+
+
+def build_vace() -> dict[str, Any]:
+    """Wan 2.1 VACE 1.3B, following a clip."""
+    return build_wan(
+        transformer=net("WanVACETransformer3DModel", published._WAN_VACE_1_3B), scheduler=wan_scheduler(16.0)
+    )
+
+
+def build_skyreels() -> dict[str, Any]:
+    """SkyReels-V2 14B, text to video."""
+    return build_wan(transformer=net("SkyReelsV2Transformer3DModel", published._SKYREELS))
 
 
 def build_wan_5b() -> dict[str, Any]:
@@ -361,6 +373,8 @@ CASES = [
     ),
     Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 2),
     Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 2),
+    Case("wan-vace", "wan2.1-vace-1.3b", build_vace, (32, 32, 5)),
+    Case("skyreels-v2", "skyreels-v2-t2v-14b-540p", build_skyreels, (32, 32, 5), steps=2),
     Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 2, vae_tiling=True),
     Case(
         "hunyuan15", "hunyuan-video-1.5-480p-t2v", lambda: build_hunyuan15(640), (32, 32, 5), 2,

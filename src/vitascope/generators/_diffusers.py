@@ -140,6 +140,12 @@ class DiffusersGenerator(Generator):
         self._lora_files()
         profile = self.profile()
         filled = profile.complete(task, self.model)
+        if self._num_steps(profile) < profile.min_inference_steps:
+            raise UnsupportedTask(
+                f"num_inference_steps={self.num_inference_steps}: {self.model} takes at least "
+                f"{profile.min_inference_steps}",
+                param="num_inference_steps",
+            )
         if isinstance(task, VideoToVideo) and int(self._num_steps(profile) * task.strength) < 1:
             steps = self._num_steps(profile)
             raise UnsupportedTask(

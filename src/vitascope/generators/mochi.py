@@ -17,6 +17,7 @@ _MOCHI = Profile(
     num_frames=163,
     fps=Fraction(30),
     num_inference_steps=64,
+    min_inference_steps=2,
     guidance_scale=6.0,
     size_multiple=16,
     frame_step=6,
@@ -30,7 +31,8 @@ class Mochi(DiffusersGenerator):
     """Mochi 1 preview: text to video, 848x480, up to 163 frames at 30 a second.
 
     Clips have 6k+1 frames: the VAE packs six into one after the first, and diffusers rounds other numbers down
-    without a word (84 asked gives 79). The noise schedule is the authors' linear-quadratic one.
+    without a word (84 asked gives 79). The noise schedule is the authors' linear-quadratic one, which has at least
+    two steps.
 
     Source: Genmo, https://github.com/genmoai/mochi at 0c86aeb, demos/cli.py (defaults), Apache-2.0; run by
     diffusers' MochiPipeline.
