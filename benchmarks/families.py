@@ -38,7 +38,8 @@ GIB = 2**30
 PROMPT = "a red ball rolls over the grass towards a blue house while a dog runs after it"
 WIDTH = 4096  # of T5-XXL, mT5-XXL, UMT5-XXL and LLaMA 3 8B
 QUICK: dict[str, Any] = {}
-QUICK_DEPTHS = {"num_layers": 1, "num_single_layers": 1, "num_refiner_layers": 1, "layers_per_block": 1}
+QUICK_DEPTHS = {"num_layers": 1, "num_single_layers": 1, "num_refiner_layers": 1, "layers_per_block": 1,
+                "vace_layers": [0]}  # fmt: skip
 
 
 @contextmanager
