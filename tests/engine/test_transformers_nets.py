@@ -1,5 +1,6 @@
 """Networks of transformers that lack a tensor are refused, wherever a pipeline has them."""
 
+import json
 import shutil
 
 import pytest
@@ -34,9 +35,7 @@ def test_an_image_encoder_of_another_width_is_refused(folder):
     tensors = load_file(path)
     name = next(name for name, tensor in tensors.items() if tensor.ndim == 2)
     save_file({**tensors, name: tensors[name][:, :-1].contiguous()}, path, {"format": "pt"})
-    with pytest.raises(
-        InvalidMedia, match="image_encoder' cannot be loaded as CLIPVisionModelWithProjection"
-    ):
+    with pytest.raises(InvalidMedia, match=rf"image_encoder' holds '{name}' of shape"):
         for_model(str(folder)).load(PLACEMENT)
 
 
@@ -46,3 +45,11 @@ def test_a_part_that_is_not_wanted_is_not_read(folder):
     pipeline = pipelines.read(where, folder, PLACEMENT, image_encoder=None)
     assert pipeline.image_encoder is None
     assert pipeline.unet.dtype.is_floating_point
+
+
+def test_a_class_that_transformers_has_not_is_named(folder):
+    path = folder / "model_index.json"
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps({**index, "image_encoder": ["transformers", "EyeOfTomorrow"]}))
+    with pytest.raises(InvalidMedia, match="names 'EyeOfTomorrow', which transformers"):
+        for_model(str(folder)).load(PLACEMENT)

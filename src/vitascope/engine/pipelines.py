@@ -86,6 +86,7 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     """
     import torch
 
+    from vitascope.engine.folder_configs import misfit
     from vitascope.engine.text_encoders import LazyTextEncoder
     from vitascope.engine.transformers_nets import nets_of
 
@@ -102,8 +103,9 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise
+        reason = misfit(folder, cls) or first_line(error).partition(". If you want")[0]
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error).partition('. If you want')[0]}",
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {reason}",
             param="model",
         ) from error
     _check_filled(pipeline, folder)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vitascope.engine import weights
 from vitascope.engine.placement import Placement
-from vitascope.engine.transformers_nets import read_net
+from vitascope.engine.transformers_nets import class_named, read_net
 
 # Of encoders that are loaded now: what else uses the same files on the same device finds them here.
 _LOADED: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
@@ -116,14 +116,12 @@ class LazyTextEncoder(nn.Module):
 
 def lazily(folder: Path, placement: Placement, taken: Callable[[str], bool]) -> dict[str, LazyTextEncoder]:
     """The text encoders of a folder in diffusers layout, none of them loaded; `taken` ones are left out."""
-    import transformers
-
     found = {}
     for name, kind in weights.read_json(folder / "model_index.json").items():
         if not name.startswith("text_encoder") or not isinstance(kind, list) or kind[0] != "transformers":
             continue
         if not taken(name):
-            found[name] = LazyTextEncoder(folder / name, getattr(transformers, kind[1]), placement)
+            found[name] = LazyTextEncoder(folder / name, class_named(kind[1], folder), placement)
     return found
 
 

@@ -23,7 +23,11 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
     try:
         with quiet():
             net, told = cls.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, output_loading_info=True
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below: transformers' own message names no tensor
             )
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
@@ -31,6 +35,13 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
         raise InvalidMedia(
             f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
         ) from error
+    if misshapen := sorted(told["mismatched_keys"]):
+        key, held, wanted = misshapen[0]
+        raise InvalidMedia(
+            f"{str(folder)!r} holds {key!r} of shape {tuple(held)}, and the {cls.__name__} of its config.json has "
+            f"{tuple(wanted)}: weights of another model",
+            param="model",
+        )
     if lacking := sorted(told["missing_keys"]):
         raise InvalidMedia(
             f"{str(folder)!r} lacks {len(lacking)} of the tensors of a {cls.__name__}, such as "
@@ -40,10 +51,24 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
     return net.eval()
 
 
+def class_named(name: str, folder: Path) -> Any:
+    """The class `name` of transformers, which the model_index.json in `folder` asks for. Raises: InvalidMedia."""
+    import transformers
+
+    try:
+        return getattr(transformers, name)
+    except AttributeError as error:
+        raise InvalidMedia(
+            f"{str(folder / 'model_index.json')!r} names {name!r}, which transformers {transformers.__version__} "
+            "has not; is it misspelt, or newer?",
+            param="model",
+        ) from error
+
+
 def nets_of(folder: Path, wanted: Container[str], dtype: torch.dtype) -> dict[str, Any]:
     """The networks of transformers among the `wanted` parts that the model_index.json of `folder` names.
 
-    Raises: as `read_net`.
+    Raises: as `read_net`, `class_named`.
     """
     import transformers
 
@@ -51,7 +76,7 @@ def nets_of(folder: Path, wanted: Container[str], dtype: torch.dtype) -> dict[st
     for name, kind in weights.read_json(folder / "model_index.json").items():
         if name not in wanted or not isinstance(kind, list) or kind[0] != "transformers":
             continue
-        cls = getattr(transformers, kind[1], None)
+        cls = class_named(kind[1], folder)
         if isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel):
             found[name] = read_net(cls, folder / name, dtype)
     return found

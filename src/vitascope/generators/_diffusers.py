@@ -17,12 +17,12 @@ from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine import denoising, lora, memory, pipelines, quantized_folders, weights
 from vitascope.engine.failures import failures_explained
+from vitascope.engine.folder_configs import unread
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import careful_ends, skipping
-from vitascope.engine.unread_configs import unread
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._given_media import content, fitted

@@ -50,7 +50,7 @@ def _published(variant: str, profile: Profile) -> KnownModel:
     return KnownModel(
         name=f"skyreels-v2-{variant.lower()}",
         repo=f"Skywork/SkyReels-V2-{variant}-Diffusers",
-        card="skyreels-v2",
+        card="skyreels-v2-1.3b" if "1.3B" in variant else "skyreels-v2",
         tasks=profile.kinds,
         note=f"{profile.width}x{profile.height}, {profile.num_frames} frames",
         source=SOURCE,
