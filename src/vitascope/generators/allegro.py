@@ -80,7 +80,7 @@ class Allegro(NegativePromptByDefault):
             repo="rhymes-ai/Allegro",
             card="allegro",
             tasks=(TextToVideo.kind,),
-            note="1280x720, 88 frames; 27.5 GB, 9.3 GB with offload",
+            note="1280x720, 88 frames",
             source="https://github.com/rhymes-ai/Allegro/blob/f395a54b015f7e3296c52f59a45b78acf9dd07f6/README.md",
         ),
     )

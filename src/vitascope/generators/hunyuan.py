@@ -42,7 +42,7 @@ def _published(name: str, repo: str, kind: str, card: str) -> KnownModel:
         repo=f"hunyuanvideo-community/{repo}",
         card=card,
         tasks=(kind,),
-        note="1280x720, 129 frames; 60 GB without offload",
+        note="1280x720, 129 frames",
         source=f"https://github.com/Tencent/{repo}",
     )
 

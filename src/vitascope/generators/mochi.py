@@ -45,7 +45,7 @@ class Mochi(DiffusersGenerator):
             repo="genmo/mochi-1-preview",
             card="mochi-1",
             tasks=(TextToVideo.kind,),
-            note="848x480, 163 frames; about 60 GB without offload",
+            note="848x480, 163 frames",
             source="https://github.com/genmoai/mochi/blob/0c86aebf386e6622deadfb47ff1996878cefc0ac/README.md",
         ),
     )
