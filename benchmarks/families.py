@@ -263,6 +263,28 @@ def build_wan_5b() -> dict[str, Any]:
     }
 
 
+def build_sana() -> dict[str, Any]:
+    """SANA-Video 2B; its text encoder in one layer of Gemma 2's width."""
+    from transformers import Gemma2Config, Gemma2Model
+
+    gemma = Gemma2Config(
+        vocab_size=320, hidden_size=2304, intermediate_size=64, num_hidden_layers=1, num_attention_heads=8,
+        num_key_value_heads=4, head_dim=256,
+    )  # fmt: skip
+    return {
+        "text_encoder": Gemma2Model(gemma).eval(),
+        "tokenizer": tiny_text.t5_tokenizer(4096),
+        "vae": net("AutoencoderKLWan", exact=True),
+        "transformer": net("SanaVideoTransformer3DModel", published._SANA_VIDEO),
+        "scheduler": scheduler(
+            "DPMSolverMultistepScheduler",
+            prediction_type="flow_prediction",
+            use_flow_sigmas=True,
+            flow_shift=8.0,
+        ),
+    }
+
+
 def build_ltx() -> dict[str, Any]:
     """LTX-Video 0.9."""
     config = {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024,
@@ -374,6 +396,7 @@ CASES = [
     ),
     Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 2),
     Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 2),
+    Case("sana-video", "sana-video-2b-480p", build_sana, (32, 32, 5)),
     Case("wan-vace", "wan2.1-vace-1.3b", build_vace, (32, 32, 5)),
     Case("skyreels-v2", "skyreels-v2-t2v-14b-540p", build_skyreels, (32, 32, 5), steps=2),
     Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 2, vae_tiling=True),

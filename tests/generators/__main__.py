@@ -23,7 +23,7 @@ from tests.generators.tiny_wan import save_wan_text_and_image
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 PICTURE, CLIP = "picture.png", "clip.mp4"
-BOTH = ("ltx", "wan-vace")
+BOTH = ("ltx", "sana-video", "wan-vace")
 """Generators whose one tiny folder starts from words and from a picture."""
 CONTROLLED = ("animatediff-controlnet", "animatediff-sparsectrl")
 """Generators that run AnimateDiff's own folders, so that these do not tell which one is meant."""

@@ -22,6 +22,7 @@ from tests.generators import (
     tiny_hunyuan15,
     tiny_ltx,
     tiny_mochi,
+    tiny_sana,
     tiny_svd,
     tiny_wan,
 )
@@ -132,6 +133,8 @@ FAMILIES = [
     Family("wan-vace", tiny_wan.save_wan_vace, ImageToVideo, (32, 32), 5),
     Family("skyreels-v2", tiny_wan.save_skyreels, TextToVideo, (32, 32), 5),
     Family("skyreels-v2", tiny_wan.save_skyreels_image_to_video, ImageToVideo, (32, 32), 5),
+    Family("sana-video", tiny_sana.save_sana_video, TextToVideo, (32, 32), 5),
+    Family("sana-video", tiny_sana.save_sana_video, ImageToVideo, (32, 32), 5),
     Family("ltx", tiny_ltx.save_ltx, TextToVideo, (64, 64), 9),
     Family("ltx", tiny_ltx.save_ltx, ImageToVideo, (64, 64), 9),
     Family("allegro", tiny_allegro.save_allegro, TextToVideo, (128, 128), 24, takes_loras=False),

@@ -1,7 +1,8 @@
 """The published configurations of the families load, every key of them, and give nets of the known size.
 
 Sources: the `config.json` files of the hub repositories named below, as written by diffusers' conversion
-scripts (`scripts/convert_{animatediff_motion_module,mochi,hunyuan_video,wan,skyreelsv2,ltx}_to_diffusers.py`).
+scripts (`scripts/convert_*_to_diffusers.py`, of animatediff_motion_module, mochi, hunyuan_video, wan, skyreelsv2,
+sana_video and ltx).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Published(NamedTuple):
     """One component of one hub repository, and its size as counted here.
 
     The counts agree with what the authors say, rounded: SVD 1.5B, AnimateDiff 417M and 453M, Mochi 10B,
-    HunyuanVideo 13B, Wan 1.3B, 14B and 5B, LTX-Video 2B, Allegro 2.8B; VACE's with the bytes of its files: 69.4 GB of
-    float32 (14B); 7.15 GB, Wan 1.3B in float32 and the second stream in bfloat16.
+    HunyuanVideo 13B, Wan 1.3B, 14B and 5B, SANA-Video 2B, LTX-Video 2B, Allegro 2.8B; VACE's with the bytes of its
+    files: 69.4 GB of float32 (14B); 7.15 GB, Wan 1.3B in float32 and the second stream in bfloat16.
     """
 
     repo: str
@@ -188,6 +189,25 @@ _WAN_5B = {
     "num_layers": 30,
     "out_channels": 48,
 }
+_SANA_VIDEO = {
+    "attention_bias": False,
+    "attention_head_dim": 112,
+    "caption_channels": 2304,
+    "cross_attention_dim": 2240,
+    "cross_attention_head_dim": 112,
+    "in_channels": 16,
+    "mlp_ratio": 3.0,
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-06,
+    "num_attention_heads": 20,
+    "num_cross_attention_heads": 20,
+    "num_layers": 20,
+    "out_channels": 16,
+    "patch_size": [1, 2, 2],
+    "qk_norm": "rms_norm_across_heads",
+    "rope_max_seq_len": 1024,
+    "sample_size": 30,
+}
 
 PUBLISHED = [
     Published(
@@ -235,6 +255,9 @@ PUBLISHED = [
         "SkyReelsV2Transformer3DModel",
         _SKYREELS_I2V_1_3B,
         1564,
+    ),
+    Published(
+        "Efficient-Large-Model/SANA-Video_2B_480p_diffusers", "SanaVideoTransformer3DModel", _SANA_VIDEO, 2057
     ),
     Published("Lightricks/LTX-Video", "LTXVideoTransformer3DModel", _LTX, 1923),
     Published("Lightricks/LTX-Video", "AutoencoderKLLTXVideo", _LTX_VAE, 419),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
+from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_sana, tiny_wan
 from tests.generators.families import ENGINE, Family, picture
 from vitascope.context import Context
 from vitascope.errors import UnsupportedTask
@@ -25,6 +25,7 @@ VACE = Family("wan-vace", tiny_wan.save_wan_vace, VideoToVideo, (32, 32), 5)
 VACE_IMAGE = Family("wan-vace", tiny_wan.save_wan_vace, ImageToVideo, (32, 32), 5)
 SKYREELS = Family("skyreels-v2", tiny_wan.save_skyreels, TextToVideo, (32, 32), 5)
 SKYREELS_IMAGE = Family("skyreels-v2", tiny_wan.save_skyreels_image_to_video, ImageToVideo, (32, 32), 5)
+SANA = Family("sana-video", tiny_sana.save_sana_video, TextToVideo, (32, 32), 5)
 LTX = Family("ltx", tiny_ltx.save_ltx, TextToVideo, (64, 64), 9)
 ALLEGRO = Family("allegro", tiny_allegro.save_allegro, TextToVideo, (128, 128), 24)
 
@@ -153,6 +154,22 @@ def test_vace_is_shifted_as_its_authors_do_unless_told() -> None:
 def test_skyreels_is_shifted_as_its_authors_do_unless_told(family: Family, shift: float) -> None:
     for knobs, wanted in ((family.generator(), shift), (family.generator(flow_shift=3.0), 3.0)):
         assert knobs.new_scheduler(ENGINE.modules(knobs), None).config.flow_shift == wanted
+
+
+def test_sana_is_told_how_much_moves() -> None:
+    (still,), (silent,) = SANA.make(motion_score=1), SANA.make(motion_score=None)
+    assert not np.array_equal(still.array(), SANA.frames())
+    assert not np.array_equal(silent.array(), SANA.frames())
+
+
+def test_sana_makes_the_size_that_was_asked() -> None:
+    """diffusers would make the nearest of its own sizes, and scale that."""
+    seen: list[tuple[int, ...]] = []
+    pipeline = ENGINE.modules(SANA.generator()).pipeline
+    hook = pipeline.transformer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    SANA.make(SANA.task(width=64))
+    hook.remove()
+    assert set(seen) == {(4, 8)}
 
 
 def test_ltx_is_told_the_frame_rate() -> None:
