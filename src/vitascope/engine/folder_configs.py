@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine import weights
-from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, tensor_shapes
+from vitascope.engine.tensor_files import tensor_shapes
 
 
 def unread(pipeline: Any, folder: Path) -> tuple[str, ...]:
@@ -39,8 +39,7 @@ def _spare(net: Any, folder: Path) -> list[str]:
     """Names of tensors in the safetensors files of `folder` that `net` has not."""
     ignored = tuple(getattr(net, "_keys_to_ignore_on_load_unexpected", None) or ())
     places = net.state_dict()
-    files = [file for file in sorted(folder.iterdir()) if file.suffix == ".safetensors"]
-    held = [key for file in files for key in tensor_shapes(file)]
+    held = [key for file in _safetensors(folder) for key in tensor_shapes(file)]
     return [key for key in held if key not in places and not any(part in key for part in ignored)]
 
 
@@ -55,6 +54,11 @@ def misfit(folder: Path, pipeline_class: Any) -> str | None:
     if lacking := [name for name in needed if name not in index]:
         return f"its model_index.json names no {', '.join(map(repr, lacking))}"
     return next(iter(_misnamed(folder)), None) or next(_misshapen(folder), None)
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    """Files whose shapes can be told without reading them."""
+    return [file for file in sorted(folder.iterdir()) if file.suffix == ".safetensors"]
 
 
 def _path(folder: Path, name: str) -> str:
@@ -89,9 +93,7 @@ def _misshapen(folder: Path) -> Iterator[str]:
             yield f"{_path(folder, name)} makes no {cls}: {str(error).splitlines()[0][:200]}"
             continue
         wanted = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
-        for file in sorted((folder / name).iterdir()):
-            if file.suffix not in WEIGHT_SUFFIXES:
-                continue
+        for file in _safetensors(folder / name):
             for key, shape in tensor_shapes(file).items():
                 if wanted.get(key, shape) != shape:
                     yield (
