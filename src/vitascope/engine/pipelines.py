@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine import levers
-from vitascope.engine.failures import first_line
+from vitascope.engine.failures import first_line, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError
@@ -101,31 +101,48 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
             pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
             pipeline.register_modules(**lazy)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise
         reason = misfit(folder, cls) or first_line(error).partition(". If you want")[0]
         raise InvalidMedia(
             f"{str(folder)!r} cannot be loaded as {cls.__name__}: {reason}",
             param="model",
         ) from error
-    _check_filled(pipeline, folder)
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            _check_filled(part, folder / name)
     return pipeline
 
 
-def _check_filled(pipeline: Any, folder: Path) -> None:
-    """diffusers leaves a parameter that its files lack without memory, and says so nowhere."""
-    import torch
+def read_net(where: str, folder: Path, dtype: Any) -> Any:
+    """The network of diffusers "module:Class" in `folder`, in main memory.
 
-    for name, part in pipeline.components.items():
-        if isinstance(part, torch.nn.Module):
-            places = dict(part.named_parameters())
-            empty = [key for key, parameter in places.items() if parameter.is_meta]
-            if empty:
-                raise InvalidMedia(
-                    f"{str(folder / name)!r} lacks {len(empty)} of the {len(places)} tensors of a "
-                    f"{type(part).__name__}, such as {empty[0]!r}: not all of its weights, or another model's",
-                    param="model",
-                )
+    Raises: InvalidMedia for weights that do not fit their configuration, or lack a tensor.
+    """
+    cls = import_class(where)
+    try:
+        with quiet():
+            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise InvalidMedia(
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
+        ) from error
+    _check_filled(net, folder)
+    return net
+
+
+def _check_filled(net: Any, folder: Path) -> None:
+    """diffusers leaves a parameter that its files lack without memory, and says so nowhere."""
+    places = dict(net.named_parameters())
+    empty = [key for key, parameter in places.items() if parameter.is_meta]
+    if empty:
+        raise InvalidMedia(
+            f"{str(folder)!r} lacks {len(empty)} of the {len(places)} tensors of a {type(net).__name__}, such as "
+            f"{empty[0]!r}: not all of its weights, or another model's",
+            param="model",
+        )
 
 
 def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:

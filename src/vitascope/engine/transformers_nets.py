@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vitascope.engine import weights
-from vitascope.engine.failures import first_line
+from vitascope.engine.failures import first_line, out_of_memory
 from vitascope.errors import InvalidMedia
 
 
@@ -30,7 +30,7 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
                 ignore_mismatched_sizes=True,  # told below: transformers' own message names no tensor
             )
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise
         raise InvalidMedia(
             f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"

@@ -25,6 +25,7 @@ from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import careful_ends, skipping
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
+from vitascope.generators._components import float32_vae
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
@@ -50,6 +51,9 @@ class DiffusersGenerator(Generator):
     schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
     denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes and a single file holds
     denoiser_class: ClassVar[str] = ""  # "module:Class", for single files; empty = the family takes none
+    vae_in_float32: ClassVar[str] = (
+        ""  # "module:Class" of a VAE that would lose by less; empty = it would not
+    )
     load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "base")  # they decide what is loaded
 
     model: str = Field("", description="short name, hub id, local folder or single file")
@@ -213,9 +217,9 @@ class DiffusersGenerator(Generator):
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
         return None
 
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
-        """Components that the pipeline shall not load by itself."""
-        return {}
+    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
+        """Components that the pipeline shall not load by itself: a VAE that needs float32."""
+        return float32_vae(self.vae_in_float32, folder, placement) if self.vae_in_float32 else {}
 
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
         """One clip for each completed task; all of one kind, size and length.

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault, TaskT
 from vitascope.generators._profile import Profile, nearest
 from vitascope.generators.base import KnownModel
@@ -91,6 +88,10 @@ class Allegro(NegativePromptByDefault):
         TextToVideo.kind: "diffusers.pipelines.allegro.pipeline_allegro:AllegroPipeline"
     }
 
+    vae_in_float32: ClassVar[str] = (
+        "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro"
+    )
+
     model: str = "allegro"
     negative_prompt: str = (
         "nsfw, lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, "
@@ -125,12 +126,6 @@ class Allegro(NegativePromptByDefault):
     def load(self, placement: Placement) -> LoadedPipeline:
         """As for every family; this VAE decodes with tiling alone, and several clips with slicing alone."""
         return super().load(placement.model_copy(update={"vae_tiling": True, "vae_slicing": True}))
-
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """The VAE in float32, as the authors advise."""
-        return float32_vae(
-            "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro", folder, placement
-        )
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, with the authors' words around each prompt; the caption is not rewritten."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
-from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
+from vitascope.generators._shifted import Shifted
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
@@ -39,7 +36,7 @@ _480P = Profile(
 )
 
 
-class SanaVideo(OneAtATime, NegativePromptByDefault):
+class SanaVideo(OneAtATime, NegativePromptByDefault, Shifted):
     """SANA-Video 2B: text or picture to video, 832x480, 81 frames at 16 a second.
 
     `motion_score` says in the prompt how much moves, as its training captions did; None says nothing. The authors'
@@ -68,6 +65,7 @@ class SanaVideo(OneAtATime, NegativePromptByDefault):
         TextToVideo.kind: f"{FOLDER}.pipeline_sana_video:SanaVideoPipeline",
         ImageToVideo.kind: f"{FOLDER}.pipeline_sana_video_i2v:SanaImageToVideoPipeline",
     }
+    vae_in_float32: ClassVar[str] = "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan"
     denoiser_class: ClassVar[str] = (
         "diffusers.models.transformers.transformer_sana_video:SanaVideoTransformer3DModel"
     )
@@ -79,18 +77,6 @@ class SanaVideo(OneAtATime, NegativePromptByDefault):
         "jitter, and ghosting effects, creating a disorienting visual experience."
     )
     motion_score: int | None = Field(30, ge=0, le=100, description="how much moves; None: not said")
-    flow_shift: float | None = Field(None, gt=0, le=100, description="None: the model's own, 8")
-
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """The VAE in float32, as the authors run it."""
-        return float32_vae(
-            "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement
-        )
-
-    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
-        """The model's own scheduler, shifted as asked."""
-        changes = None if self.flow_shift is None else {"flow_shift": self.flow_shift}
-        return modules.new_scheduler(self.schedulers[name] if name else None, changes)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, under the names that these pipelines use."""

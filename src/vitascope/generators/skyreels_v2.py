@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
-from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
+from vitascope.generators._shifted import Shifted
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
@@ -57,7 +54,7 @@ def _published(variant: str, profile: Profile) -> KnownModel:
     )
 
 
-class SkyReelsV2(OneAtATime, NegativePromptByDefault):
+class SkyReelsV2(OneAtATime, NegativePromptByDefault, Shifted):
     """SkyReels-V2: text or picture to video, 960x544, 97 frames, or 1280x720, 121 frames, at 24 a second.
 
     `flow_shift` is the authors' unless set: 8 from text, 5 from a picture; the published schedulers hold none.
@@ -78,6 +75,7 @@ class SkyReelsV2(OneAtATime, NegativePromptByDefault):
         TextToVideo.kind: f"{FOLDER}.pipeline_skyreels_v2:SkyReelsV2Pipeline",
         ImageToVideo.kind: f"{FOLDER}.pipeline_skyreels_v2_i2v:SkyReelsV2ImageToVideoPipeline",
     }
+    vae_in_float32: ClassVar[str] = "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan"
     denoiser_class: ClassVar[str] = (
         "diffusers.models.transformers.transformer_skyreels_v2:SkyReelsV2Transformer3DModel"
     )
@@ -98,18 +96,9 @@ class SkyReelsV2(OneAtATime, NegativePromptByDefault):
             "I2V-14B-540P" if configs.pipeline == "SkyReelsV2ImageToVideoPipeline" else "T2V-14B-540P"
         ].model_copy(update={"max_frames": _720P.max_frames})
 
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """The VAE in float32, as diffusers advises."""
-        return float32_vae(
-            "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement
-        )
-
-    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
-        """The model's own scheduler, shifted as asked, else as the authors do."""
-        from_image = ImageToVideo.kind in self.profile().kinds
-        shift = self.flow_shift or (5.0 if from_image else 8.0)
-        changes = {"flow_shift": shift, "use_flow_sigmas": True}
-        return modules.new_scheduler(self.schedulers[name] if name else None, changes)
+    def shift(self) -> float | None:
+        """As asked, else as the authors do."""
+        return self.flow_shift or (5.0 if ImageToVideo.kind in self.profile().kinds else 8.0)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; a picture is given alone."""
