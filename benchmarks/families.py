@@ -13,7 +13,6 @@ import argparse
 import gc
 import inspect
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -39,7 +38,8 @@ GIB = 2**30
 PROMPT = "a red ball rolls over the grass towards a blue house while a dog runs after it"
 WIDTH = 4096  # of T5-XXL, mT5-XXL, UMT5-XXL and LLaMA 3 8B
 QUICK: dict[str, Any] = {}
-QUICK_DEPTHS = {"num_layers": 1, "num_single_layers": 1, "num_refiner_layers": 1, "layers_per_block": 1}
+QUICK_DEPTHS = {"num_layers": 1, "num_single_layers": 1, "num_refiner_layers": 1, "layers_per_block": 1,
+                "vace_layers": [0]}  # fmt: skip
 
 
 @contextmanager
@@ -213,13 +213,13 @@ def build_hunyuan15(target_size: int) -> dict[str, Any]:
     }
 
 
-def build_wan(config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """One of the Wan models with the VAE of Wan 2.1."""
+def build_wan(config: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """One of the Wan models with the VAE of Wan 2.1; another transformer in place of one of this configuration."""
     return {
         **t5("UMT5"),
         "vae": net("AutoencoderKLWan", exact=True),
-        "transformer": net("WanTransformer3DModel", config),
         "scheduler": wan_scheduler(3.0),
+        **({"transformer": net("WanTransformer3DModel", config)} if config else {}),
         **more,
     }
 
@@ -238,6 +238,18 @@ def build_wan_image() -> dict[str, Any]:
     return build_wan(published._WAN_I2V, image_encoder=vision, image_processor=processor)
 
 
+def build_vace() -> dict[str, Any]:
+    """Wan 2.1 VACE 1.3B, following a clip."""
+    return build_wan(
+        transformer=net("WanVACETransformer3DModel", published._WAN_VACE_1_3B), scheduler=wan_scheduler(16.0)
+    )
+
+
+def build_skyreels() -> dict[str, Any]:
+    """SkyReels-V2 14B, text to video."""
+    return build_wan(transformer=net("SkyReelsV2Transformer3DModel", published._SKYREELS))
+
+
 def build_wan_5b() -> dict[str, Any]:
     """Wan 2.2 5B with its own VAE."""
     channels = published._WAN_5B["in_channels"]
@@ -248,6 +260,28 @@ def build_wan_5b() -> dict[str, Any]:
         **build_wan(published._WAN_5B),
         "vae": net("AutoencoderKLWan", vae, exact=True),
         "expand_timesteps": True,
+    }
+
+
+def build_sana() -> dict[str, Any]:
+    """SANA-Video 2B; its text encoder in one layer of Gemma 2's width."""
+    from transformers import Gemma2Config, Gemma2Model
+
+    gemma = Gemma2Config(
+        vocab_size=320, hidden_size=2304, intermediate_size=64, num_hidden_layers=1, num_attention_heads=8,
+        num_key_value_heads=4, head_dim=256,
+    )  # fmt: skip
+    return {
+        "text_encoder": Gemma2Model(gemma).eval(),
+        "tokenizer": tiny_text.t5_tokenizer(4096),
+        "vae": net("AutoencoderKLWan", exact=True),
+        "transformer": net("SanaVideoTransformer3DModel", published._SANA_VIDEO),
+        "scheduler": scheduler(
+            "DPMSolverMultistepScheduler",
+            prediction_type="flow_prediction",
+            use_flow_sigmas=True,
+            flow_shift=8.0,
+        ),
     }
 
 
@@ -313,13 +347,12 @@ OPEN_SORA_PLAN_1_2 = {
 
 @dataclass(frozen=True)
 class Case:
-    """One model at one size. Units: `expected_s` is about what it takes on an H100, loading included."""
+    """One model at one size."""
 
     generator: str
     model: str
     build: Callable[[], dict[str, Any]]
     quick: tuple[int, int, int]
-    expected_s: float = 12
     steps: int = 4
     vae_tiling: bool = False
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -351,35 +384,37 @@ CASES = [
     Case("cogvideox", "cogvideox-5b", lambda: build_cogvideox("cogvideox-5b"), (64, 64, 9)),
     Case("cogvideox-fun-control", "cogvideox-fun-5b-control", build_fun_control, (64, 64, 9)),
     Case("wan", "wan2.1-t2v-1.3b", lambda: build_wan(published._WAN_1_3B), (32, 32, 5)),
-    Case("wan", "wan2.2-ti2v-5b", build_wan_5b, (64, 64, 5), 60),
-    Case("mochi", "mochi-1", build_mochi, (32, 32, 7), 30, 2, vae_tiling=True),
+    Case("wan", "wan2.2-ti2v-5b", build_wan_5b, (64, 64, 5)),
+    Case("mochi", "mochi-1", build_mochi, (32, 32, 7), 2, vae_tiling=True),
     Case(
         "opensora-plan", "open-sora-plan-1.2-93x720p", lambda: build_opensora_plan("1.2", **OPEN_SORA_PLAN_1_2),
-        (64, 64, 5), 55, 2, vae_tiling=True,
+        (64, 64, 5), 2, vae_tiling=True,
     ),
     Case(
-        "cogvideox", "cogvideox-1.5-5b", lambda: build_cogvideox("cogvideox-1.5-5b"), (64, 64, 17), 45, 2,
+        "cogvideox", "cogvideox-1.5-5b", lambda: build_cogvideox("cogvideox-1.5-5b"), (64, 64, 17), 2,
         vae_tiling=True,
     ),
-    Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 45, 2),
-    Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 90, 2),
-    Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 100, 2, vae_tiling=True),
+    Case("wan", "wan2.1-i2v-14b-480p", build_wan_image, (32, 32, 5), 2),
+    Case("wan", "wan2.1-t2v-14b", lambda: build_wan(published._WAN), (32, 32, 5), 2),
+    Case("sana-video", "sana-video-2b-480p", build_sana, (32, 32, 5)),
+    Case("wan-vace", "wan2.1-vace-1.3b", build_vace, (32, 32, 5)),
+    Case("skyreels-v2", "skyreels-v2-t2v-14b-540p", build_skyreels, (32, 32, 5), steps=2),
+    Case("hunyuan", "hunyuan-video", build_hunyuan, (32, 32, 5), 2, vae_tiling=True),
     Case(
-        "hunyuan15", "hunyuan-video-1.5-480p-t2v", lambda: build_hunyuan15(640), (32, 32, 5), 50, 2,
+        "hunyuan15", "hunyuan-video-1.5-480p-t2v", lambda: build_hunyuan15(640), (32, 32, 5), 2,
         vae_tiling=True,
     ),
-    Case("allegro", "allegro", build_allegro, (320, 320, 24), 110, 2, vae_tiling=True),
+    Case("allegro", "allegro", build_allegro, (320, 320, 24), 2, vae_tiling=True),
 ]  # fmt: skip
 
 
 @dataclass
 class Stopwatch:
-    """When each step ended and what memory stood at most in each stage."""
+    """When each step ended and what memory stood at most in each stage, saved at once: the run may be cut off."""
 
     cuda: bool
-    steps: list[float] = field(default_factory=list)
-    peaks: dict[str, float] = field(default_factory=dict)
-    decode_s: float = 0.0
+    row: dict[str, Any]
+    save: Callable[[], None]
     _last: float = field(default_factory=time.perf_counter)
 
     def __call__(self, progress: Progress) -> None:
@@ -387,19 +422,23 @@ class Stopwatch:
         if self.cuda:
             torch.cuda.synchronize()
         now = time.perf_counter()
+        took, self._last = now - self._last, now
         if progress.stage == "denoise":
-            self.steps.append(now - self._last)
-        elif progress.stage == "decode" and progress.step == 0:
+            steps = self.row.setdefault("all_steps_s", [])
+            steps.append(round(took, 3))
+            self.row["step_s"] = round(statistics.median(steps[1:] or steps), 3)
             self._note("denoise")
-        elif progress.stage == "decode":
-            self.decode_s = now - self._last
+        elif progress.stage == "decode" and progress.step:
+            self.row["decode_s"] = round(took, 2)
             self._note("decode")
-        self._last = now
+        elif progress.stage == "decode" and self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        self.save()
 
     def _note(self, stage: str) -> None:
         if self.cuda:
-            self.peaks[stage] = round(torch.cuda.max_memory_allocated() / GIB, 2)
-            torch.cuda.reset_peak_memory_stats()
+            peak = round(torch.cuda.max_memory_allocated() / GIB, 2)
+            self.row.setdefault("peak_gib", {})[stage] = peak
 
 
 def size_of(said: Mapping[str, Any], profile: Any) -> tuple[int, int, int]:
@@ -407,8 +446,8 @@ def size_of(said: Mapping[str, Any], profile: Any) -> tuple[int, int, int]:
     return (said.get("height") or profile.height, said.get("width") or profile.width, 3)
 
 
-def measure(case: Case, placement: Placement) -> dict[str, Any]:
-    """Build the model, make one clip, say what it took."""
+def measure(case: Case, placement: Placement, row: dict[str, Any], save: Callable[[], None]) -> None:
+    """Build the model, make one clip, write into `row` what it took."""
     cuda = placement.device.startswith("cuda")
     generator = GENERATORS[case.generator].with_knobs(model=case.model, num_inference_steps=case.steps)
     started = time.perf_counter()
@@ -420,7 +459,9 @@ def measure(case: Case, placement: Placement) -> dict[str, Any]:
         update={"vae_tiling": case.vae_tiling, "vae_slicing": case.generator == "allegro"}
     )
     modules = LoadedPipeline(place(pipeline, placed), placed, "random")
-    loaded_s = time.perf_counter() - started
+    denoiser = getattr(pipeline, generator.denoiser)
+    row["build_s"] = round(time.perf_counter() - started, 1)
+    row["denoiser_parameters_b"] = round(sum(p.numel() for p in denoiser.parameters()) / 1e9, 3)
     said = dict(case.task)
     if QUICK:
         said = dict(zip(("width", "height", "num_frames"), case.quick, strict=True))
@@ -435,36 +476,29 @@ def measure(case: Case, placement: Placement) -> dict[str, Any]:
     if case.generator != "svd":
         said["prompt"] = PROMPT
     task = generator.complete(kind.of(**said))
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-    resident = torch.cuda.memory_allocated() / GIB if cuda else 0.0
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    watch = Stopwatch(cuda)
-    (clip,) = generator.generate([task], modules, Context(on_progress=watch))
-    denoiser = getattr(pipeline, generator.denoiser)
-    frames = clip.array()
-    return {
-        "model": case.name,
-        "size": [clip.width, clip.height, len(frames)],
-        "denoiser_parameters_b": round(sum(p.numel() for p in denoiser.parameters()) / 1e9, 3),
+    row |= {
+        "size": [task.width, task.height, task.num_frames],
         "dtype": placement.dtype,
         "vae_tiling": placed.vae_tiling,
         "num_inference_steps": case.steps,
+    }
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        row["weights_gib"] = round(torch.cuda.memory_allocated() / GIB, 2)
+        torch.cuda.reset_peak_memory_stats()
+    save()
+    (clip,) = generator.generate([task], modules, Context(on_progress=Stopwatch(cuda, row, save)))
+    frames = clip.array()
+    row |= {
+        "size": [clip.width, clip.height, len(frames)],
         "denoiser_calls_a_step": clip.recipe.stages[-1].notes["num_denoiser_calls"] / case.steps,
-        "step_s": round(statistics.median(watch.steps[1:]), 3),
-        "all_steps_s": [round(step, 3) for step in watch.steps],
-        "decode_s": round(watch.decode_s, 2),
-        "weights_gib": round(resident, 2),
-        "peak_gib": watch.peaks,
-        "build_s": round(loaded_s, 1),
         "pixels_differ": bool(frames.std() > 0),
     }
 
 
 def main() -> None:
-    """Measure the models asked for, writing the results after each."""
+    """Measure the models asked for, writing the results after every step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", help="all if none")
     parser.add_argument("--out", type=Path, required=True)
@@ -473,7 +507,6 @@ def main() -> None:
     arguments = parser.parse_args()
     QUICK.update({"on": True} if arguments.quick else {})
     placement = Placement(device=arguments.device).resolve()
-    deadline = float(os.environ.get("DEADLINE", "inf"))
     cases = [case for case in CASES if not arguments.models or case.name in arguments.models]
     if arguments.models:
         cases.sort(key=lambda case: arguments.models.index(case.name))
@@ -483,19 +516,21 @@ def main() -> None:
         "torch": torch.__version__,
         "rows": [],
     }
-    for case in cases:
-        if time.time() + case.expected_s + 10 > deadline:
-            row: dict[str, Any] = {"model": case.name, "left_out": "no time left"}
-        else:
-            try:
-                row = measure(case, placement)
-            except Exception as error:  # one model that fails must not hide the others
-                row = {"model": case.name, "failed": f"{type(error).__name__}: {error}"[:600]}
-                if QUICK:
-                    raise
-        result["rows"].append(row)
-        print(json.dumps(row), flush=True)
+
+    def save() -> None:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    for case in cases:
+        row: dict[str, Any] = {"model": case.name}
+        result["rows"].append(row)
+        try:
+            measure(case, placement, row, save)
+        except Exception as error:  # one model that fails must not hide the others
+            row["failed"] = f"{type(error).__name__}: {error}"[:600]
+            if QUICK:
+                raise
+        print(json.dumps(row), flush=True)
+        save()
         gc.collect()
         if placement.device.startswith("cuda"):
             torch.cuda.empty_cache()

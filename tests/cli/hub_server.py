@@ -17,7 +17,7 @@ LARGE = 1024  # larger files are said to be in LFS
 
 
 class HubServer(BaseHTTPRequestHandler):
-    """Serves one folder under any owner "acme".
+    """Serves one folder under any owner "acme"; "acme/http-500" answers with that status alone.
 
     `cut_at`: large files break off there; `stall`: and then nothing comes any more. `damaged`: large files
     arrive with a wrong byte. `asked`: every GET of a file with its Range header.
@@ -41,6 +41,8 @@ class HubServer(BaseHTTPRequestHandler):
         path = address.path
         if "acme/gated" in path:
             return self._send(403, {"X-Error-Code": "GatedRepo"}, b"{}", body)
+        if broken := re.search(r"acme/http-(\d+)", path):
+            return self._send(int(broken[1]), {}, b"{}", body)
         if "acme/" not in path:
             return self._send(404, {"X-Error-Code": "RepoNotFound"}, b"{}", body)
         if path.startswith("/api/v1/models/"):

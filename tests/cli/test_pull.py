@@ -106,6 +106,11 @@ def test_what_goes_wrong_is_one_clear_line(model: Path, tmp_path: Path) -> None:
         assert code == 3 and err.count("\n") == 1
         assert "gated: accept its licence at" in err and "hf auth login" in err
 
+        for status in (429, 500):
+            code, _, err = run(tmp_path, endpoint, "pull", f"acme/http-{status}", "-q")
+            assert code == 3 and err.count("\n") == 1
+            assert f"{endpoint} answers HTTP {status}" in err
+
         code, _, err = run(tmp_path, endpoint, "pull", "acme/tiny", "-q", HF_HUB_OFFLINE="1")
         assert code == 3 and err.count("\n") == 1
 

@@ -64,8 +64,17 @@ def test_missing_parts_are_named(folder):
     shutil.rmtree(folder / "tokenizer")
     with pytest.raises(WeightsMissing, match="'tokenizer'"):
         check(folder)
+    (folder / "tokenizer").mkdir()
+    with pytest.raises(WeightsMissing, match=r"tokenizer' is empty"):
+        check(folder)
     (folder / "model_index.json").unlink()
     with pytest.raises(WeightsMissing, match=r"model_index.json"):
+        check(folder)
+
+
+def test_weights_without_their_configuration_are_named(folder):
+    (folder / "text_encoder" / "config.json").unlink()
+    with pytest.raises(WeightsMissing, match=r"text_encoder' has weights but no config.json"):
         check(folder)
 
 

@@ -23,6 +23,8 @@ from tests.generators.tiny_wan import save_wan_text_and_image
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 PICTURE, CLIP = "picture.png", "clip.mp4"
+BOTH = ("ltx", "sana-video", "wan-vace")
+"""Generators whose one tiny folder starts from words and from a picture."""
 CONTROLLED = ("animatediff-controlnet", "animatediff-sparsectrl")
 """Generators that run AnimateDiff's own folders, so that these do not tell which one is meant."""
 
@@ -92,7 +94,8 @@ def _cogvideox(variant: str) -> Callable[[Path], Path]:
 
 def _of(family: Family) -> Tiny:
     name = str(family) if family.kind is VideoToVideo else _part(family.build)
-    name += "-from-a-picture" if family.name == "ltx" and family.kind is ImageToVideo else ""
+    text_too = family.kind is ImageToVideo and family.name in BOTH
+    name += "-from-a-picture" if text_too else ""
     return Tiny(
         name,
         *(family.name, family.build, family.kind, family.size, family.num_frames),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_animatediff
 from tests.generators.families import Family, built
@@ -97,6 +99,16 @@ def test_sparsectrl_follows_a_picture_at_one_frame() -> None:
 def test_sparsectrl_refuses_a_frame_beyond_the_clip() -> None:
     with pytest.raises(UnsupportedTask, match="frame_index=4 of a clip of 4 frames; nearest: 3"):
         SPARSE.generator(controlnet=sparse(), frame_index=4).complete(SPARSE.task())
+
+
+def test_a_controlnet_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(built(tiny_animatediff.save_controlnet), tmp_path / "control"))
+    file = folder / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    gone = sorted(tensors)[0]
+    save_file({name: tensor for name, tensor in tensors.items() if name != gone}, file, {"format": "pt"})
+    with pytest.raises(InvalidMedia, match=rf"control' lacks 1 of the .*'{gone}'"):
+        CONTROL.make(controlnet=str(folder))
 
 
 def test_controlnet_follows_a_clip() -> None:

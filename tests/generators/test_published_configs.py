@@ -1,7 +1,8 @@
 """The published configurations of the families load, every key of them, and give nets of the known size.
 
 Sources: the `config.json` files of the hub repositories named below, as written by diffusers' conversion
-scripts (`scripts/convert_{animatediff_motion_module,mochi,hunyuan_video,wan,ltx}_to_diffusers.py`).
+scripts (`scripts/convert_*_to_diffusers.py`, of animatediff_motion_module, mochi, hunyuan_video, wan, skyreelsv2,
+sana_video and ltx).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class Published(NamedTuple):
     """One component of one hub repository, and its size as counted here.
 
     The counts agree with what the authors say, rounded: SVD 1.5B, AnimateDiff 417M and 453M, Mochi 10B,
-    HunyuanVideo 13B, Wan 1.3B, 14B and 5B, LTX-Video 2B, Allegro 2.8B.
+    HunyuanVideo 13B, Wan 1.3B, 14B and 5B, SANA-Video 2B, LTX-Video 2B, Allegro 2.8B; VACE's with the bytes of its
+    files: 69.4 GB of float32 (14B); 7.15 GB, Wan 1.3B in float32 and the second stream in bfloat16.
     """
 
     repo: str
@@ -168,6 +170,17 @@ _ALLEGRO = {
 }
 _WAN_1_3B = {**_WAN, "ffn_dim": 8960, "num_attention_heads": 12, "num_layers": 30}
 _WAN_I2V = {**_WAN, "added_kv_proj_dim": 5120, "image_dim": 1280, "in_channels": 36}
+_WAN_VACE_1_3B = {**_WAN_1_3B, "vace_in_channels": 96, "vace_layers": list(range(0, 30, 2))}
+_WAN_VACE_14B = {**_WAN, "vace_in_channels": 96, "vace_layers": list(range(0, 40, 5))}
+_SKYREELS = {**_WAN, "inject_sample_info": False}
+_SKYREELS_I2V = {**_SKYREELS, "added_kv_proj_dim": 5120, "image_dim": 1280, "in_channels": 36}
+_SKYREELS_I2V_1_3B = {
+    **_SKYREELS_I2V,
+    "added_kv_proj_dim": 1536,
+    "ffn_dim": 8960,
+    "num_attention_heads": 12,
+    "num_layers": 30,
+}
 _WAN_5B = {
     **_WAN,
     "ffn_dim": 14336,
@@ -175,6 +188,25 @@ _WAN_5B = {
     "num_attention_heads": 24,
     "num_layers": 30,
     "out_channels": 48,
+}
+_SANA_VIDEO = {
+    "attention_bias": False,
+    "attention_head_dim": 112,
+    "caption_channels": 2304,
+    "cross_attention_dim": 2240,
+    "cross_attention_head_dim": 112,
+    "in_channels": 16,
+    "mlp_ratio": 3.0,
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-06,
+    "num_attention_heads": 20,
+    "num_cross_attention_heads": 20,
+    "num_layers": 20,
+    "out_channels": 16,
+    "patch_size": [1, 2, 2],
+    "qk_norm": "rms_norm_across_heads",
+    "rope_max_seq_len": 1024,
+    "sample_size": 30,
 }
 
 PUBLISHED = [
@@ -212,6 +244,21 @@ PUBLISHED = [
     Published("Wan-AI/Wan2.1-T2V-14B-Diffusers", "WanTransformer3DModel", _WAN, 14288),
     Published("Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", "WanTransformer3DModel", _WAN_I2V, 16395),
     Published("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "WanTransformer3DModel", _WAN_5B, 5000),
+    Published("Wan-AI/Wan2.1-VACE-1.3B-diffusers", "WanVACETransformer3DModel", _WAN_VACE_1_3B, 2154),
+    Published("Wan-AI/Wan2.1-VACE-14B-diffusers", "WanVACETransformer3DModel", _WAN_VACE_14B, 17338),
+    Published("Skywork/SkyReels-V2-T2V-14B-540P-Diffusers", "SkyReelsV2Transformer3DModel", _SKYREELS, 14288),
+    Published(
+        "Skywork/SkyReels-V2-I2V-14B-540P-Diffusers", "SkyReelsV2Transformer3DModel", _SKYREELS_I2V, 16395
+    ),
+    Published(
+        "Skywork/SkyReels-V2-I2V-1.3B-540P-Diffusers",
+        "SkyReelsV2Transformer3DModel",
+        _SKYREELS_I2V_1_3B,
+        1564,
+    ),
+    Published(
+        "Efficient-Large-Model/SANA-Video_2B_480p_diffusers", "SanaVideoTransformer3DModel", _SANA_VIDEO, 2057
+    ),
     Published("Lightricks/LTX-Video", "LTXVideoTransformer3DModel", _LTX, 1923),
     Published("Lightricks/LTX-Video", "AutoencoderKLLTXVideo", _LTX_VAE, 419),
     Published("rhymes-ai/Allegro", "AllegroTransformer3DModel", _ALLEGRO, 2772),

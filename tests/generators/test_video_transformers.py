@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
+from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_sana, tiny_wan
 from tests.generators.families import ENGINE, Family, picture
 from vitascope.context import Context
 from vitascope.errors import UnsupportedTask
 from vitascope.generators.allegro import Allegro
 from vitascope.generators.hunyuan import HunyuanVideo
 from vitascope.generators.wan import NEGATIVE_PROMPT, Wan
-from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
 MOCHI = Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7)
 HUNYUAN = Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5)
@@ -21,6 +21,11 @@ HUNYUAN_REPLACE = Family("hunyuan", tiny_hunyuan.save_hunyuan_token_replace, Ima
 WAN = Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5)
 WAN_EXPERTS = Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5)
 WAN_BOTH = Family("wan", tiny_wan.save_wan_text_and_image, TextToVideo, (64, 64), 5)
+VACE = Family("wan-vace", tiny_wan.save_wan_vace, VideoToVideo, (32, 32), 5)
+VACE_IMAGE = Family("wan-vace", tiny_wan.save_wan_vace, ImageToVideo, (32, 32), 5)
+SKYREELS = Family("skyreels-v2", tiny_wan.save_skyreels, TextToVideo, (32, 32), 5)
+SKYREELS_IMAGE = Family("skyreels-v2", tiny_wan.save_skyreels_image_to_video, ImageToVideo, (32, 32), 5)
+SANA = Family("sana-video", tiny_sana.save_sana_video, TextToVideo, (32, 32), 5)
 LTX = Family("ltx", tiny_ltx.save_ltx, TextToVideo, (64, 64), 9)
 ALLEGRO = Family("allegro", tiny_allegro.save_allegro, TextToVideo, (128, 128), 24)
 
@@ -29,6 +34,12 @@ def test_mochi_warns_of_words_beyond_its_256_tokens() -> None:
     context = Context()
     MOCHI.make(MOCHI.task(prompt="a red ball " * 30), context=context)
     assert any("reads 256" in warning for warning in context.warnings)
+
+
+def test_mochi_refuses_a_single_step() -> None:
+    """Its authors' schedule divides by half of their number."""
+    with pytest.raises(UnsupportedTask, match=r"num_inference_steps=1: .* at least 2"):
+        MOCHI.generator(num_inference_steps=1).complete(MOCHI.task())
 
 
 @pytest.mark.parametrize("family", [HUNYUAN_IMAGE, HUNYUAN_REPLACE], ids=str)
@@ -103,6 +114,62 @@ def test_one_wan_folder_makes_clips_from_words_and_from_pictures() -> None:
     assert clip.array().shape == words.shape
     assert modules.pipeline.config["expand_timesteps"] is True
     assert np.array_equal(WAN_BOTH.frames(), words)
+
+
+def test_vace_follows_the_clip_that_it_is_given_as_much_as_asked() -> None:
+    (given,), (other,) = VACE.make(), VACE.make(VACE.task(scene=1))
+    assert not np.array_equal(given.array(), other.array())
+    (edges,) = VACE.make(control="canny")
+    assert not np.array_equal(given.array(), edges.array())
+    (free,), (as_free,) = (VACE.make(VACE.task(scene=s), conditioning_scale=0) for s in (0, 1))
+    assert np.array_equal(free.array(), as_free.array())
+
+
+def test_vace_says_that_it_reads_no_strength() -> None:
+    context = Context()
+    VACE.make(VACE.task(strength=0.5), context=context)
+    assert any("does not read strength" in warning for warning in context.warnings)
+
+
+def test_vace_is_given_the_picture_as_the_first_frame_and_the_others_to_draw() -> None:
+    generator = VACE_IMAGE.generator()
+    modules = ENGINE.modules(generator)
+    task = generator.complete(VACE_IMAGE.task())
+    given = generator.arguments([task], modules.as_class(generator.pipeline_for[task.kind]), Context())
+    frames, mask = given["video"], given["mask"]
+    assert np.array_equal(np.asarray(frames[0]), task.image.pixels)
+    assert {frame.getpixel((0, 0)) for frame in frames[1:]} == {(128, 128, 128)}
+    assert [part.getpixel((0, 0)) for part in mask] == [0, *[255] * (task.num_frames - 1)]
+
+
+def test_vace_is_shifted_as_its_authors_do_unless_told() -> None:
+    shifts = [
+        knobs.new_scheduler(ENGINE.modules(knobs), None).config.flow_shift
+        for knobs in (VACE.generator(), VACE.generator(flow_shift=None), VACE.generator(flow_shift=5.0))
+    ]
+    assert shifts == [16.0, 3.0, 5.0]
+
+
+@pytest.mark.parametrize(("family", "shift"), [(SKYREELS, 8.0), (SKYREELS_IMAGE, 5.0)], ids=str)
+def test_skyreels_is_shifted_as_its_authors_do_unless_told(family: Family, shift: float) -> None:
+    for knobs, wanted in ((family.generator(), shift), (family.generator(flow_shift=3.0), 3.0)):
+        assert knobs.new_scheduler(ENGINE.modules(knobs), None).config.flow_shift == wanted
+
+
+def test_sana_is_told_how_much_moves() -> None:
+    (still,), (silent,) = SANA.make(motion_score=1), SANA.make(motion_score=None)
+    assert not np.array_equal(still.array(), SANA.frames())
+    assert not np.array_equal(silent.array(), SANA.frames())
+
+
+def test_sana_makes_the_size_that_was_asked() -> None:
+    """diffusers would make the nearest of its own sizes, and scale that."""
+    seen: list[tuple[int, ...]] = []
+    pipeline = ENGINE.modules(SANA.generator()).pipeline
+    hook = pipeline.transformer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    SANA.make(SANA.task(width=64))
+    hook.remove()
+    assert set(seen) == {(4, 8)}
 
 
 def test_ltx_is_told_the_frame_rate() -> None:

@@ -105,8 +105,9 @@ def _memory(name: str, stated: object) -> tuple[str, float | None]:
     """What is known of the memory need, and the number that decides whether it fits. Units: GiB."""
     if name in measured_gib():
         return f"{measured_gib()[name]:.0f} GiB (measured)", measured_gib()[name]
-    peak = getattr(stated, "peak_gb", None) or getattr(stated, "min_gb", None)
-    return (f"{peak:g} GB (authors)", peak / 1.0737) if peak else (UNKNOWN, None)
+    peak, least = getattr(stated, "peak_gb", None), getattr(stated, "min_gb", None)
+    gb = peak or least
+    return (f"{'' if peak else 'from '}{gb:g} GB (authors)", gb / 1.0737) if gb else (UNKNOWN, None)
 
 
 def _verdict(known: KnownModel, gib: float | None, room: Room) -> str:

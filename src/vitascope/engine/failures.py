@@ -16,6 +16,13 @@ def first_line(error: BaseException) -> str:
     return said.splitlines()[0][:300]
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it is one of torch's ways of saying that memory ran out while something was loaded."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 @contextmanager
 def failures_explained(item: str) -> Iterator[None]:
     """Anything that breaks in the block and is not ours, as RunError that keeps its cause."""

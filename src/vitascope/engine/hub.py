@@ -35,6 +35,7 @@ OTHER_FORMATS = ["*.onnx*", "*.msgpack", "*.h5", "*.gguf", "*.fp16.*", "*.non_em
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 IN_DIFFUSERS_LAYOUT = (*SMALL_FILES, "*/*")
 GLOB = set("*?[")
+TOO_MANY = 429
 PICKLED = (".bin", ".pt", ".ckpt")
 
 
@@ -300,14 +301,14 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         if offline:
             raise _not_here(repo) from error
-        raise _unreachable(repo) from error
+        raise _unreachable(repo, _status(error)) from error
     except errors.HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
+        status = _status(error)
         if status in (401, 403):
             raise WeightsMissing(
                 f"{repo!r}: the hub refuses it (HTTP {status}); run: hf auth login"
             ) from error
-        raise _unreachable(repo) from error
+        raise _unreachable(repo, status) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
@@ -323,7 +324,26 @@ def _explained(repo: str, revision: str | None, offline: bool) -> Iterator[None]
             enable_progress_bars()
 
 
-def _unreachable(repo: str) -> NoNetwork:
+def _unreachable(repo: str, status: int | None = None) -> NoNetwork:
+    from huggingface_hub import constants
+
+    if status is not None:
+        asked = "too many requests" if status == TOO_MANY else "it has a fault"
+        return NoNetwork(
+            f"{repo!r} is not on this machine and {constants.ENDPOINT} answers HTTP {status} ({asked}); try again "
+            "later, set HF_ENDPOINT to another mirror, or give a local folder"
+        )
     return NoNetwork(
-        f"{repo!r} is not on this machine and the hub could not be reached; go online or give a local folder"
+        f"{repo!r} is not on this machine and the hub could not be reached ({constants.ENDPOINT}); go online or give "
+        "a local folder"
     )
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error of the hub's client, which may wrap another."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None:
+            return int(status)
+        error = error.__cause__
+    return None

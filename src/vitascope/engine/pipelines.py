@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine import levers
-from vitascope.engine.failures import first_line
+from vitascope.engine.failures import first_line, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError
@@ -26,6 +26,7 @@ class LoadedPipeline:
     placement: Placement
     fingerprint: str
     levers: Levers = field(default_factory=Levers)
+    warnings: tuple[str, ...] = ()  # about its files, for whoever makes a clip with it
 
     def __post_init__(self) -> None:
         config = dict(self.pipeline.scheduler.config)
@@ -85,10 +86,13 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     """
     import torch
 
+    from vitascope.engine.folder_configs import misfit
     from vitascope.engine.text_encoders import LazyTextEncoder
+    from vitascope.engine.transformers_nets import nets_of
 
     cls = import_class(where)
     dtype = getattr(torch, placement.dtype)
+    components |= nets_of(folder, set(inspect.signature(cls.__init__).parameters) - set(components), dtype)
     # diffusers takes no stand-ins for models while it loads, but does so afterwards.
     lazy = {name: part for name, part in components.items() if isinstance(part, LazyTextEncoder)}
     given = {**components, **dict.fromkeys(lazy)}
@@ -97,30 +101,48 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
             pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
             pipeline.register_modules(**lazy)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise
+        reason = misfit(folder, cls) or first_line(error).partition(". If you want")[0]
         raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error).partition('. If you want')[0]}",
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {reason}",
             param="model",
         ) from error
-    _check_filled(pipeline, folder)
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            _check_filled(part, folder / name)
     return pipeline
 
 
-def _check_filled(pipeline: Any, folder: Path) -> None:
-    """diffusers leaves a parameter that its files lack without memory, and says so nowhere."""
-    import torch
+def read_net(where: str, folder: Path, dtype: Any) -> Any:
+    """The network of diffusers "module:Class" in `folder`, in main memory.
 
-    for name, part in pipeline.components.items():
-        if isinstance(part, torch.nn.Module):
-            places = dict(part.named_parameters())
-            empty = [key for key, parameter in places.items() if parameter.is_meta]
-            if empty:
-                raise InvalidMedia(
-                    f"{str(folder / name)!r} lacks {len(empty)} of the {len(places)} tensors of a "
-                    f"{type(part).__name__}, such as {empty[0]!r}: not all of its weights, or another model's",
-                    param="model",
-                )
+    Raises: InvalidMedia for weights that do not fit their configuration, or lack a tensor.
+    """
+    cls = import_class(where)
+    try:
+        with quiet():
+            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise InvalidMedia(
+            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
+        ) from error
+    _check_filled(net, folder)
+    return net
+
+
+def _check_filled(net: Any, folder: Path) -> None:
+    """diffusers leaves a parameter that its files lack without memory, and says so nowhere."""
+    places = dict(net.named_parameters())
+    empty = [key for key, parameter in places.items() if parameter.is_meta]
+    if empty:
+        raise InvalidMedia(
+            f"{str(folder)!r} lacks {len(empty)} of the {len(places)} tensors of a {type(net).__name__}, such as "
+            f"{empty[0]!r}: not all of its weights, or another model's",
+            param="model",
+        )
 
 
 def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:

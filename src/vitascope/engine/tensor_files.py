@@ -114,6 +114,12 @@ def _load_unmapped(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> InvalidMedia:
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start != b"PK" and start[:1] != b"\x80":
+        return InvalidMedia(
+            f"{str(path)!r} is no file of weights, neither safetensors nor a pickle of PyTorch"
+        )
     if "weights_only" in str(error) or "Unsupported" in str(error):
         return InvalidMedia(
             f"{str(path)!r} needs pickled code to load, which is never run; convert it to safetensors"

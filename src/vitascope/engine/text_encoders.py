@@ -17,10 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.engine import weights
-from vitascope.engine.failures import first_line
-from vitascope.engine.pipelines import quiet
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia
+from vitascope.engine.transformers_nets import class_named, read_net
 
 # Of encoders that are loaded now: what else uses the same files on the same device finds them here.
 _LOADED: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
@@ -101,24 +99,10 @@ class LazyTextEncoder(nn.Module):
         return self
 
     def _load(self) -> nn.Module:
-        try:
-            with quiet():
-                dtype = getattr(torch, self._placement.dtype)
-                encoder, told = self._class.from_pretrained(
-                    self.folder, dtype=dtype, local_files_only=True, output_loading_info=True
-                )
-        except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-            raise InvalidMedia(
-                f"{str(self.folder)!r} cannot be loaded as {self._class.__name__}: {first_line(error)}"
-            ) from error
-        if lacking := sorted(told["missing_keys"]):  # which transformers would fill at random
-            raise InvalidMedia(
-                f"{str(self.folder)!r} lacks {len(lacking)} of the tensors of a {self._class.__name__}, such as "
-                f"{lacking[0]!r}: not all of its weights, or another model's"
-            )
+        encoder: nn.Module = read_net(self._class, self.folder, getattr(torch, self._placement.dtype))
         if self._placement.text_encoder_precision == "int8":
             quantize_to_int8(encoder)
-        return cast(nn.Module, encoder.eval())
+        return encoder
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the encoder gives, on the pipeline's device."""
@@ -132,14 +116,12 @@ class LazyTextEncoder(nn.Module):
 
 def lazily(folder: Path, placement: Placement, taken: Callable[[str], bool]) -> dict[str, LazyTextEncoder]:
     """The text encoders of a folder in diffusers layout, none of them loaded; `taken` ones are left out."""
-    import transformers
-
     found = {}
     for name, kind in weights.read_json(folder / "model_index.json").items():
         if not name.startswith("text_encoder") or not isinstance(kind, list) or kind[0] != "transformers":
             continue
         if not taken(name):
-            found[name] = LazyTextEncoder(folder / name, getattr(transformers, kind[1]), placement)
+            found[name] = LazyTextEncoder(folder / name, class_named(kind[1], folder), placement)
     return found
 
 

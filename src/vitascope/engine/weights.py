@@ -144,10 +144,28 @@ def check_folder(folder: Path, pipelines: tuple[str, ...], without: tuple[str, .
         part = folder / name
         if not part.is_dir():
             raise WeightsMissing(f"{str(folder)!r} lacks the folder {name!r} that its model_index.json names")
-        if (part / "config.json").is_file() and name not in without:
-            quantized = "quantization_config" in read_json(part / "config.json")
-            for file in _weight_files_of(part):
-                check_whole(file, quantized=quantized)
+        if not any(part.iterdir()):
+            raise WeightsMissing(f"{str(part)!r} is empty")
+        if len(index[name]) != 2:
+            raise InvalidMedia(
+                f"{str(folder / 'model_index.json')!r} says {name!r}: {index[name]}, not [library, class]",
+                param="model",
+            )
+        if name not in without:
+            check_part(part)
+
+
+def check_part(part: Path) -> None:
+    """See that the weights in a component's folder are whole; nothing to see where it has none.
+
+    Raises: InvalidMedia (a damaged file), WeightsMissing naming the file.
+    """
+    if (part / "config.json").is_file():
+        quantized = "quantization_config" in read_json(part / "config.json")
+        for file in _weight_files_of(part):
+            check_whole(file, quantized=quantized)
+    elif any(file.suffix in WEIGHT_SUFFIXES for file in part.iterdir()):
+        raise WeightsMissing(f"{str(part)!r} has weights but no config.json")
 
 
 def _component_names(index: Mapping[str, Any]) -> list[str]:

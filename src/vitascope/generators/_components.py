@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine import weights
-from vitascope.engine.pipelines import import_class
+from vitascope.engine.pipelines import read_net
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia
 from vitascope.generators.base import Part
@@ -26,10 +26,7 @@ def float32_vae(where: str, folder: Path, placement: Placement) -> dict[str, Any
         return {}
     import torch
 
-    vae = import_class(where).from_pretrained(
-        folder, subfolder="vae", dtype=torch.float32, local_files_only=True
-    )
-    return {"vae": vae}
+    return {"vae": read_net(where, folder / "vae", torch.float32)}
 
 
 def parts_of(*components: str, patterns: tuple[str, ...] = FILES) -> tuple[Part, ...]:
@@ -51,8 +48,8 @@ def located(name: str, patterns: tuple[str, ...] = ANY_FORM) -> Path:
 def component(where: str, name: str, placement: Placement) -> Any:
     """A part of the class "module:Class" that is published on its own: an adapter, a ControlNet.
 
-    `name`: a local folder or a hub id. Raises: InvalidMedia for a part of another class, WeightsMissing,
-    NotFound, NoNetwork.
+    `name`: a local folder or a hub id. Raises: InvalidMedia for a part of another class or a
+    damaged one, WeightsMissing, NotFound, NoNetwork.
     """
     import torch
 
@@ -60,6 +57,5 @@ def component(where: str, name: str, placement: Placement) -> Any:
     wanted, held = where.partition(":")[2], weights.read_json(folder / "config.json").get("_class_name")
     if held != wanted:
         raise InvalidMedia(f"{name!r} holds a {held or 'model without config.json'}, not a {wanted}")
-    return import_class(where).from_pretrained(
-        folder, dtype=getattr(torch, placement.dtype), local_files_only=True
-    )
+    weights.check_part(folder)
+    return read_net(where, folder, getattr(torch, placement.dtype))

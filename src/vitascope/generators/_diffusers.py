@@ -17,6 +17,7 @@ from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine import denoising, lora, memory, pipelines, quantized_folders, weights
 from vitascope.engine.failures import failures_explained
+from vitascope.engine.folder_configs import unread
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
@@ -24,6 +25,7 @@ from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import careful_ends, skipping
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
+from vitascope.generators._components import float32_vae
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
@@ -49,6 +51,9 @@ class DiffusersGenerator(Generator):
     schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
     denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes and a single file holds
     denoiser_class: ClassVar[str] = ""  # "module:Class", for single files; empty = the family takes none
+    vae_in_float32: ClassVar[str] = (
+        ""  # "module:Class" of a VAE that would lose by less; empty = it would not
+    )
     load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "base")  # they decide what is loaded
 
     model: str = Field("", description="short name, hub id, local folder or single file")
@@ -139,6 +144,12 @@ class DiffusersGenerator(Generator):
         self._lora_files()
         profile = self.profile()
         filled = profile.complete(task, self.model)
+        if self._num_steps(profile) < profile.min_inference_steps:
+            raise UnsupportedTask(
+                f"num_inference_steps={self.num_inference_steps}: {self.model} takes at least "
+                f"{profile.min_inference_steps}",
+                param="num_inference_steps",
+            )
         if isinstance(task, VideoToVideo) and int(self._num_steps(profile) * task.strength) < 1:
             steps = self._num_steps(profile)
             raise UnsupportedTask(
@@ -197,17 +208,18 @@ class DiffusersGenerator(Generator):
                 cls = pipelines.import_class(self.denoiser_class)
                 parts[self.denoiser] = load_denoiser(cls, file, folder / self.denoiser, placement.dtype)
             pipeline = pipelines.read(where, folder, placement, **parts)
+            warnings = unread(pipeline, folder)
             pipeline, levers = pipelines.accelerated(pipeline, placement)
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
-        return LoadedPipeline(pipeline, placement, "+".join(marks), levers)
+        return LoadedPipeline(pipeline, placement, "+".join(marks), levers, warnings)
 
     def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
         return None
 
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:  # noqa: ARG002
-        """Components that the pipeline shall not load by itself."""
-        return {}
+    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
+        """Components that the pipeline shall not load by itself: a VAE that needs float32."""
+        return float32_vae(self.vae_in_float32, folder, placement) if self.vae_in_float32 else {}
 
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
         """One clip for each completed task; all of one kind, size and length.
@@ -228,6 +240,8 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         if files:
             modules.levers.check_adapters()
+        for warning in modules.warnings:
+            context.warn(warning)
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)

@@ -28,6 +28,7 @@ class Profile(BaseModel):
     num_frames: int = Field(gt=0)
     fps: Fps
     num_inference_steps: int = Field(gt=0)
+    min_inference_steps: int = 1
     guidance_scale: float = Field(ge=0)
     scheduler: str | None = None
     negative_prompt: bool = True

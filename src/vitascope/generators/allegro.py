@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._components import float32_vae
 from vitascope.generators._negative_prompt import NegativePromptByDefault, TaskT
 from vitascope.generators._profile import Profile, nearest
 from vitascope.generators.base import KnownModel
@@ -80,7 +77,7 @@ class Allegro(NegativePromptByDefault):
             repo="rhymes-ai/Allegro",
             card="allegro",
             tasks=(TextToVideo.kind,),
-            note="1280x720, 88 frames; 27.5 GB, 9.3 GB with offload",
+            note="1280x720, 88 frames",
             source="https://github.com/rhymes-ai/Allegro/blob/f395a54b015f7e3296c52f59a45b78acf9dd07f6/README.md",
         ),
     )
@@ -90,6 +87,10 @@ class Allegro(NegativePromptByDefault):
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: "diffusers.pipelines.allegro.pipeline_allegro:AllegroPipeline"
     }
+
+    vae_in_float32: ClassVar[str] = (
+        "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro"
+    )
 
     model: str = "allegro"
     negative_prompt: str = (
@@ -125,12 +126,6 @@ class Allegro(NegativePromptByDefault):
     def load(self, placement: Placement) -> LoadedPipeline:
         """As for every family; this VAE decodes with tiling alone, and several clips with slicing alone."""
         return super().load(placement.model_copy(update={"vae_tiling": True, "vae_slicing": True}))
-
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """The VAE in float32, as the authors advise."""
-        return float32_vae(
-            "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro", folder, placement
-        )
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, with the authors' words around each prompt; the caption is not rewritten."""

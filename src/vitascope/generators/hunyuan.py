@@ -9,11 +9,10 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.weights import Configs
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._profile import Profile
+from vitascope.generators._shifted import Shifted
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
@@ -42,12 +41,12 @@ def _published(name: str, repo: str, kind: str, card: str) -> KnownModel:
         repo=f"hunyuanvideo-community/{repo}",
         card=card,
         tasks=(kind,),
-        note="1280x720, 129 frames; 60 GB without offload",
+        note="1280x720, 129 frames",
         source=f"https://github.com/Tencent/{repo}",
     )
 
 
-class HunyuanVideo(DiffusersGenerator):
+class HunyuanVideo(Shifted):
     """HunyuanVideo 1.0: text or picture to video, 1280x720, 129 frames at 24 a second.
 
     The model is distilled: `guidance_scale` is told to it and costs nothing. A negative prompt is read only with
@@ -92,11 +91,6 @@ class HunyuanVideo(DiffusersGenerator):
                 param="negative_prompt",
             )
         return super().complete(task)
-
-    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
-        """The model's own scheduler, shifted as asked."""
-        changes = None if self.flow_shift is None else {"shift": self.flow_shift}
-        return modules.new_scheduler(self.schedulers[name] if name else None, changes)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; asks for the latent frame more that one kind of checkpoint throws away.

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.weights import Configs
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
+from vitascope.generators._shifted import Shifted
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo
 
@@ -62,7 +62,7 @@ def _published(variant: str, profile: Profile) -> KnownModel:
     )
 
 
-class HunyuanVideo15(OneAtATime):
+class HunyuanVideo15(OneAtATime, Shifted):
     """HunyuanVideo 1.5: text or picture to video, 848x480 or 1280x720, 121 frames at 24 a second.
 
     Words in quotation marks are read letter by letter too, so that they can be written in the picture. The
@@ -101,11 +101,6 @@ class HunyuanVideo15(OneAtATime):
         return (_720P if large else _480P).model_copy(
             update={"guidance_scale": guidance, **(_FROM_IMAGE if from_image else {})}
         )
-
-    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
-        """The model's own scheduler, shifted as asked."""
-        changes = None if self.flow_shift is None else {"shift": self.flow_shift}
-        return modules.new_scheduler(self.schedulers[name] if name else None, changes)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family; guidance and the limit of tokens are the pipeline's own state here."""

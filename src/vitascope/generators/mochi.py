@@ -17,6 +17,7 @@ _MOCHI = Profile(
     num_frames=163,
     fps=Fraction(30),
     num_inference_steps=64,
+    min_inference_steps=2,
     guidance_scale=6.0,
     size_multiple=16,
     frame_step=6,
@@ -30,7 +31,8 @@ class Mochi(DiffusersGenerator):
     """Mochi 1 preview: text to video, 848x480, up to 163 frames at 30 a second.
 
     Clips have 6k+1 frames: the VAE packs six into one after the first, and diffusers rounds other numbers down
-    without a word (84 asked gives 79). The noise schedule is the authors' linear-quadratic one.
+    without a word (84 asked gives 79). The noise schedule is the authors' linear-quadratic one, which has at least
+    two steps.
 
     Source: Genmo, https://github.com/genmoai/mochi at 0c86aeb, demos/cli.py (defaults), Apache-2.0; run by
     diffusers' MochiPipeline.
@@ -43,7 +45,7 @@ class Mochi(DiffusersGenerator):
             repo="genmo/mochi-1-preview",
             card="mochi-1",
             tasks=(TextToVideo.kind,),
-            note="848x480, 163 frames; about 60 GB without offload",
+            note="848x480, 163 frames",
             source="https://github.com/genmoai/mochi/blob/0c86aebf386e6622deadfb47ff1996878cefc0ac/README.md",
         ),
     )

@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
 from vitascope.errors import InvalidMedia
-from vitascope.generators._components import float32_vae
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators._negative_prompt import NegativePromptByDefault
 from vitascope.generators._one_at_a_time import OneAtATime
 from vitascope.generators._profile import Profile
+from vitascope.generators._shifted import Shifted
 from vitascope.generators.base import KnownModel
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
@@ -94,7 +92,7 @@ _KNOWN = {
 }
 
 
-class Wan(OneAtATime, NegativePromptByDefault):
+class Wan(OneAtATime, NegativePromptByDefault, Shifted):
     """Wan 2.1 and 2.2: text, picture or clip to video, 832x480 or 1280x720, 81 frames at 16 a second.
 
     The 14B models of 2.2 are two experts: `guidance_scale` guides the one for high noise,
@@ -120,12 +118,12 @@ class Wan(OneAtATime, NegativePromptByDefault):
         ImageToVideo.kind: f"{FOLDER}.pipeline_wan_i2v:WanImageToVideoPipeline",
         VideoToVideo.kind: f"{FOLDER}.pipeline_wan_video2video:WanVideoToVideoPipeline",
     }
+    vae_in_float32: ClassVar[str] = "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan"
     denoiser_class: ClassVar[str] = "diffusers.models.transformers.transformer_wan:WanTransformer3DModel"
 
     model: str = "wan2.1-t2v-1.3b"
     negative_prompt: str = NEGATIVE_PROMPT
     low_noise_guidance_scale: float | None = Field(None, ge=0, le=100, description="Wan 2.2 14B alone")
-    flow_shift: float | None = Field(None, gt=0, le=100)
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
@@ -153,20 +151,6 @@ class Wan(OneAtATime, NegativePromptByDefault):
         return (
             f"镜头晃动，{self.negative_prompt}" if shakes and self.negative_prompt else self.negative_prompt
         )
-
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """The VAE in float32, as diffusers advises for Wan."""
-        return float32_vae(
-            "diffusers.models.autoencoders.autoencoder_kl_wan:AutoencoderKLWan", folder, placement
-        )
-
-    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
-        """The model's own scheduler, shifted as asked; the key differs between scheduler classes."""
-        scheduler = modules.new_scheduler(self.schedulers[name] if name else None)
-        if self.flow_shift is None:
-            return scheduler
-        key = "flow_shift" if "flow_shift" in scheduler.config else "shift"
-        return modules.new_scheduler(self.schedulers[name] if name else None, {key: self.flow_shift})
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, with the second expert's guidance."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 
-from vitascope.errors import DependencyMissing, RequestError
+from vitascope.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def word_prompt(
 ) -> str:
     """Bring a prompt into the form of the training captions: scores behind it, then cleaned.
 
-    Raises: RequestError if nothing is left of it, DependencyMissing without ftfy and beautifulsoup4.
+    Raises: RequestError if nothing is left of it.
     """
     if prompt.strip() and not clean_caption(prompt):
         raise RequestError(
@@ -63,16 +63,9 @@ def holds_chinese(prompt: str) -> bool:
 
 
 def clean_caption(caption: str) -> str:
-    """Lower the case and drop links, markup, odd characters and all Chinese.
-
-    Raises: DependencyMissing without ftfy and beautifulsoup4.
-    """
+    """Lower the case and drop links, markup, odd characters and all Chinese."""
     from diffusers.pipelines.pixart_alpha.pipeline_pixart_sigma import PixArtSigmaPipeline
-    from diffusers.utils import is_bs4_available, is_ftfy_available
 
-    for package, is_here in (("beautifulsoup4", is_bs4_available()), ("ftfy", is_ftfy_available())):
-        if not is_here:
-            raise DependencyMissing(package, "opensora", "cleaning prompts for Open-Sora 1.2")
     for _ in range(2):  # Upstream cleans twice, and the second pass can still change something.
         caption = PixArtSigmaPipeline._clean_caption(PixArtSigmaPipeline, caption)  # type: ignore[arg-type]
     return caption

@@ -5,8 +5,6 @@ Source: github.com/PKU-YuanGroup/Open-Sora-Plan at v1.2.0, opensora/sample/pipel
 
 from __future__ import annotations
 
-from vitascope.errors import DependencyMissing
-
 # diffusers' cleaner drops common Chinese characters, upstream's keeps them; rarer ones pass through both.
 COMMON_CHINESE = range(0x4E00, 0xA000)
 RARE_CHINESE = 0x20000
@@ -15,15 +13,10 @@ RARE_CHINESE = 0x20000
 def clean_prompt(prompt: str) -> str:
     """A prompt in lower case, without links, markup and odd punctuation, as 1.2's training captions were.
 
-    Raises: DependencyMissing without ftfy and beautifulsoup4.
     Source: `_clean_caption` of pipeline_opensora.py, which is diffusers' but for the Chinese.
     """
     from diffusers.pipelines.allegro.pipeline_allegro import AllegroPipeline
-    from diffusers.utils import is_bs4_available, is_ftfy_available
 
-    for package, is_here in (("beautifulsoup4", is_bs4_available()), ("ftfy", is_ftfy_available())):
-        if not is_here:
-            raise DependencyMissing(package, "opensora", "cleaning prompts for Open-Sora-Plan 1.2")
     stand_ins = {code: RARE_CHINESE + code for code in COMMON_CHINESE}
     if any(ord(character) >= RARE_CHINESE for character in prompt):
         # Too rare to be told from a stand-in afterwards.
