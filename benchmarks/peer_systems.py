@@ -7,6 +7,7 @@ it: the same kernels. No peer's code is here; its package must be installed (moc
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import sys
 import types
@@ -257,6 +258,18 @@ def mochi_xdit(subjects: Subjects, layout: Layout) -> Denoise:
     return denoise
 
 
+def _mend_yunchang() -> None:
+    """xfuser 0.7.0 asks yunchang for parts for NPUs that its newest release, 0.6.4, does not have."""
+    from yunchang.ring import ring_flash_attn, utils  # type: ignore[import-not-found]
+
+    if not hasattr(utils, "update_npu_out"):
+        utils.update_npu_out = None
+    name = "yunchang.ring.ring_npu_flash_attn"
+    if importlib.util.find_spec(name) is None:
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].RingNpuFlashAttnFunc = ring_flash_attn.RingFlashAttnFunc  # type: ignore[attr-defined]
+
+
 def _mochi_network(subjects: Subjects, layout: Layout) -> Any:
     from flash_attn_interface import flash_attn_varlen_func  # type: ignore[import-not-found]
     from genmo.lib import attn_imports  # type: ignore[import-not-found]
@@ -264,6 +277,7 @@ def _mochi_network(subjects: Subjects, layout: Layout) -> Any:
 
     set_use_xdit(layout.world > 1)
     if layout.world > 1:
+        _mend_yunchang()
         from xfuser.core import long_ctx_attention
         from xfuser.core.distributed import initialize_model_parallel
         from yunchang.kernels import AttnType  # type: ignore[import-not-found]

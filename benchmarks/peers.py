@@ -4,9 +4,10 @@
     python benchmarks/peers.py -o RESULT.json --model cogvideox-5b --layouts 2x1x1 1x2x1
     python benchmarks/peers.py -o RESULT.json --model mochi --layouts 1x1x1
 
-Starts one process a GPU. Layouts are cfg x ulysses x ring. Who runs: diffusers as it is (one GPU), xDiT's
-CogVideoX pipeline (`pip install xfuser`; on one GPU it is diffusers') without and with its compile flag, and for Mochi
-xDiT's own repository mochi-xdit, its `src` on PYTHONPATH, with its compile flag. A system that is not installed or fails is named in the result.
+Starts one process a GPU. Layouts are cfg x ulysses x ring. Who runs: ours; xDiT's CogVideoX pipeline (`pip install
+xfuser`; on one GPU it is diffusers') without and with its compile flag; for Mochi xDiT's own repository mochi-xdit,
+its `src` on PYTHONPATH, with its compile flag, and on one GPU diffusers as it is. A system that is not installed or
+fails is named in the result.
 """
 
 from __future__ import annotations
@@ -178,9 +179,7 @@ def rank_main(rank: int, given: argparse.Namespace) -> None:
         torch.set_num_threads(1)
         backend = "gloo"
     os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(given.world))
-    dist.init_process_group(
-        backend, init_method=f"file://{given.meeting}", rank=rank, world_size=given.world
-    )
+    dist.init_process_group(backend, init_method=f"file://{given.meeting}", rank=rank, world_size=given.world)
     Race(rank, given).run()
     os._exit(0)
 
