@@ -150,8 +150,19 @@ def by_pipeline(call: Any, subjects: Subjects) -> Denoise:
 
 
 def diffusers_as_it_is(subjects: Subjects) -> Denoise:
-    """The reference, and what other systems' "diffusers backend" runs."""
+    """The reference, and what SGLang's diffusers backend runs: of these two models it has no implementation."""
     return by_pipeline(subjects.pipeline(), subjects)
+
+
+def diffusers_compiled(subjects: Subjects) -> Denoise:
+    """What that backend does with its compile flag, and xDiT with its own on one GPU.
+
+    Source: sglang 0.5.23, multimodal_gen/runtime/pipelines/diffusers_pipeline.py, `_apply_torch_compile`: a model
+    without `_repeated_blocks` is compiled whole.
+    """
+    pipeline = subjects.pipeline()
+    pipeline.transformer.compile()
+    return by_pipeline(pipeline, subjects)
 
 
 def vitascope(subjects: Subjects, layout: Layout, speed: str) -> Denoise:

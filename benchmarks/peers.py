@@ -134,6 +134,8 @@ class Race:
         late: list[tuple[str, Callable[[], systems.Denoise]]] = []
         if given.model != "mochi":
             late.append(("xDiT, compiled", lambda: systems.xdit(subjects, layout, compiled=True)))
+        elif layout.world == 1:
+            late.append(("diffusers, compiled", lambda: systems.diffusers_compiled(subjects)))
         return [pair for pair in (late if slow else quick) if not given.only or pair[0] in given.only]
 
     def error(self, latents: torch.Tensor | None) -> float | None:
