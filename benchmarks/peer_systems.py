@@ -165,11 +165,11 @@ def diffusers_compiled(subjects: Subjects) -> Denoise:
     return by_pipeline(pipeline, subjects)
 
 
-def vitascope(subjects: Subjects, layout: Layout, speed: str) -> Denoise:
+def vitascope(subjects: Subjects, layout: Layout, speed: str, **switches: Any) -> Denoise:
     """Ours."""
     pipeline = subjects.pipeline()
     device = f"cuda:{subjects.device.index or 0}" if subjects.device.type == "cuda" else "cpu"
-    placement = Placement(device=device, speed=speed).resolve()
+    placement = Placement(device=device, speed=speed, **switches).resolve()
     stand_in = SimpleNamespace(
         transformer=pipeline.transformer, vae=None, components={"transformer": pipeline.transformer}
     )

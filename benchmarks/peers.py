@@ -131,6 +131,13 @@ class Race:
         if layout.world == 1 and given.model == "mochi":
             quick.append(("diffusers", lambda: systems.diffusers_as_it_is(subjects)))
         quick.append(("vitascope balanced", lambda: systems.vitascope(subjects, layout, "balanced")))
+        if given.sage:
+            quick.append(
+                (
+                    "vitascope balanced, attention=sage",
+                    lambda: systems.vitascope(subjects, layout, "balanced", attention="sage"),
+                )
+            )
         late: list[tuple[str, Callable[[], systems.Denoise]]] = []
         if given.model != "mochi":
             late.append(("xDiT, compiled", lambda: systems.xdit(subjects, layout, compiled=True)))
@@ -198,6 +205,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns whenever a system has joined")
     parser.add_argument("--only", nargs="+", help="these systems alone")
     parser.add_argument("--needs", type=float, default=20, help="seconds before DEADLINE to begin a system")
+    parser.add_argument("--sage", action="store_true", help="also ours with SageAttention2's kernel")
     parser.add_argument("--start-after", type=Path, help="build, then wait until this file is there")
     given = parser.parse_args()
     given.command = sys.argv[1:]
