@@ -1,6 +1,6 @@
 """Attention kernels alone at the sizes of Mochi and CogVideoX-5B: time, and error against double precision.
 
-    python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8] [--peers]
+    python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8] [--peers] [--sizes mochi]
 
 Inputs: "flat" normal numbers; "outliers", a few channels of the keys far from zero, as CogVideoX has them; "peaky",
 tokens in clusters with outlier channels besides; "sharp", three times the queries. fp8 FlashAttention-3 is there for
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     given = parser.parse_args()
     kernels: dict[str, Attend] = {name: KERNELS[name] for name in ("fa3", "cudnn", "int8")}
     kernels |= {"fa3 in fp8": fp8_flash_attention(False), "fa3 in fp8, smoothed": fp8_flash_attention(True)}
@@ -138,7 +139,8 @@ def main() -> None:
         peers, result["not here"] = attention_peers.found()
         kernels |= peers
         print("not here:", result["not here"], flush=True)
-    for size, (length, heads, width) in SIZES.items():
+    for size in given.sizes:
+        length, heads, width = SIZES[size]
         rows: dict[str, dict[str, Any]] = {name: {"ms": []} for name in kernels}
         result["rows"][size] = rows
         for kind in ("flat", "outliers", "peaky", "sharp"):
