@@ -214,8 +214,10 @@ def _begin_anew() -> None:
         setattr(parallel_state, kind, None)
 
 
-def mochi_xdit(subjects: Subjects, layout: Layout) -> Denoise:
+def mochi_xdit(subjects: Subjects, layout: Layout, compiled: bool) -> Denoise:
     """xDiT's Mochi: the network of its repository mochi-xdit (the authors' code), its sampling loop.
+
+    `compiled` is its switch COMPILE_DIT, which its documentation does not set.
 
     Its FlashAttention is version 2's unless that is missing, then cuDNN; here version 3 runs in its place. Its loop
     imports `ray`, which it does not use on one host.
@@ -223,7 +225,9 @@ def mochi_xdit(subjects: Subjects, layout: Layout) -> Denoise:
     os.environ["COMPILE_DIT"] = "1"
     stand_in_for_flash_attention_3()
     sys.modules.setdefault("ray", types.ModuleType("ray"))
-    network = _mochi_network(subjects, layout)
+    if not hasattr(subjects, "mochi_xdit_network"):
+        subjects.mochi_xdit_network = _mochi_network(subjects, layout)
+    network = subjects.mochi_xdit_network
     from genmo.mochi_preview import pipelines  # type: ignore[import-not-found]
 
     class Quiet:
@@ -250,7 +254,7 @@ def mochi_xdit(subjects: Subjects, layout: Layout) -> Denoise:
             kind: {"y_feat": [subjects.text[i : i + 1]], "y_mask": [subjects.valid[i : i + 1]]}
             for kind, i in texts.items()
         }
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.compiler.set_stance("default" if compiled else "force_eager"):
             latents = pipelines.sample_model(
                 subjects.device,
                 counted,

@@ -6,8 +6,8 @@
 
 Starts one process a GPU. Layouts are cfg x ulysses x ring. Who runs: ours; xDiT's CogVideoX pipeline (`pip install
 xfuser`; on one GPU it is diffusers') without and with its compile flag; for Mochi xDiT's own repository mochi-xdit,
-its `src` on PYTHONPATH, with its compile flag, and on one GPU diffusers as it is. A system that is not installed or
-fails is named in the result.
+its `src` on PYTHONPATH, with and without its compile switch, and on one GPU diffusers as it is. A system that is not
+installed or fails is named in the result.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ class Race:
             ("vitascope exact", lambda: systems.vitascope(subjects, layout, "exact"))
         ]
         if given.model == "mochi":
-            quick.append(("mochi-xdit, compiled", lambda: systems.mochi_xdit(subjects, layout)))
+            quick.append(("mochi-xdit, compiled", lambda: systems.mochi_xdit(subjects, layout, True)))
+            quick.append(("mochi-xdit", lambda: systems.mochi_xdit(subjects, layout, False)))
         else:
             quick.append(("xDiT", lambda: systems.xdit(subjects, layout, compiled=False)))
         if layout.world == 1 and given.model == "mochi":
