@@ -1,10 +1,11 @@
 """Attention kernels alone at the sizes of Mochi and CogVideoX-5B: time, and error against double precision.
 
-    python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8]
+    python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8] [--peers] [--sizes mochi]
 
 Inputs: "flat" normal numbers; "outliers", a few channels of the keys far from zero, as CogVideoX has them; "peaky",
 tokens in clusters with outlier channels besides; "sharp", three times the queries. fp8 FlashAttention-3 is there for
-comparison, with scales a head and nothing smoothed, and with keys smoothed and both rotated.
+comparison, with scales a head and nothing smoothed, and with keys smoothed and both rotated. With --peers, also the
+kernels of other projects whose packages are here (`attention_peers.py`); one that is missing or fails is named.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import attention_peers
 from conditions import conditions
 from vitascope.engine.attention import KERNELS
 
@@ -122,6 +124,8 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     given = parser.parse_args()
     kernels: dict[str, Attend] = {name: KERNELS[name] for name in ("fa3", "cudnn", "int8")}
     kernels |= {"fa3 in fp8": fp8_flash_attention(False), "fa3 in fp8, smoothed": fp8_flash_attention(True)}
@@ -131,7 +135,12 @@ def main() -> None:
         "sizes": SIZES,
         "rows": {},
     }
-    for size, (length, heads, width) in SIZES.items():
+    if given.peers:
+        peers, result["not here"] = attention_peers.found()
+        kernels |= peers
+        print("not here:", result["not here"], flush=True)
+    for size in given.sizes:
+        length, heads, width = SIZES[size]
         rows: dict[str, dict[str, Any]] = {name: {"ms": []} for name in kernels}
         result["rows"][size] = rows
         for kind in ("flat", "outliers", "peaky", "sharp"):
@@ -139,13 +148,22 @@ def main() -> None:
             out = torch.empty_like(tensors[0])
             picked, reference = expected(*tensors)
             for name, attend in kernels.items():
-                attend(*tensors, out)
-                rows[name][kind] = errors(out, picked, reference)
+                if "failed" in rows[name]:
+                    continue
+                try:
+                    attend(*tensors, out.fill_(math.nan))
+                    rows[name][kind] = errors(out, picked, reference)
+                except Exception as error:  # noqa: BLE001  a peer's kernel may not know this size or card
+                    rows[name]["failed"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        run = {name: attend for name, attend in kernels.items() if "failed" not in rows[name]}
         tensors = inputs("flat", length, heads, width)
         for _ in range(3):  # in turns, so that a warmer card slows all of them
-            for name, attend in kernels.items():
+            for name, attend in run.items():
                 rows[name]["ms"] += milliseconds(lambda a=attend, t=tensors, o=out: a(*t, o), given.repeats)  # type: ignore[misc]
         for name, row in rows.items():
+            if "failed" in row:
+                print(size, name, row["failed"], flush=True)
+                continue
             row["median_ms"] = statistics.median(row["ms"])
             row["tflops"] = round(4 * heads * length**2 * width / row["median_ms"] / 1e9)
             print(size, name, row["median_ms"], row["flat"]["l2"], row["peaky"]["l2"], flush=True)
