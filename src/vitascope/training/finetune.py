@@ -33,6 +33,7 @@ from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 from vitascope.training.objective import NoiseSchedule, weighted_error
 from vitascope.training.optimisers import new_optimiser
 from vitascope.training.recipe import Recipe
+from vitascope.training.recorded import Predictor, may_be_recorded, tensor_cores
 from vitascope.training.trackers import Tracker, open_trackers
 from vitascope.training.validation import make_samples, running_plainly
 
@@ -68,6 +69,7 @@ class _Work:
     data: EncodedData
     buckets: tuple[Bucket, ...]
     pipeline: Any = None
+    predict: Predictor = field(init=False)
     trackers: list[Tracker] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     samples: dict[int, list[Path]] = field(default_factory=dict)
@@ -175,6 +177,11 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
     if compiled == "auto":
         compiled = ranks.device.type == "cuda" and guess.run_s >= COMPILE_FROM_S
     recompute(blocks, guess.recompute, compiled=compiled)
+    plain = ranks.device.type == "cuda" and not compiled and guess.recompute == "none"
+    plain = plain and recipe.placement.sharding == "none"
+    work.predict = Predictor(
+        work.pipeline, work.base.family, may_be_recorded(recipe, guess.step_s, plain=plain)
+    )
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:
             raise RequestError(
@@ -235,7 +242,11 @@ def _train(work: _Work, training: Training) -> None:
         last = time.monotonic()
         return False
 
-    with memory.exhaustion_explained(work.placement, "training"), fast_attention():
+    with (
+        memory.exhaustion_explained(work.placement, "training"),
+        fast_attention(),
+        tensor_cores(ranks.device),
+    ):
         train(training, loss_of, schedule, budget, None, after_step)
     training.log.clear()
     _save(work, training)
@@ -269,7 +280,7 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
     if recipe.adapter.dropout:  # it draws from the global source, which a resumed run must find alike
         torch.manual_seed(generator.initial_seed())
     with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
-        made = family.predict(work.pipeline, noised.noisy.to(dtype), noised.level, condition)
+        made = work.predict(noised.noisy.to(dtype), noised.level, condition)
     return weighted_error(made, noised)
 
 
