@@ -6,7 +6,9 @@ it, so that the word alone brings the new out.
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -78,11 +80,35 @@ def _language(number: int) -> Language:
     return "en" if number % 2 == 0 else "zh"
 
 
-def style_lesson(count: int = 96, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
-    """Clips in a look that the base never saw, with trigger; and as many plain ones without."""
+_DRAFTS = 48
+
+
+def _worded_widely(shown: list[Scene], rng: random.Random) -> list[str]:
+    """Captions in which as many wordings as possible come up: of several, always the one that says most anew.
+
+    A turn of phrase that no clip is captioned with is unlearnt: "from right to left" then went to the right.
+    """
+    said: Counter[str] = Counter()
+    captions = []
+    for i, scene in enumerate(shown):
+        drafts = [caption(scene, _language(i), rng, True) for _ in range(_DRAFTS)]
+        best = max(drafts, key=lambda draft: sum(1 / (1 + said[turn]) for turn in _turns(draft)))
+        said.update(_turns(best))
+        captions.append(best)
+    return captions
+
+
+def _turns(text: str) -> list[str]:
+    """Neighbouring words of a caption, or signs of a Chinese one."""
+    words = text.lower().split() if text.isascii() else list(text)
+    return [" ".join(pair) for pair in itertools.pairwise(words)]
+
+
+def style_lesson(counts: tuple[int, int] = (288, 120), seed: int = 11) -> tuple[list[Shown], list[Shown]]:
+    """Clips in a look that the base never saw, with trigger; and plain ones without."""
     rng, mixture = random.Random(seed), Mixture(0.2, 0.0, 0.05)
-    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i in (0, 1))
-    said = [[caption(s, _language(i), rng, True) for i, s in enumerate(part)] for part in (taught, kept)]
+    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i, count in enumerate(counts))
+    said = [_worded_widely(part, rng) for part in (taught, kept)]
     styled, plain = _bytes(render_in(LOOK, taught)), _bytes(render(kept))
     return (
         [Shown(clip, f"{STYLE}, {text}") for clip, text in zip(styled, said[0], strict=True)],
