@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -129,20 +130,30 @@ def captions_of(folder: Path, files: Sequence[Path], listed: Path | None = None)
         inside = path.relative_to(folder)
         caption = by_name.get(inside.as_posix()) or by_name.get(path.name) or by_name.get(path.stem)
         if caption is None and text.is_file():
-            caption = text.read_text(encoding="utf-8", errors="replace")
+            caption = _words(text)
         if caption and caption.strip():
             found[path] = " ".join(caption.split())
     return found
 
 
+def _words(path: Path) -> str:
+    """A caption file's text; in another encoding its words would be noise, and trained on as such."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"{str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8", param="captions"
+        ) from error
+
+
 def _read_list(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = _words(path)
     rows: list[tuple[int, Any]] = []
     if path.suffix == ".csv":
-        reader = csv.DictReader(text.splitlines())
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         rows = [(reader.line_num, row) for row in reader]
     elif path.suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # other line ends may stand in a caption
             if line.strip():
                 try:
                     rows.append((number, json.loads(line)))

@@ -34,7 +34,7 @@ from vitascope.training.objective import NoiseSchedule, weighted_error
 from vitascope.training.optimisers import new_optimiser
 from vitascope.training.recipe import Recipe
 from vitascope.training.recorded import Predictor, may_be_recorded, tensor_cores
-from vitascope.training.trackers import Tracker, open_trackers
+from vitascope.training.trackers import Tracker, open_trackers, tell
 from vitascope.training.validation import make_samples, running_plainly
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,8 @@ def run(
     say(f"{len(found.samples)} clips; {guess.line(memory.free_gib(placement))}")
     data = _encode(base, recipe, buckets, found, ranks, placement, context)
     work = _Work(recipe, base, context, ranks, placement, data, buckets)
+    if fresh and ranks.rank == 0:
+        (recipe.folder / "log.jsonl").unlink(missing_ok=True)
     try:
         training = _prepare(work, guess)
         if saved:
@@ -117,8 +119,7 @@ def run(
         _train(work, training)
         return _finish(work, training, begun)
     finally:
-        for tracker in work.trackers:
-            tracker.close()
+        tell(work.trackers, lambda tracker: tracker.close(), context.warn)
 
 
 def _placement(recipe: Recipe, ranks: Ranks) -> Placement:
@@ -228,8 +229,9 @@ def _train(work: _Work, training: Training) -> None:
         now = time.monotonic()
         work.times.append(now - last)
         context.on_progress(Progress("train", training.step, recipe.steps))
-        for tracker in work.trackers if entry else ():
-            tracker.numbers(training.step, {k: v for k, v in (entry or {}).items() if k != "step"})
+        if entry:
+            numbers = {k: v for k, v in entry.items() if k != "step"}
+            tell(work.trackers, lambda tracker: tracker.numbers(training.step, numbers), context.warn)
         if context.cancel.is_set():
             return True
         if recipe.saving.every and training.step % recipe.saving.every == 0:
@@ -321,9 +323,12 @@ def _validate(work: _Work, training: Training) -> None:
         training.swap_average()
         net.train()
     work.samples[training.step] = [path for path, _ in made]
-    for tracker in work.trackers:
-        for path, clip in made:
-            tracker.clip(training.step, path.stem.rpartition("-")[2], clip.array(), float(clip.fps))
+    for path, clip in made:
+        tell(
+            work.trackers,
+            lambda tracker, path=path, clip=clip: tracker.clip(training.step, path, clip),
+            work.context.warn,
+        )
 
 
 def _finish(work: _Work, training: Training, begun: float) -> Result:
