@@ -15,11 +15,11 @@ import torch.distributed as dist
 import yaml
 from torch import Tensor
 
-from vitascope.atomic import write_bytes
+from vitascope.atomic import ready_folder, write_bytes
 from vitascope.context import Context, Progress
 from vitascope.engine import memory, weights
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, RequestError
+from vitascope.errors import JobCancelled, RequestError, RunError
 from vitascope.training import adapter as adapters
 from vitascope.training.base_model import BaseModel
 from vitascope.training.blocks import blocks_of, fast_attention, recompute, shard
@@ -101,6 +101,8 @@ def run(
     found = collect(recipe.data)
     ranks = Ranks.join(None if recipe.placement.device == "auto" else recipe.placement.device)
     placement = _placement(recipe, ranks)
+    if ranks.rank == 0:
+        ready_folder(recipe.folder)
     saved = [] if fresh else _checkpoints(recipe.folder / "checkpoints")
     guess = _estimate(base, recipe, buckets, ranks, placement)
     say(f"{len(found.samples)} clips; {guess.line(memory.free_gib(placement))}")
@@ -190,7 +192,6 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
             )
         shard(blocks, trained)
     if ranks.rank == 0:
-        recipe.folder.mkdir(parents=True, exist_ok=True)
         settings = recipe.model_dump(mode="json")
         write_bytes(recipe.folder / "recipe.yaml", yaml.safe_dump(settings, allow_unicode=True).encode())
         work.trackers = open_trackers(
@@ -342,6 +343,11 @@ def _finish(work: _Work, training: Training, begun: float) -> Result:
     notes = {"base_model": recipe.model, "base_fingerprint": mark, "trigger_words": ", ".join(triggers)}
     samples = work.samples.get(training.step, [])
     training.swap_average()
+    if not all(bool(weight.isfinite().all()) for weight in training.parameters):
+        raise RunError(
+            f"after step {training.step} the adapter holds numbers that are not finite; "
+            f"lower optimiser.lr (it is {recipe.optimiser.lr:g})"
+        )
     files = adapters.export(work.pipeline.transformer, recipe.folder, recipe.name, notes)
     training.swap_average()
     data = (len(work.data.items), work.data.content_hash(), mark)

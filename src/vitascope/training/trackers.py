@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from vitascope.atomic import appending
 from vitascope.clip import Clip
 from vitascope.errors import DependencyMissing
 
@@ -32,19 +34,21 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.stream = path.open("a", encoding="utf-8")
+        self.path, self.stream = path, path.open("a", encoding="utf-8")
 
     def numbers(self, step: int, values: dict[str, float]) -> None:
         """A line for these numbers."""
-        self.stream.write(json.dumps({"step": step, **values}) + "\n")
-        self.stream.flush()
+        with appending(self.path):
+            self.stream.write(json.dumps({"step": step, **values}) + "\n")
+            self.stream.flush()
 
     def clip(self, step: int, path: Path, clip: Clip) -> None:
         """Clips lie in the folder samples."""
 
     def close(self) -> None:
         """Close the file."""
-        self.stream.close()
+        with suppress(OSError):  # what could not be written was told when it was
+            self.stream.close()
 
 
 class TensorBoard:
