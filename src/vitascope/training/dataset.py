@@ -116,24 +116,35 @@ def with_trigger(caption: str, trigger: str) -> str:
 
 
 def captions_of(folder: Path, files: Sequence[Path], listed: Path | None = None) -> dict[Path, str]:
-    """The caption of each file that has one: from a list, or from a .txt beside it.
+    """The caption of each file that has one: from a list in the folder or in the file's own, or a .txt beside it.
 
     Raises: NotFound, RequestError for a list that cannot be read.
     """
     if listed is not None and not listed.is_file():
         raise NotFound(f"no caption file {str(listed)!r}", param="captions")
-    listed = listed or next((folder / name for name in CAPTION_FILES if (folder / name).is_file()), None)
-    by_name = _read_list(listed) if listed else {}
+    places = {folder} | ({path.parent for path in files} if listed is None else set())
+    lists = {place: _list_in(place, listed) for place in places}
     found = {}
     for path in files:
+        caption = next(
+            (c for place in (folder, path.parent) if (c := _listed(lists.get(place), path, place))), None
+        )
         text = path.with_suffix(".txt")
-        inside = path.relative_to(folder)
-        caption = by_name.get(inside.as_posix()) or by_name.get(path.name) or by_name.get(path.stem)
         if caption is None and text.is_file():
             caption = _words(text)
         if caption and caption.strip():
             found[path] = " ".join(caption.split())
     return found
+
+
+def _list_in(place: Path, listed: Path | None) -> dict[str, str]:
+    listed = listed or next((place / name for name in CAPTION_FILES if (place / name).is_file()), None)
+    return _read_list(listed) if listed else {}
+
+
+def _listed(captions: dict[str, str] | None, path: Path, place: Path) -> str | None:
+    names = (path.relative_to(place).as_posix(), path.name, path.stem)
+    return next((captions[name] for name in names if captions.get(name)), None) if captions else None
 
 
 def _words(path: Path) -> str:
