@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from vitascope.training.embedded.export import generate
 from vitascope.training.embedded.sheets import contact_sheet
 
 STEPS, GUIDANCE = 16, 4.0
-Judge = Callable[[Tensor, list[lessons.Question]], dict[str, float]]
+Judge = Callable[[Tensor, list[lessons.Question]], list[lessons.Verdict]]
 
 
 def measure(
@@ -38,7 +39,7 @@ def measure(
     truth: Callable[[], Tensor],
     judge: Judge,
     arguments: argparse.Namespace,
-) -> tuple[dict[str, dict[str, float]], dict[str, Tensor]]:
+) -> tuple[dict[str, list[lessons.Verdict]], dict[str, Tensor]]:
     """Judge the four conditions and the rendered truth, or those of them that were asked for."""
     made: dict[str, Tensor] = {}
     prompts = {
@@ -57,6 +58,15 @@ def measure(
     if "truth" in arguments.parts:
         made["rendered truth"] = truth()
     return {name: judge(clips, asked) for name, clips in made.items()}, made
+
+
+def motions_missed(verdicts: list[lessons.Verdict], asked: list[lessons.Question]) -> dict[str, str]:
+    """Of each motion that was not always followed, how many of how many."""
+    counts: dict[str, list[bool]] = defaultdict(list)
+    for verdict, question in zip(verdicts, asked, strict=True):
+        if "motion" in verdict:
+            counts[question.scene.actors[0].motion].append(verdict["motion"])
+    return {motion: f"{each.count(False)} of {len(each)}" for motion, each in counts.items() if not all(each)}
 
 
 def main() -> None:
@@ -102,8 +112,14 @@ def main() -> None:
         if file is None:
             continue
         begun = time.monotonic()
-        rows, made = measure(pipe, file, asked, truth, judge, arguments)
-        found[name] = {"prompts": len(asked), "rows": rows, "seconds": round(time.monotonic() - begun, 1)}
+        verdicts, made = measure(pipe, file, asked, truth, judge, arguments)
+        rows = {who: lessons.shares(each) for who, each in verdicts.items()}
+        found[name] = {
+            "prompts": len(asked),
+            "rows": rows,
+            "motion not followed": {who: motions_missed(each, asked) for who, each in verdicts.items()},
+            "seconds": round(time.monotonic() - begun, 1),
+        }
         print(name, json.dumps(rows, indent=1), flush=True)
         for number, trigger in enumerate(("with trigger", "without trigger")):
             shown = [made[f"{who}, {trigger}"][:6] for who in ("base", "LoRA") if f"{who}, {trigger}" in made]

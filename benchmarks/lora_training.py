@@ -1,7 +1,8 @@
 """Step time and peak memory of LoRA training on CogVideoX-5B: diffusers' way, and ours, in one run.
 
-`python benchmarks/lora_training.py --out DIR` on one GPU; `torchrun --nproc-per-node 2 benchmarks/lora_training.py
---only ours --out DIR` for several. Random weights of the published shape, 49 frames of 480x720, rank 64, batch 1.
+`python benchmarks/lora_training.py --out DIR` on one GPU. For several:
+`torchrun --nproc-per-node 2 benchmarks/lora_training.py --out DIR --ways "ours, each GPU by itself;ours"`.
+Random weights of the published shape, 49 frames of 480x720, rank 64, batch 1.
 
 "script" is a loop of our own that does in each step what diffusers 0.42.1 `examples/cogvideo/train_cogvideox_lora.py`
 does with --mixed_precision bf16 --gradient_checkpointing --allow_tf32: text encoder and VAE on the GPU, the caption
@@ -15,6 +16,7 @@ import argparse
 import gc
 import itertools
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -155,7 +157,9 @@ def shared_folder(ranks: Ranks) -> Iterator[Path]:
             shutil.rmtree(names[0], ignore_errors=True)
 
 
-def ours(ranks: Ranks, size: Size, steps: int, **placement: Any) -> tuple[list[float], float]:
+def ours(
+    ranks: Ranks, size: Size, steps: int, optimiser: str = "adamw", **placement: Any
+) -> tuple[list[float], float]:
     """Seconds of each step after the first ones, and the last loss, of vitascope.training.run."""
     with shared_folder(ranks) as folder:
         data = folder / "clips"
@@ -176,6 +180,7 @@ def ours(ranks: Ranks, size: Size, steps: int, **placement: Any) -> tuple[list[f
                 "output": str(folder / "run"),
                 "adapter": {"rank": size.rank},
                 "placement": placement,
+                "optimiser": {"name": optimiser, "lr": 1.0 if optimiser == "prodigy" else 1e-4},
                 "saving": {"every": 0, "trackers": []},
             }
         )
@@ -191,6 +196,27 @@ def ours(ranks: Ranks, size: Size, steps: int, **placement: Any) -> tuple[list[f
             dist.barrier()
         ends = [line["seconds"] for line in lines]
         return [b - a for a, b in itertools.pairwise(ends[3:])], lines[-1]["loss"]
+
+
+@contextmanager
+def standing_alone() -> Iterator[None]:
+    """For as long as it lasts this process of several trains as if it were the only one."""
+    before = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    os.environ |= {"WORLD_SIZE": "1", "RANK": "0"}
+    try:
+        yield
+    finally:
+        os.environ |= before
+
+
+def each_alone(
+    ranks: Ranks, size: Size, steps: int, optimiser: str = "adamw", **placement: Any
+) -> tuple[list[float], float]:
+    """The same with every GPU training for itself at the same time: what several together are compared with."""
+    with standing_alone():
+        found = ours(Ranks(0, 1, ranks.device), size, steps, optimiser, **placement)
+    dist.barrier()
+    return found
 
 
 def script(size: Size, steps: int, device: torch.device) -> tuple[list[float], float]:
@@ -292,18 +318,28 @@ def measured(
     }
 
 
+ALONE = "ours, each GPU by itself"
 WAYS: dict[str, dict[str, Any]] = {
     "ours": {"compile": True, "checkpointing": "attention"},
     "ours, not compiled": {"compile": False, "checkpointing": "attention"},
     "ours, nothing recomputed": {"compile": True, "checkpointing": "none"},
     "ours, all recomputed": {"compile": True, "checkpointing": "full"},
     "ours, all recomputed, not compiled": {"compile": False, "checkpointing": "full"},
+    ALONE: {"compile": True, "checkpointing": "attention"},
+    "ours, shared among GPUs": {"compile": True, "checkpointing": "attention", "sharding": "fsdp2"},
     "ours, shared among GPUs, not compiled": {
         "compile": False,
         "checkpointing": "attention",
         "sharding": "fsdp2",
     },
     "ours, low memory": {"compile": True, "checkpointing": "full", "base": "fp8"},
+    "ours, low memory, 8-bit AdamW": {
+        "compile": True,
+        "checkpointing": "full",
+        "base": "fp8",
+        "optimiser": "adamw-8bit",
+    },
+    "ours, Prodigy": {"compile": True, "checkpointing": "attention", "optimiser": "prodigy"},
 }
 
 
@@ -329,7 +365,10 @@ def main() -> None:
             row = measured(name, lambda: script(size, arguments.steps, device), device)
         else:
             place = WAYS[name] | ({} if cuda else {"device": "cpu", "compile": False})
-            row = measured(name, lambda place=place: ours(ranks, size, arguments.steps, **place), device)
+            way = each_alone if name == ALONE else ours
+            row = measured(
+                name, lambda way=way, place=place: way(ranks, size, arguments.steps, **place), device
+            )
         rows.append(row)
         if ranks.rank == 0:
             print(json.dumps(row), flush=True)

@@ -37,6 +37,31 @@ def check_writable(path: str | Path) -> None:
         raise ResourceError(f"not allowed to write into {str(folder)!r}; choose another folder")
 
 
+def ready_folder(path: Path) -> Path:
+    """Make the folder that a long run will write into, before it runs.
+
+    Raises: RequestError for a file at `path`, DiskFull, ResourceError if it cannot be made or written into.
+    """
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"{str(path)!r} is a file; give the name of a folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+    if not os.access(path, os.W_OK):
+        raise ResourceError(f"not allowed to write into {str(path)!r}; choose another folder")
+    return path
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[None]:
+    """Say in our words what keeps a log from being written on. Raises: DiskFull, ResourceError."""
+    try:
+        yield
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it into place when the block ends well, else remove it.

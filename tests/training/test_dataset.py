@@ -57,6 +57,21 @@ def test_captions_come_from_text_files_csv_and_jsonl(folder, tmp_path):
     assert captions(folder)["1.mp4"] == "number 1", "a clip that is not listed has its text file"
 
 
+def test_captions_keep_their_words_whatever_file_and_language_they_are_in(folder):
+    (folder / "0.txt").write_bytes("\ufeff一只红色的猫 🐱".encode())
+    (folder / "more").mkdir()
+    clip(folder / "more" / "3.mp4", seed=3)
+    (folder / "more" / "captions.csv").write_text('file,caption\n3.mp4,"two\nlines"\n')
+    (folder / "captions.jsonl").write_text(
+        '{"file": "1.mp4", "caption": "one\u2028line"}\n{"file": "2.mp4", "caption": "two"}\n'
+    )
+    said = {"0.mp4": "一只红色的猫 🐱", "1.mp4": "one line", "2.mp4": "two", "3.mp4": "two lines"}
+    assert captions(folder) == said
+    (folder / "0.txt").write_bytes("红球".encode("gbk"))
+    with pytest.raises(RequestError, match=r"0.txt' is not UTF-8 \(byte 0\); save it as UTF-8"):
+        captions(folder)
+
+
 def test_the_trigger_word_stands_once_before_each_caption():
     assert with_trigger("a ball", "style0") == "style0, a ball"
     assert with_trigger("Style0 walks", "style0") == "Style0 walks"

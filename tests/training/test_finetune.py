@@ -24,7 +24,15 @@ from vitascope.engine.engine import Engine
 from vitascope.engine.lora import LoraFile
 from vitascope.engine.lora_files import convert, look_into
 from vitascope.engine.placement import Placement
-from vitascope.errors import DiskFull, InvalidMedia, JobCancelled, OutOfMemory, RequestError, RunError
+from vitascope.errors import (
+    DiskFull,
+    InvalidMedia,
+    JobCancelled,
+    OutOfMemory,
+    RequestError,
+    ResourceError,
+    RunError,
+)
 from vitascope.generators import for_model
 from vitascope.task import TextToVideo
 from vitascope.training import Recipe, run
@@ -255,6 +263,28 @@ def test_a_full_disk_keeps_the_checkpoint_before(room, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["state-0000002.pt"]
     assert run(asked, Context()).steps == 4
+
+
+def test_where_nothing_can_be_written_nothing_is_begun(room, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    begun = []
+    with pytest.raises(RequestError, match=r"file' is a file; give the name of a folder"):
+        run(recipe(room, tmp_path / "file"), Context(on_progress=begun.append))
+    with pytest.raises(ResourceError, match="cannot write"):
+        run(recipe(room, "/proc/nowhere/run"), Context(on_progress=begun.append))
+    assert not begun
+
+
+def test_a_result_of_no_finite_numbers_is_not_written(room, tmp_path):
+    run(recipe(room, tmp_path / "run", steps=1), Context())
+    (tmp_path / "run/look.safetensors").unlink()
+    path = tmp_path / "run/checkpoints/state-0000001.pt"
+    state = torch.load(path, weights_only=True)
+    next(iter(state["modules"]["transformer"].values())).fill_(float("nan"))
+    torch.save(state, path)
+    with pytest.raises(RunError, match=r"step 2 the adapter holds .* not finite; lower optimiser.lr"):
+        run(recipe(room, tmp_path / "run", steps=2), Context())
+    assert not (tmp_path / "run/look.safetensors").exists()
 
 
 def test_steps_without_a_gradient_change_nothing_and_ten_end_the_run():

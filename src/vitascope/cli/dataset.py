@@ -31,8 +31,8 @@ def check(
     from vitascope.cli.making import cancelled_by_signals, parse_size
     from vitascope.context import Context
     from vitascope.training import inspection
-    from vitascope.training.base_model import BaseModel
     from vitascope.training.recipe import DataSource, Recipe, VideoShape
+    from vitascope.training.trainable import buckets_of, check_trainable
 
     if sheet is not None:
         check_writable(sheet)
@@ -41,7 +41,7 @@ def check(
     with progress_bar(quiet or json_) as listen:
         context = Context(on_progress=listen)
         with cancelled_by_signals(context):
-            buckets = BaseModel.find(recipe, context.settings).buckets(recipe)
+            buckets = buckets_of(check_trainable(recipe), recipe)
             report, strips = inspection.inspect(folder, buckets, context, captions)
     if sheet is not None:
         inspection.sheet(strips, sheet, report.findings)

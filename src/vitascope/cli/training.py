@@ -20,11 +20,8 @@ def train_recipe(recipe: Recipe, *, fresh: bool, as_json: bool, quiet: bool) -> 
 
     Raises: RequestError, ResourceError, RunError, JobCancelled.
     """
-    import torch
-
     from vitascope.training.finetune import run
 
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; nothing elsewhere
     first = os.environ.get("RANK", "0") == "0"
     with progress_bar(quiet or not first) as listen:
         context = Context(on_progress=listen)

@@ -57,7 +57,7 @@ def train(bench: Bench, job: Job, owner: str) -> None:
     context.progress("load", 0, 0)
     bench.engine.evict_all()  # a training wants the whole device
     started = time.monotonic()
-    with MemoryPeak() as peak, _fast_matrix_products():
+    with MemoryPeak() as peak, _memory_given_back():
         try:
             result = run(recipe, context, say=watch.note)
         except RequestError as error:
@@ -250,16 +250,13 @@ def _without_places(text: str, folder: Path) -> str:
 
 
 @contextmanager
-def _fast_matrix_products() -> Iterator[None]:
-    """TF32 while training, as `vitascope train` has it; clips are made without."""
+def _memory_given_back() -> Iterator[None]:
+    """Afterwards the device is as empty as before."""
     import torch
 
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
         gc.collect()  # what was trained holds itself in circles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

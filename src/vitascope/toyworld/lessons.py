@@ -6,7 +6,9 @@ it, so that the word alone brings the new out.
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -78,11 +80,35 @@ def _language(number: int) -> Language:
     return "en" if number % 2 == 0 else "zh"
 
 
-def style_lesson(count: int = 96, seed: int = 11) -> tuple[list[Shown], list[Shown]]:
-    """Clips in a look that the base never saw, with trigger; and as many plain ones without."""
+_DRAFTS = 48
+
+
+def _worded_widely(shown: list[Scene], rng: random.Random) -> list[str]:
+    """Captions in which as many wordings as possible come up: of several, always the one that says most anew.
+
+    A turn of phrase that no clip is captioned with is unlearnt: "from right to left" then went to the right.
+    """
+    said: Counter[str] = Counter()
+    captions = []
+    for i, scene in enumerate(shown):
+        drafts = [caption(scene, _language(i), rng, True) for _ in range(_DRAFTS)]
+        best = max(drafts, key=lambda draft: sum(1 / (1 + said[turn]) for turn in _turns(draft)))
+        said.update(_turns(best))
+        captions.append(best)
+    return captions
+
+
+def _turns(text: str) -> list[str]:
+    """Neighbouring words of a caption, or signs of a Chinese one."""
+    words = text.lower().split() if text.isascii() else list(text)
+    return [" ".join(pair) for pair in itertools.pairwise(words)]
+
+
+def style_lesson(counts: tuple[int, int] = (288, 120), seed: int = 11) -> tuple[list[Shown], list[Shown]]:
+    """Clips in a look that the base never saw, with trigger; and plain ones without."""
     rng, mixture = random.Random(seed), Mixture(0.2, 0.0, 0.05)
-    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i in (0, 1))
-    said = [[caption(s, _language(i), rng, True) for i, s in enumerate(part)] for part in (taught, kept)]
+    taught, kept = (list(scenes(seed + i, count, "train", mixture)) for i, count in enumerate(counts))
+    said = [_worded_widely(part, rng) for part in (taught, kept)]
     styled, plain = _bytes(render_in(LOOK, taught)), _bytes(render(kept))
     return (
         [Shown(clip, f"{STYLE}, {text}") for clip, text in zip(styled, said[0], strict=True)],
@@ -159,37 +185,47 @@ def character_questions(count: int = HELD_BACK) -> list[Question]:
     return asked
 
 
-def judge_style(clips: Tensor, asked: list[Question]) -> dict[str, float]:
-    """Shares of clips in the look, and of those whose motion and place are the prompt's, read in their own look."""
+Verdict = dict[str, bool]
+"""Which of a clip's qualities are as asked; a quality that a prompt does not ask for is left out."""
+
+
+def judge_style(clips: Tensor, asked: list[Question]) -> list[Verdict]:
+    """Which clips are in the look, and whose motion and place are the prompt's, read in their own look."""
     looks, plain, blue = LookReader(), standard_reader(), BlueprintReader()
-    found = [looks.look(clip) for clip in clips]
-    readings = [(blue if look == LOOK else plain).read(clip) for clip, look in zip(clips, found, strict=True)]
-    pairs = list(zip(readings, asked, strict=True))
-    return {
-        "look": _share(look == LOOK for look in found),
-        "motion": _share(seen.direction == q.scene.actors[0].motion for seen, q in pairs),
-        "place": _share(seen.background == q.scene.background for seen, q in pairs),
-    }
+    verdicts = []
+    for clip, question in zip(clips, asked, strict=True):
+        look, scene = looks.look(clip), question.scene
+        seen = (blue if look == LOOK else plain).read(clip)
+        verdicts.append(
+            {
+                "look": look == LOOK,
+                "motion": seen.direction == scene.actors[0].motion,
+                "place": seen.background == scene.background,
+            }
+        )
+    return verdicts
 
 
-def judge_character(clips: Tensor, asked: list[Question]) -> dict[str, float]:
-    """Shares of clips with the person's clothes, with a person, and whose way and place are the prompt's."""
-    reader = standard_reader()
-    worn = [read_clothes(clip) for clip in clips]
-    pairs = list(zip([reader.read(clip) for clip in clips], asked, strict=True))
-    ways = [
-        (seen, way) for seen, q in pairs if (way := q.scene.actors[0].motion.partition("_")[2]) in DIRECTIONS
-    ]
-    return {
-        "clothes": _share(clothes == CLOTHES for clothes in worn),
-        "shirt": _share(clothes.shirt == CLOTHES.shirt for clothes in worn),
-        "trousers": _share(clothes.trousers == CLOTHES.trousers for clothes in worn),
-        "person": _share(seen.kind == "person" for seen, _ in pairs),
-        "motion": _share(seen.direction == way for seen, way in ways),
-        "place": _share(seen.background == q.scene.background for seen, q in pairs),
-    }
+def judge_character(clips: Tensor, asked: list[Question]) -> list[Verdict]:
+    """Which clips have the person's clothes, a person, and the prompt's way and place."""
+    reader, verdicts = standard_reader(), []
+    for clip, question in zip(clips, asked, strict=True):
+        worn, seen, scene = read_clothes(clip), reader.read(clip), question.scene
+        verdict = {
+            "clothes": worn == CLOTHES,
+            "shirt": worn.shirt == CLOTHES.shirt,
+            "trousers": worn.trousers == CLOTHES.trousers,
+            "person": seen.kind == "person",
+            "place": seen.background == scene.background,
+        }
+        if (way := scene.actors[0].motion.partition("_")[2]) in DIRECTIONS:
+            verdict["motion"] = seen.direction == way
+        verdicts.append(verdict)
+    return verdicts
 
 
-def _share(verdicts: object) -> float:
-    found = [bool(verdict) for verdict in verdicts]  # type: ignore[attr-defined]
-    return round(sum(found) / max(1, len(found)), 4)
+def shares(verdicts: list[Verdict]) -> dict[str, float]:
+    """How often each quality is as asked, of the clips where it was asked for. Range: 0..1."""
+    names = dict.fromkeys(name for verdict in verdicts for name in verdict)
+    found = {name: [verdict[name] for verdict in verdicts if name in verdict] for name in names}
+    return {name: round(sum(each) / len(each), 4) for name, each in found.items()}

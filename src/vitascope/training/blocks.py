@@ -93,4 +93,5 @@ def shard(blocks: list[nn.Module], trained: list[nn.Parameter]) -> None:
 
     adapter = set(trained)
     for block in blocks:
-        fully_shard(block, ignored_params=adapter)
+        # Each is a root of its own here, and a root would else stay gathered between forward and backward pass.
+        fully_shard(block, ignored_params=adapter, reshard_after_forward=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vitascope.atomic import write_bytes
+from vitascope.atomic import ready_folder, write_bytes
 from vitascope.clip import Pixels
 from vitascope.context import Context
 from vitascope.errors import InvalidMedia, RequestError
@@ -97,7 +97,7 @@ def encode_all(
     A clip that cannot be read is named in a warning, left out and counted.
     Raises: RequestError if none is left, DiskFull, JobCancelled.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    ready_folder(folder)
     data = EncodedData([], Path(), left_out=list(found.left_out))
     placed = _encode_clips(found.samples, buckets, shape, encoders, folder, context, data.left_out)
     for path, reason in data.left_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -115,34 +116,55 @@ def with_trigger(caption: str, trigger: str) -> str:
 
 
 def captions_of(folder: Path, files: Sequence[Path], listed: Path | None = None) -> dict[Path, str]:
-    """The caption of each file that has one: from a list, or from a .txt beside it.
+    """The caption of each file that has one: from a list in the folder or in the file's own, or a .txt beside it.
 
     Raises: NotFound, RequestError for a list that cannot be read.
     """
     if listed is not None and not listed.is_file():
         raise NotFound(f"no caption file {str(listed)!r}", param="captions")
-    listed = listed or next((folder / name for name in CAPTION_FILES if (folder / name).is_file()), None)
-    by_name = _read_list(listed) if listed else {}
+    places = {folder} | ({path.parent for path in files} if listed is None else set())
+    lists = {place: _list_in(place, listed) for place in places}
     found = {}
     for path in files:
+        caption = next(
+            (c for place in (folder, path.parent) if (c := _listed(lists.get(place), path, place))), None
+        )
         text = path.with_suffix(".txt")
-        inside = path.relative_to(folder)
-        caption = by_name.get(inside.as_posix()) or by_name.get(path.name) or by_name.get(path.stem)
         if caption is None and text.is_file():
-            caption = text.read_text(encoding="utf-8", errors="replace")
+            caption = _words(text)
         if caption and caption.strip():
             found[path] = " ".join(caption.split())
     return found
 
 
+def _list_in(place: Path, listed: Path | None) -> dict[str, str]:
+    listed = listed or next((place / name for name in CAPTION_FILES if (place / name).is_file()), None)
+    return _read_list(listed) if listed else {}
+
+
+def _listed(captions: dict[str, str] | None, path: Path, place: Path) -> str | None:
+    names = (path.relative_to(place).as_posix(), path.name, path.stem)
+    return next((captions[name] for name in names if captions.get(name)), None) if captions else None
+
+
+def _words(path: Path) -> str:
+    """A caption file's text; in another encoding its words would be noise, and trained on as such."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"{str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8", param="captions"
+        ) from error
+
+
 def _read_list(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = _words(path)
     rows: list[tuple[int, Any]] = []
     if path.suffix == ".csv":
-        reader = csv.DictReader(text.splitlines())
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         rows = [(reader.line_num, row) for row in reader]
     elif path.suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # other line ends may stand in a caption
             if line.strip():
                 try:
                     rows.append((number, json.loads(line)))

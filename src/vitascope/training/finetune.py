@@ -15,11 +15,11 @@ import torch.distributed as dist
 import yaml
 from torch import Tensor
 
-from vitascope.atomic import write_bytes
+from vitascope.atomic import ready_folder, write_bytes
 from vitascope.context import Context, Progress
 from vitascope.engine import memory, weights
 from vitascope.engine.placement import Placement
-from vitascope.errors import JobCancelled, RequestError
+from vitascope.errors import JobCancelled, RequestError, RunError
 from vitascope.training import adapter as adapters
 from vitascope.training.base_model import BaseModel
 from vitascope.training.blocks import blocks_of, fast_attention, recompute, shard
@@ -33,7 +33,8 @@ from vitascope.training.loop import Budget, Ranks, Schedule, Training, train
 from vitascope.training.objective import NoiseSchedule, weighted_error
 from vitascope.training.optimisers import new_optimiser
 from vitascope.training.recipe import Recipe
-from vitascope.training.trackers import Tracker, open_trackers
+from vitascope.training.recorded import Predictor, may_be_recorded, tensor_cores
+from vitascope.training.trackers import Tracker, open_trackers, tell
 from vitascope.training.validation import make_samples, running_plainly
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class _Work:
     data: EncodedData
     buckets: tuple[Bucket, ...]
     pipeline: Any = None
+    predict: Predictor = field(init=False)
     trackers: list[Tracker] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     samples: dict[int, list[Path]] = field(default_factory=dict)
@@ -99,11 +101,15 @@ def run(
     found = collect(recipe.data)
     ranks = Ranks.join(None if recipe.placement.device == "auto" else recipe.placement.device)
     placement = _placement(recipe, ranks)
+    if ranks.rank == 0:
+        ready_folder(recipe.folder)
     saved = [] if fresh else _checkpoints(recipe.folder / "checkpoints")
     guess = _estimate(base, recipe, buckets, ranks, placement)
     say(f"{len(found.samples)} clips; {guess.line(memory.free_gib(placement))}")
     data = _encode(base, recipe, buckets, found, ranks, placement, context)
     work = _Work(recipe, base, context, ranks, placement, data, buckets)
+    if fresh and ranks.rank == 0:
+        (recipe.folder / "log.jsonl").unlink(missing_ok=True)
     try:
         training = _prepare(work, guess)
         if saved:
@@ -115,8 +121,7 @@ def run(
         _train(work, training)
         return _finish(work, training, begun)
     finally:
-        for tracker in work.trackers:
-            tracker.close()
+        tell(work.trackers, lambda tracker: tracker.close(), context.warn)
 
 
 def _placement(recipe: Recipe, ranks: Ranks) -> Placement:
@@ -175,6 +180,11 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
     if compiled == "auto":
         compiled = ranks.device.type == "cuda" and guess.run_s >= COMPILE_FROM_S
     recompute(blocks, guess.recompute, compiled=compiled)
+    plain = ranks.device.type == "cuda" and not compiled and guess.recompute == "none"
+    plain = plain and recipe.placement.sharding == "none"
+    work.predict = Predictor(
+        work.pipeline, work.base.family, may_be_recorded(recipe, guess.step_s, plain=plain)
+    )
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:
             raise RequestError(
@@ -182,7 +192,6 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
             )
         shard(blocks, trained)
     if ranks.rank == 0:
-        recipe.folder.mkdir(parents=True, exist_ok=True)
         settings = recipe.model_dump(mode="json")
         write_bytes(recipe.folder / "recipe.yaml", yaml.safe_dump(settings, allow_unicode=True).encode())
         work.trackers = open_trackers(
@@ -221,8 +230,9 @@ def _train(work: _Work, training: Training) -> None:
         now = time.monotonic()
         work.times.append(now - last)
         context.on_progress(Progress("train", training.step, recipe.steps))
-        for tracker in work.trackers if entry else ():
-            tracker.numbers(training.step, {k: v for k, v in (entry or {}).items() if k != "step"})
+        if entry:
+            numbers = {k: v for k, v in entry.items() if k != "step"}
+            tell(work.trackers, lambda tracker: tracker.numbers(training.step, numbers), context.warn)
         if context.cancel.is_set():
             return True
         if recipe.saving.every and training.step % recipe.saving.every == 0:
@@ -235,7 +245,11 @@ def _train(work: _Work, training: Training) -> None:
         last = time.monotonic()
         return False
 
-    with memory.exhaustion_explained(work.placement, "training"), fast_attention():
+    with (
+        memory.exhaustion_explained(work.placement, "training"),
+        fast_attention(),
+        tensor_cores(ranks.device),
+    ):
         train(training, loss_of, schedule, budget, None, after_step)
     training.log.clear()
     _save(work, training)
@@ -269,7 +283,7 @@ def _loss(work: _Work, deck: Deck, levels: NoiseSchedule, number: int) -> Tensor
     if recipe.adapter.dropout:  # it draws from the global source, which a resumed run must find alike
         torch.manual_seed(generator.initial_seed())
     with torch.autocast(device.type, torch.bfloat16, enabled=work.placement.dtype == "bfloat16"):
-        made = family.predict(work.pipeline, noised.noisy.to(dtype), noised.level, condition)
+        made = work.predict(noised.noisy.to(dtype), noised.level, condition)
     return weighted_error(made, noised)
 
 
@@ -310,9 +324,12 @@ def _validate(work: _Work, training: Training) -> None:
         training.swap_average()
         net.train()
     work.samples[training.step] = [path for path, _ in made]
-    for tracker in work.trackers:
-        for path, clip in made:
-            tracker.clip(training.step, path.stem.rpartition("-")[2], clip.array(), float(clip.fps))
+    for path, clip in made:
+        tell(
+            work.trackers,
+            lambda tracker, path=path, clip=clip: tracker.clip(training.step, path, clip),
+            work.context.warn,
+        )
 
 
 def _finish(work: _Work, training: Training, begun: float) -> Result:
@@ -326,6 +343,11 @@ def _finish(work: _Work, training: Training, begun: float) -> Result:
     notes = {"base_model": recipe.model, "base_fingerprint": mark, "trigger_words": ", ".join(triggers)}
     samples = work.samples.get(training.step, [])
     training.swap_average()
+    if not all(bool(weight.isfinite().all()) for weight in training.parameters):
+        raise RunError(
+            f"after step {training.step} the adapter holds numbers that are not finite; "
+            f"lower optimiser.lr (it is {recipe.optimiser.lr:g})"
+        )
     files = adapters.export(work.pipeline.transformer, recipe.folder, recipe.name, notes)
     training.swap_average()
     data = (len(work.data.items), work.data.content_hash(), mark)

@@ -192,7 +192,9 @@ class Training:
         """Go on from a saved state. Raises: RequestError if it is another training's."""
         state: dict[str, Any] = torch.load(path, map_location=self.ranks.device, weights_only=True)
         if state.get("identity", "") != self.identity:
-            raise RequestError(f"{str(path)!r} is from a training with other settings; start afresh")
+            raise RequestError(
+                f"{str(path)!r} is from a training with other settings; start afresh (--fresh), or in another folder"
+            )
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name], strict=not self.trained_only)
         for name, optimizer in self.optimizers.items():

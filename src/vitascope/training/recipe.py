@@ -14,7 +14,7 @@ from vitascope.workflows.document import Located, read_yaml
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class DataSource(_Part):
@@ -78,7 +78,7 @@ class Optimiser(_Part):
     name: Literal["adamw", "adamw-8bit", "prodigy", "muon"] = Field(
         "adamw", description="adamw-8bit needs the extra train-8bit, prodigy the extra prodigy"
     )
-    lr: float = Field(1e-4, gt=0, description="learning rate; prodigy wants 1.0")
+    lr: float = Field(1e-4, gt=0, le=10, description="learning rate; prodigy wants 1.0")
     betas: tuple[float, float] = Field((0.9, 0.99), description="momenta of gradient and its square")
     weight_decay: float = Field(0.0, ge=0, description="pull towards no change")
     max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are shortened to this")
