@@ -24,7 +24,7 @@ def is_cut_short(path: Path) -> bool:
         if head[4:8] in FIRST_BOXES:
             return end_of_boxes(file, size) > size
         if head[:4] == EBML_ID:
-            return (end_of_segment(file) or 0) > size
+            return (end_of_segment(file, size) or 0) > size
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little") > size
         if head[:6] in (b"GIF87a", b"GIF89a"):
@@ -54,10 +54,12 @@ def end_of_boxes(file: BinaryIO, size: int, *, whatever_follows: bool = True) ->
     return position
 
 
-def end_of_segment(file: BinaryIO) -> int | None:
-    """Where the segment of a Matroska or WebM file ends; None for a live one of unknown size."""
+def end_of_segment(file: BinaryIO, size: int) -> int | None:
+    """Where the segment of a Matroska or WebM file of `size` bytes ends; None for a live one of unknown size."""
     file.seek(4)
     header_length, _ = _variable_size(file)
+    if file.tell() + header_length > size:  # it may say more than a file can be long
+        return file.tell() + header_length
     file.seek(header_length, 1)
     if file.read(4) != SEGMENT_ID:
         return None

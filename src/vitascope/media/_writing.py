@@ -220,6 +220,7 @@ def _video_stream(clip: Clip, container: Any, format_: VideoFormat, crf: int) ->
     stream.width, stream.height = even_size(clip.width, clip.height)
     stream.pix_fmt = "yuv420p"
     codec = stream.codec_context
+    codec.thread_type = "FRAME"  # slices, PyAV's own choice, keep few cores busy in a picture of this height
     codec.time_base = 1 / clip.fps
     codec.colorspace = codec.color_primaries = codec.color_trc = bt709
     codec.color_range = limited_range
