@@ -40,7 +40,7 @@ def _end(file: BinaryIO, size: int) -> int | None:
         return file.tell() if reaches_trailer(file) else size + 1
     if head[4:8] in FIRST_BOXES:
         return end_of_boxes(file, size, whatever_follows=False)
-    return end_of_segment(file) if head[:4] == EBML_ID else None
+    return end_of_segment(file, size) if head[:4] == EBML_ID else None
 
 
 def _end_of_png(file: BinaryIO, size: int) -> int:
