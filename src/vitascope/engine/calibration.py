@@ -41,12 +41,16 @@ class Activations(_Rates):
 
 
 class Decode(_Rates):
-    """How a VAE decodes. Units: a million pixels of the clip for seconds, of one frame for memory."""
+    """How a VAE decodes. Units: a million pixels of the clip for seconds, of one frame for memory.
+
+    `shared_s`: what sharing its rows among GPUs costs a clip; None where each GPU decodes all.
+    """
 
     family: str
     vae: str
     seconds_per_megapixel: float
     group_gib_per_megapixel: float
+    shared_s: float | None = None
 
 
 class Exchange(_Rates):

@@ -95,7 +95,7 @@ def estimate(
             careful = num_careful(wanted.num_inference_steps)
             careful_s = _step_seconds(work, careful_rate, layout, calibration) + exchange_s
     seconds = None
-    decode_s = _decode_seconds(sizes, wanted, levers, calibration)
+    decode_s = _decode_seconds(sizes, wanted, levers, layout, calibration)
     if step_s is not None and decode_s is not None:
         megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
         seconds = {
@@ -175,12 +175,15 @@ def _exchange_seconds(sizes: Architecture, work: StepWork, layout: Layout, calib
 
 
 def _decode_seconds(
-    sizes: Architecture, wanted: Wanted, levers: Levers, calibration: Calibration
+    sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, calibration: Calibration
 ) -> float | None:
     rate = calibration.decode(sizes.family, levers.vae)
     if rate is None:
         return None
-    return rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
+    alone = rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
+    if layout.world == 1 or rate.shared_s is None:
+        return alone
+    return alone / layout.world + rate.shared_s
 
 
 def _memory(
@@ -202,7 +205,8 @@ def _memory(
     frame = wanted.width * wanted.height / 1e6
     clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
     decode = calibration.decode(sizes.family, levers.vae)
-    decoding = clip + (decode.group_gib_per_megapixel * frame if decode else 0.0)
+    sharing = layout.world if decode and decode.shared_s is not None else 1
+    decoding = clip + (decode.group_gib_per_megapixel * frame / sharing if decode else 0.0)
     alone = placement.offload != "none" or levers.offload != "placement"
     everything = sum(weights.values())
 
