@@ -1,7 +1,8 @@
 """What each lever costs in quality, on Sprout: `python benchmarks/speed_quality.py MODEL_DIR --out FILE.json`.
 
 Held-out prompts, one seed each, every variant from the same noise: share of clips that show what was asked, and
-PSNR and SSIM to the exact clips. On a Hopper GPU the 8-bit levers too; elsewhere skipped steps alone.
+PSNR and SSIM to the exact clips. On a Hopper GPU the 8-bit levers too. With first-block caching how many calls are
+made depends on the clips: the number is the last batch's.
 """
 
 from __future__ import annotations
@@ -23,31 +24,70 @@ from diffusers import CogVideoXPipeline
 from conditions import conditions
 from vitascope.context import Context
 from vitascope.engine import denoising
+from vitascope.engine.block_cache import CacheCalibration, caching
+from vitascope.engine.guidance_interval import guided_within
+from vitascope.engine.levers import Levers
 from vitascope.engine.pipelines import accelerated
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import SkipSchedule, careful_ends, skipping
+from vitascope.engine.step_plan import careful_ends, skipping
 from vitascope.metrics.ssim import ssim_of
 from vitascope.toyworld.checkers import check
 from vitascope.toyworld.prompts import held_out_prompts
 from vitascope.training.embedded.export import generate
 
 
-class Skipped:
-    """A pipeline whose calls skip steps, for `generate`."""
+class Watched:
+    """A pipeline whose calls follow `levers`, for `generate`."""
 
-    def __init__(self, pipeline: Any, schedule: SkipSchedule | None, careful: bool) -> None:
-        self.pipeline, self.schedule, self.careful, self.num_calls = pipeline, schedule, careful, 0
+    def __init__(self, pipeline: Any, levers: Levers, calibration: CacheCalibration) -> None:
+        self.pipeline, self.levers, self.calibration = pipeline, levers, calibration
+        self.num_calls, self.num_unguided = 0, 0
 
     def __call__(self, **arguments: Any) -> Any:
         with ExitStack() as stack:
             run = stack.enter_context(denoising.watched(self.pipeline, Context(), "calibration"))
-            if self.careful:
+            if self.levers.approximate_attention:
                 stack.enter_context(careful_ends(self.pipeline, "transformer", run))
-            if self.schedule:
-                stack.enter_context(skipping(self.pipeline, "transformer", run, self.schedule))
+            if self.levers.skip:
+                stack.enter_context(skipping(self.pipeline, "transformer", run, self.levers.skip))
+            if self.levers.cache:
+                stack.enter_context(caching(run, self.levers.cache, self.calibration))
+            if self.levers.guidance:
+                stack.enter_context(guided_within(self.pipeline, "transformer", run, self.levers.guidance))
             output = self.pipeline(**arguments)
-        self.num_calls = run.num_denoiser_calls
+        self.num_calls, self.num_unguided = run.num_denoiser_calls, run.num_unguided_steps
         return output
+
+
+def _variants(cuda: bool) -> dict[str, dict[str, Any]]:
+    """The switches of each row; the first is what the others are held against."""
+    variants: dict[str, dict[str, Any]] = {"exact": {}}
+    variants |= {f"every {n}": {"skip_interval": n} for n in (2, 3, 4)}
+    variants |= {
+        f"first block {t}": {"cache": "first-block", "cache_threshold": t} for t in (0.03, 0.06, 0.1, 0.15, 0.2)
+    }
+    variants |= {f"mag {t}": {"cache": "mag", "cache_threshold": t} for t in (0.03, 0.06, 0.1, 0.15, 0.2)}
+    variants |= {f"taylor, every {n}": {"cache": "taylor", "skip_interval": n} for n in (2, 3, 4)}
+    for outside in ("none", "reuse"):
+        variants |= {
+            f"guided to {stop}, then {outside}": {"guidance_interval": (0.0, stop), "guidance_outside": outside}
+            for stop in (0.8, 0.6, 0.4)
+        }
+    variants["guided from 0.1 to 0.8"] = {"guidance_interval": (0.1, 0.8)}
+    variants["every 3, guided to 0.6, then reuse"] = {
+        "skip_interval": 3,
+        "guidance_interval": (0.0, 0.6),
+        "guidance_outside": "reuse",
+    }
+    if cuda:
+        eight_bit = {"attention": "int8", "quantize": "fp8"}
+        variants |= {
+            "fp8 linears": {"quantize": "fp8"},
+            "int8 attention": {"attention": "int8"},
+            "balanced": eight_bit,
+            "turbo": {**eight_bit, "skip_interval": 3},
+        }
+    return variants
 
 
 def _adherence(clips: np.ndarray, scenes: list[Any], workers: ProcessPoolExecutor) -> dict[str, float]:
@@ -75,22 +115,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 16])
     parser.add_argument("--every", type=int, default=1, help="only every n-th prompt")
     parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--only", nargs="+", default=[], help="rows that begin so; exact is always made")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     prompts = held_out_prompts()[:: arguments.every]
     scenes = [prompt.scene for prompt in prompts]
     cuda = arguments.device.startswith("cuda")
     exact = Placement(device=arguments.device, dtype="bfloat16" if cuda else "float32", vae_streaming=False)
-    variants: dict[str, tuple[dict[str, Any], SkipSchedule | None]] = {"exact": ({"attention": "sdpa"}, None)}
-    variants |= {f"every {n}": ({"attention": "sdpa"}, SkipSchedule(interval=n)) for n in (2, 3, 4)}
-    if cuda:
-        eight_bit = {"attention": "int8", "quantize": "fp8"}
-        variants |= {
-            "fp8 linears": ({"attention": "sdpa", "quantize": "fp8"}, None),
-            "int8 attention": ({"attention": "int8"}, None),
-            "balanced": (eight_bit, None),
-            "turbo": (eight_bit, SkipSchedule(interval=3)),
-        }
+    variants = {
+        name: {"attention": "sdpa", **switches}
+        for name, switches in _variants(cuda).items()
+        if name == "exact" or not arguments.only or name.startswith(tuple(arguments.only))
+    }
+    calibration = CacheCalibration.model_validate(
+        json.loads((arguments.model / "vitascope.json").read_text()).get("cache", {})
+    )
     result: dict[str, Any] = {
         **conditions(arguments.device, "diffusers"),
         "prompts": len(prompts),
@@ -105,18 +144,19 @@ def main() -> None:
         for steps in arguments.steps:
             rows = result["steps"][str(steps)] = {}
             reference = None
-            for name, (switches, schedule) in variants.items():
+            for name, switches in variants.items():
                 pipeline = CogVideoXPipeline.from_pretrained(
                     arguments.model, torch_dtype=getattr(torch, exact.dtype)
                 )
                 pipeline, levers = accelerated(pipeline, exact.model_copy(update=switches))
-                wrapped = Skipped(pipeline, schedule, levers.approximate_attention)
+                wrapped = Watched(pipeline, levers, calibration)
                 begun = time.monotonic()
                 clips = generate(wrapped, [p.prompt for p in prompts], steps, 4.0, 0, arguments.batch).numpy()  # type: ignore[arg-type]
                 seconds = time.monotonic() - begun
                 reference = clips if reference is None else reference
                 rows[name] = {
                     "denoiser_calls": wrapped.num_calls,
+                    "unguided_steps": wrapped.num_unguided,
                     "seconds": round(seconds, 1),
                     **_adherence(clips, scenes, workers),
                     **_distance(clips, reference),

@@ -20,6 +20,9 @@ from vitascope.engine.attention import QKV, JointAttend
 from vitascope.errors import RequestError
 
 
+NUM_MASKS = 4  # of both prompts, and of one where guidance ends early
+
+
 class TextLengths:
     """How many text tokens of each sample are valid, read from the mask once a prompt.
 
@@ -28,20 +31,23 @@ class TextLengths:
 
     def __init__(self) -> None:
         self.values: Tensor | None = None
-        self._mask: weakref.ref[Tensor] | None = None
+        self._read: list[tuple[weakref.ref[Tensor], Tensor]] = []
 
     def read(self, mask: Tensor) -> None:
-        """Count the valid tokens of a mask (B, L) not seen at the last call; this alone waits for the GPU.
+        """Count the valid tokens of a mask (B, L) not seen lately; this alone waits for the GPU.
 
         Raises: RequestError for a mask whose valid tokens are not the first ones.
         """
-        if self._mask is not None and self._mask() is mask:
-            return
+        for seen, counts in self._read:
+            if seen() is mask:
+                self.values = counts
+                return
         valid = mask.detach().to("cpu", torch.bool)
         counts = valid.sum(dim=1)
         if not torch.equal(valid, torch.arange(valid.shape[1]) < counts[:, None]):
             raise RequestError("the text mask has gaps; valid tokens must come first", param="prompt")
-        self.values, self._mask = counts, weakref.ref(mask)
+        self.values = counts
+        self._read = [*self._read[1 - NUM_MASKS :], (weakref.ref(mask), counts)]
 
 
 class MochiJointProcessor:

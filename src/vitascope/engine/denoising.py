@@ -38,9 +38,16 @@ class Denoising:
     resumed_from: int = 0
     num_denoiser_calls: int = 0
     num_steps_done: int = 0
+    num_cached_calls: int = 0
+    num_unguided_steps: int = 0
     _output_shape: tuple[int, ...] = ()
     _saved: DenoisingState | None = None
     _scheduler_at_start: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def denoisers(self) -> list[Any]:
+        """The networks that the pipeline asks: one, or an expert each for high and low noise."""
+        return [part for name in DENOISERS if (part := getattr(self.pipeline, name, None)) is not None]
 
     @property
     def name(self) -> str:
@@ -160,9 +167,8 @@ def watched(
     run = Denoising(pipeline, context, identity, generators, previews)
     run.find_saved()
     scheduler = pipeline.scheduler
-    denoisers = [part for name in DENOISERS if (part := getattr(pipeline, name, None)) is not None]
-    undo = [(part, vars(part).get("forward")) for part in denoisers]
-    for part in denoisers:
+    undo = [(part, vars(part).get("forward")) for part in run.denoisers]
+    for part in run.denoisers:
         part.forward = run.wrap_forward(part.forward)
     scheduler.step = run.wrap_step(scheduler.step)
     try:

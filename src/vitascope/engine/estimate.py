@@ -12,6 +12,10 @@ from vitascope.engine.step_plan import num_careful
 from vitascope.engine.workload import Architecture, StepWork
 
 
+# Tensors of all video tokens that stay on the GPU between steps.
+KEPT_BY_CACHE = {"first-block": 3, "mag": 2, "taylor": 2}
+
+
 class Wanted(BaseModel):
     """What is to be made. Units: pixels, frames, denoising steps; `guided`: two samples a step, not one."""
 
@@ -85,7 +89,7 @@ def estimate(
     work = StepWork.of(
         sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
     )
-    computed = _num_computed(levers, wanted.num_inference_steps)
+    computed, halved = _num_computed(levers, wanted)
     exchange_s = _exchange_seconds(sizes, work, layout, calibration)
     step_s = None if rate is None else _step_seconds(work, rate, layout, calibration) + exchange_s
     careful, careful_s = 0, 0.0
@@ -100,7 +104,7 @@ def estimate(
         megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
         seconds = {
             "text": calibration.other.text_s,
-            "denoise": step_s * (computed - careful) + careful_s * careful,
+            "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful,
             "decode": decode_s,
             "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
@@ -149,8 +153,15 @@ def _layout(sizes: Architecture, wanted: Wanted, placement: Placement, splits: t
     )
 
 
-def _num_computed(levers: Levers, steps: int) -> int:
-    return steps if levers.skip is None else sum(levers.skip.computed(steps))
+def _num_computed(levers: Levers, wanted: Wanted) -> tuple[int, int]:
+    """How many steps are computed at the most, and how many of them for one prompt alone."""
+    steps = wanted.num_inference_steps
+    schedule = levers.skip
+    if levers.cache and levers.cache.kind == "taylor":
+        schedule = levers.cache.schedule
+    computed = schedule.computed(steps) if schedule else (True,) * steps
+    guided = levers.guidance.guided(steps) if levers.guidance and wanted.guided else (True,) * steps
+    return sum(computed), sum(one and not both for one, both in zip(computed, guided, strict=True))
 
 
 def _step_seconds(work: StepWork, rate: StepRate, layout: Layout, calibration: Calibration) -> float:
@@ -200,6 +211,8 @@ def _memory(
     rate = calibration.activation(sizes.family)
     million = work.samples * work.tokens / 1e6
     denoising = rate.fixed_gib + rate.gib_per_million_tokens * million
+    if levers.cache is not None:  # tokens kept from step to step, in bfloat16
+        denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
     if layout.sequence > 1:
         denoising += rate.exchange_gib_per_million_tokens * million
     frame = wanted.width * wanted.height / 1e6
@@ -242,6 +255,12 @@ def _reasons(
         lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
     if levers.skip is not None:
         lines.append("after the first steps only some are computed, the others foretold")
+    if levers.cache is not None and levers.cache.kind == "taylor":
+        lines.append("after the first steps the last block's output is foretold on some")
+    elif levers.cache is not None:
+        lines.append(f"cache {levers.cache.kind}: how many steps it leaves out depends on the clip; the time is without")
+    if levers.guidance is not None:
+        lines.append("the negative prompt is asked on some steps only: the others take half the time")
     if levers.vae == "stream":
         lines.append("VAE: group by group of frames with its causal past, no tile seams")
     if levers.offload != "placement":

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitascope.engine import block_cache, guidance_interval
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -125,6 +126,8 @@ class Levers(BaseModel):
     linears: Literal["model", "fp8"] = "model"
     vae: Literal["model", "stream"] = "model"
     skip: SkipSchedule | None = None
+    cache: block_cache.BlockCache | None = None
+    guidance: guidance_interval.GuidanceInterval | None = None
     offload: Literal["placement", "turns", "blocks"] = "placement"
     vae_tiling: bool = False
     fallbacks: tuple[str, ...] = ()
@@ -180,7 +183,8 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     compiled = _compiled(subject, placement, gpu)
     attention = _attention(subject, placement, gpu, compiled, missed)
     linears = _linears(subject, placement, gpu, compiled, missed)
-    skip = _skip(subject, placement, missed)
+    cache = block_cache.decide(subject.transformer, placement)
+    skip = None if cache else _skip(subject, placement, missed)
     vae = _vae(subject, placement, gpu)
     offload, tiling = _within_memory(subject, placement, gpu, linears)
     return Levers(
@@ -189,6 +193,8 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
         linears=linears,
         vae="model" if tiling else vae,
         skip=skip,
+        cache=cache,
+        guidance=guidance_interval.decide(subject.transformer, placement),
         offload=offload,
         vae_tiling=tiling,
         fallbacks=tuple(missed),

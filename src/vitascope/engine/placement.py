@@ -13,6 +13,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Offload = Literal["none", "model", "sequential"]
 Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8", "sage"]
 Quantize = Literal["auto", "none", "fp8"]
+Cache = Literal["none", "first-block", "mag", "taylor"]
 
 
 class Placement(BaseModel):
@@ -44,6 +45,14 @@ class Placement(BaseModel):
     quantize: Quantize = Field("auto", description="fp8: 8-bit linears, approximate")
     skip_interval: int | None = Field(
         None, ge=1, le=10, description="compute every n-th step, foretell the others; 1 computes all"
+    )
+    cache: Cache = Field("none", description="leave the network's blocks out on steps much like the last")
+    cache_threshold: float | None = Field(None, gt=0, le=10, description="None: as calibrated on the model")
+    guidance_interval: tuple[float, float] | None = Field(
+        None, description="from and to which share of the steps the negative prompt is asked"
+    )
+    guidance_outside: Literal["none", "reuse"] | None = Field(
+        None, description="outside of it: no guidance, or the last difference of the two prompts"
     )
     gpus: int = Field(1, ge=1, le=64, description="processes that share each clip, one a GPU")
     cfg_degree: int | None = Field(None, ge=1, le=2, description="of them, how many share the two prompts")

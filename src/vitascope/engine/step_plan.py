@@ -37,12 +37,19 @@ class SkipSchedule(BaseModel):
 
     def computed(self, num_steps: int) -> tuple[bool, ...]:
         """For each step whether the network is asked."""
-        start = max(2, round(self.first * num_steps))
+        start = self._start(num_steps)
         interval = self.interval or _calibrated_interval(num_steps)
         return tuple(
-            step < start or step >= num_steps - self.last or (step - start) % interval == interval - 1
+            not self.between_ends(step, num_steps) or (step - start) % interval == interval - 1
             for step in range(num_steps)
         )
+
+    def between_ends(self, step: int, num_steps: int) -> bool:
+        """Whether a step is neither one of the first nor one of the last, which are always computed."""
+        return self._start(num_steps) <= step < num_steps - self.last
+
+    def _start(self, num_steps: int) -> int:
+        return max(2, round(self.first * num_steps))
 
 
 def _calibrated_interval(num_steps: int) -> int:
@@ -78,27 +85,27 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
     After an interrupted run is taken up again, steps are computed until two answers are known.
     """
     forward = getattr(pipeline, denoiser).forward
-    forecasts: dict[int, _Forecast] = {}
-    calls, last_step = 0, -1
+    forecasts: dict[tuple[int, int], _Forecast] = {}
+    place = PlaceInStep()
 
     def skipped(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls, last_step
         step = run.num_steps_done
-        calls, last_step = (0 if step != last_step else calls + 1), step
+        call = place.of_call(step)
         if run.replaying:
             return forward(*args, **kwargs)
         run.context.check_cancelled()
         timesteps = run.timesteps
-        forecast = forecasts.setdefault(calls, _Forecast())
+        # Where guidance ends the batch halves: those answers are another line.
+        forecast = forecasts.setdefault((call, batch_size(args, kwargs)), _Forecast())
         if not schedule.computed(len(timesteps))[step]:
             foretold = forecast.at(timesteps[step])
             if foretold is not None:
-                return (foretold,) if not kwargs.get("return_dict", True) else _Sample(foretold)
+                return answer(foretold, kwargs)
         output = forward(*args, **kwargs)
-        forecast.remember(timesteps[step], output[0] if isinstance(output, tuple) else output.sample)
+        forecast.remember(timesteps[step], answered(output))
         return output
 
-    with _instead_of_forward(getattr(pipeline, denoiser), skipped):
+    with instead_of_forward(getattr(pipeline, denoiser), skipped):
         yield
 
 
@@ -125,12 +132,27 @@ def careful_ends(pipeline: Any, denoiser: str, run: Denoising) -> Iterator[None]
         with exactly():
             return forward(*args, **kwargs)
 
-    with _instead_of_forward(getattr(pipeline, denoiser), careful):
+    with instead_of_forward(getattr(pipeline, denoiser), careful):
         yield
 
 
+@dataclass
+class PlaceInStep:
+    """Which call of its denoising step a denoiser's call is: some pipelines ask for each prompt by itself."""
+
+    _step: int = -1
+    _call: int = 0
+
+    def of_call(self, step: int) -> int:
+        """The number of this call, from 0."""
+        self._call = self._call + 1 if step == self._step else 0
+        self._step = step
+        return self._call
+
+
 @contextmanager
-def _instead_of_forward(module: Any, forward: Any) -> Iterator[None]:
+def instead_of_forward(module: Any, forward: Any) -> Iterator[None]:
+    """Let `module` run `forward` in the place of its own."""
     own = vars(module).get("forward")
     module.forward = forward
     try:
@@ -140,6 +162,23 @@ def _instead_of_forward(module: Any, forward: Any) -> Iterator[None]:
             del module.forward
         else:
             module.forward = own
+
+
+def batch_size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """How many samples a denoiser's call has."""
+    latents = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+    return int(latents.shape[0])
+
+
+def answered(output: Any) -> Tensor:
+    """The tensor in what a denoiser returned."""
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output.sample
+    return tensor
+
+
+def answer(tensor: Tensor, kwargs: dict[str, Any]) -> Any:
+    """What a denoiser called with `kwargs` returns."""
+    return _Sample(tensor) if kwargs.get("return_dict", True) else (tensor,)
 
 
 @dataclass

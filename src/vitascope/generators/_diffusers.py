@@ -15,15 +15,16 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import denoising, lora, memory, pipelines, quantized_folders, weights
+from vitascope.engine import block_cache, denoising, lora, memory, pipelines, quantized_folders, weights
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.folder_configs import unread
+from vitascope.engine.guidance_interval import guided_within
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.engine.step_plan import careful_ends, skipping
-from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
+from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._components import float32_vae
 from vitascope.generators._given_media import content, fitted
@@ -191,6 +192,7 @@ class DiffusersGenerator(Generator):
 
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
+        block_cache.check_calibrated(placement, self.profile().cache, self.model)
         file = Path(source.name) if source.kind == "file" else None
         lent = (self.denoiser,) if file else ()
         lender = self.lender(file).source() if file else source
@@ -242,6 +244,11 @@ class DiffusersGenerator(Generator):
             modules.levers.check_adapters()
         for warning in modules.warnings:
             context.warn(warning)
+        if modules.levers.guidance and (knobs.guidance_scale or 0) <= 1:
+            raise RequestError(
+                f"guidance_interval has no effect at guidance_scale={knobs.guidance_scale:g}; leave it out",
+                param="guidance_interval",
+            )
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
@@ -257,6 +264,10 @@ class DiffusersGenerator(Generator):
                 if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
                     context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")
                 stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
+            if cache := modules.levers.cache:
+                stack.enter_context(block_cache.caching(run, cache, self.profile().cache))
+            if interval := modules.levers.guidance:
+                stack.enter_context(guided_within(pipeline, self.denoiser, run, interval))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
@@ -273,6 +284,10 @@ class DiffusersGenerator(Generator):
             "scheduler": type(pipeline.scheduler).__name__,
             "num_denoiser_calls": run.num_denoiser_calls,
         }
+        if modules.levers.cache:
+            notes["num_cached_calls"] = run.num_cached_calls
+        if modules.levers.guidance:
+            notes["num_unguided_steps"] = run.num_unguided_steps
         if levers := modules.levers.described():
             notes["levers"] = levers
         if run.resumed_from:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
+from vitascope.engine.block_cache import CacheCalibration
 from vitascope.errors import InvalidMedia, UnsupportedTask
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
@@ -44,6 +45,7 @@ class Profile(BaseModel):
     only_native_length: bool = False
     max_sequence_length: int | None = None
     kinds: tuple[str, ...] = (TextToVideo.kind,)
+    cache: CacheCalibration = CacheCalibration()
 
     def overridden(self, values: Mapping[str, Any], where: str) -> Self:
         """This profile with the values of a model's vitascope.json. Raises: InvalidMedia."""
