@@ -1,7 +1,8 @@
-"""What a step costs whose blocks are left out, or that asks one prompt: `python benchmarks/block_cache_speed.py mochi --out FILE.json`.
+"""What a step costs whose blocks are left out, or that asks for one prompt alone.
 
-Real sizes and random weights on a CUDA GPU, whose time and memory do not depend on the values; thresholds are so high
-that every step that may be cached is. `--tiny` runs anywhere, to see what it does.
+`python benchmarks/block_cache_speed.py mochi --out FILE.json`. Real sizes and random weights on a CUDA GPU, whose time
+and memory do not depend on the values; thresholds are so high that every step that may be cached is. `--tiny` runs
+anywhere, to see what it does.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    bench = Bench(find(arguments.model), Placement(device=device).resolve(), NUM_STEPS, print, tiny=arguments.tiny)
+    bench = Bench(
+        find(arguments.model), Placement(device=device).resolve(), NUM_STEPS, print, tiny=arguments.tiny
+    )
     result: dict[str, Any] = {**conditions(device, "diffusers"), "model": arguments.model, "rows": {}}
     with torch.inference_mode():
         inputs = bench._step_inputs()
@@ -79,14 +82,16 @@ def main() -> None:
             print(name, row, flush=True)
             arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
-        keep("all computed", _timed(bench, module, inputs, _run(module), 3))
+        keep("all computed", _timed(bench, module, inputs, _run(module), 2))
         for cache in CACHES:
             run = _run(module)
             with caching(run, cache, FLAT):
-                keep(cache.kind, _timed(bench, module, inputs, run, 7))
+                keep(cache.kind, _timed(bench, module, inputs, run, 4))
         run = _run(module)
-        with guided_within(SimpleNamespace(transformer=module), "transformer", run, GuidanceInterval(start=0, stop=0.2)):
-            row = _timed(bench, module, inputs, run, 4)
+        with guided_within(
+            SimpleNamespace(transformer=module), "transformer", run, GuidanceInterval(start=0, stop=0.2)
+        ):
+            row = _timed(bench, module, inputs, run, 3)
         keep("one prompt, the first of which compiles", row)
 
 

@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--prompts", type=Path, help="a text file, one a line; else some of the toy world's")
     parser.add_argument("--num-prompts", type=int, default=8)
-    parser.add_argument("--set", nargs="*", default=[], help="further arguments of the pipeline, such as width=848")
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="further arguments of the pipeline, such as width=848"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)

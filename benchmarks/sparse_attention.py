@@ -54,8 +54,22 @@ def tiles_mask(box: tuple[int, int, int], device: str) -> tuple[BlockMask, float
     counts = seen.sum(1, dtype=torch.int32)
     order = seen.int().argsort(dim=1, descending=True, stable=True).int()
     none = torch.zeros_like(counts)
-    mask = BlockMask.from_kv_blocks(none[None, None], order[None, None], counts[None, None], order[None, None], BLOCK)
+    mask = BlockMask.from_kv_blocks(
+        none[None, None], order[None, None], counts[None, None], order[None, None], BLOCK
+    )
     return mask, float(seen.float().mean())
+
+
+def _first_tile_error(
+    output: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: BlockMask
+) -> float:
+    """Of the first tile against attention over the keys that it sees, in float32."""
+    assert mask.full_kv_num_blocks is not None and mask.full_kv_indices is not None
+    blocks = mask.full_kv_indices[0, 0, 0, : int(mask.full_kv_num_blocks[0, 0, 0])].long()
+    seen = (blocks[:, None] * BLOCK + torch.arange(BLOCK, device=blocks.device)).flatten()
+    states = query[:, :, :BLOCK].float(), key[:, :, seen].float(), value[:, :, seen].float()
+    expected = torch.nn.functional.scaled_dot_product_attention(*states)
+    return round(float((output[:, :, :BLOCK].float() - expected).norm() / expected.norm()), 5)
 
 
 def main() -> None:
@@ -76,7 +90,11 @@ def main() -> None:
     tokens = GRID[0] * GRID[1] * GRID[2]
     per_frame = GRID[1] * GRID[2]
     query, key, value = torch.randn(3, 1, tokens + TEXT, HEADS, CHANNELS, device="cuda", dtype=torch.bfloat16)
-    keep("FlashAttention-3, all", ms=_milliseconds(lambda: flash_attn_func(query, key, value)), tokens=tokens + TEXT)
+    keep(
+        "FlashAttention-3, all",
+        ms=_milliseconds(lambda: flash_attn_func(query, key, value)),
+        tokens=tokens + TEXT,
+    )
     query, key, value = (tensor[:, :tokens].contiguous() for tensor in (query, key, value))
     for reach in FRAMES[1:]:
         window = (reach * per_frame, reach * per_frame)
@@ -90,7 +108,9 @@ def main() -> None:
     for box in BOXES:
         mask, share = tiles_mask(box, "cuda")
         ms = _milliseconds(lambda mask=mask: compiled(query, key, value, block_mask=mask))
-        keep(f"tiles, box {'x'.join(map(str, box))}", ms=ms, share=round(share, 3), tokens=length)
+        error = _first_tile_error(compiled(query, key, value, block_mask=mask), query, key, value, mask)
+        name = f"tiles, box {'x'.join(map(str, box))}"
+        keep(name, ms=ms, share=round(share, 3), tokens=length, relative_error=error)
 
 
 if __name__ == "__main__":

@@ -64,13 +64,16 @@ def _variants(cuda: bool) -> dict[str, dict[str, Any]]:
     variants: dict[str, dict[str, Any]] = {"exact": {}}
     variants |= {f"every {n}": {"skip_interval": n} for n in (2, 3, 4)}
     variants |= {
-        f"first block {t}": {"cache": "first-block", "cache_threshold": t} for t in (0.03, 0.06, 0.1, 0.15, 0.2)
+        f"first block {t}": {"cache": "first-block", "cache_threshold": t} for t in (0.05, 0.1, 0.15, 0.2)
     }
-    variants |= {f"mag {t}": {"cache": "mag", "cache_threshold": t} for t in (0.03, 0.06, 0.1, 0.15, 0.2)}
+    variants |= {f"mag {t}": {"cache": "mag", "cache_threshold": t} for t in (0.03, 0.08, 0.15)}
     variants |= {f"taylor, every {n}": {"cache": "taylor", "skip_interval": n} for n in (2, 3, 4)}
     for outside in ("none", "reuse"):
         variants |= {
-            f"guided to {stop}, then {outside}": {"guidance_interval": (0.0, stop), "guidance_outside": outside}
+            f"guided to {stop}, then {outside}": {
+                "guidance_interval": (0.0, stop),
+                "guidance_outside": outside,
+            }
             for stop in (0.8, 0.6, 0.4)
         }
     variants["guided from 0.1 to 0.8"] = {"guidance_interval": (0.1, 0.8)}
@@ -136,7 +139,7 @@ def main() -> None:
         "steps": {},
     }
     with ProcessPoolExecutor(
-        max(1, (os.cpu_count() or 2) // 2),
+        min(8, max(1, (os.cpu_count() or 2) // 2)),
         get_context("spawn"),
         initializer=torch.set_num_threads,
         initargs=(1,),

@@ -9,11 +9,14 @@ import pytest
 
 import vitascope
 from tests.generators import tiny_cogvideox, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
-from vitascope.context import Context, FolderCheckpoints
-from vitascope.engine.block_cache import BlockCache, CacheCalibration, ratios_for
-from vitascope.errors import JobCancelled, RequestError
 
-SIZES = {"mochi": (32, 32, 7), "cogvideox": (32, 32, 9), "wan": (32, 32, 5), "ltx": (32, 32, 9), "hunyuan": (32, 32, 5)}
+SIZES = {
+    "mochi": (32, 32, 7),
+    "cogvideox": (32, 32, 9),
+    "wan": (32, 32, 5),
+    "ltx": (32, 32, 9),
+    "hunyuan": (32, 32, 5),
+}
 SAVES = {
     "mochi": tiny_mochi.save_mochi,
     "cogvideox": tiny_cogvideox.save,

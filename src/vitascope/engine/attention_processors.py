@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from vitascope.engine.attention import QKV, JointAttend
 from vitascope.errors import RequestError
 
-
 NUM_MASKS = 4  # of both prompts, and of one where guidance ends early
 
 

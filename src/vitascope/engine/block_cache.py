@@ -13,10 +13,11 @@ steps are computed, as those of `SkipSchedule`, and no more than three in a row 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.engine.step_plan import PlaceInStep, SkipSchedule, batch_size, instead_of_forward
@@ -187,10 +188,19 @@ def block_names(module: Any) -> list[str]:
     return [f"{name}.{index}" for name in BLOCKS for index in range(len(getattr(module, name, ())))]
 
 
-def ratios_for(ratios: list[float], num_steps: int) -> list[float]:
-    """Ratios between neighbouring steps, measured with one number of steps, for another: the nearest ones."""
-    scale = (len(ratios) - 1) / max(num_steps - 1, 1)
-    return [ratios[round(step * scale)] for step in range(num_steps)]
+def ratios_for(ratios: Sequence[float], num_steps: int) -> list[float]:
+    """Ratios between neighbouring steps, measured with one number of steps, for another.
+
+    Fewer steps are longer ones: each takes the product of those it spans. (diffusers takes the nearest ratio.)
+    """
+    if len(ratios) == num_steps:
+        return list(ratios)
+    grown = np.cumsum(np.log(ratios))
+    at = np.linspace(0, len(ratios) - 1, num_steps)
+    return [
+        float(ratio)
+        for ratio in np.exp(np.diff(np.interp(at, np.arange(len(ratios)), grown), prepend=grown[0]))
+    ]
 
 
 def hooks_of(module: Any, kind: type) -> list[Any]:
@@ -200,9 +210,7 @@ def hooks_of(module: Any, kind: type) -> list[Any]:
 
 
 @contextmanager
-def caching(
-    run: Denoising, cache: BlockCache, calibration: CacheCalibration
-) -> Iterator[None]:
+def caching(run: Denoising, cache: BlockCache, calibration: CacheCalibration) -> Iterator[None]:
     """Leave blocks out during one watched call; `run.num_cached_calls` counts how often.
 
     What was kept is no part of a saved denoising state: a run taken up again computes until it knows enough.

@@ -11,7 +11,6 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
 from vitascope.engine.workload import Architecture, StepWork
 
-
 # Tensors of all video tokens that stay on the GPU between steps.
 KEPT_BY_CACHE = {"first-block": 3, "mag": 2, "taylor": 2}
 
@@ -258,7 +257,9 @@ def _reasons(
     if levers.cache is not None and levers.cache.kind == "taylor":
         lines.append("after the first steps the last block's output is foretold on some")
     elif levers.cache is not None:
-        lines.append(f"cache {levers.cache.kind}: how many steps it leaves out depends on the clip; the time is without")
+        lines.append(
+            f"cache {levers.cache.kind}: how many steps it leaves out depends on the clip; the time is without"
+        )
     if levers.guidance is not None:
         lines.append("the negative prompt is asked on some steps only: the others take half the time")
     if levers.vae == "stream":

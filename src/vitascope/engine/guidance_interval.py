@@ -94,7 +94,11 @@ def guided_within(pipeline: Any, denoiser: str, run: Denoising, interval: Guidan
     A run taken up again outside of it asks for both once, where it must know their difference.
     """
     module = getattr(pipeline, denoiser)
-    one = _Together(module, run, interval) if type(module).__name__ in TOGETHER else _InTurn(module, run, interval)
+    one = (
+        _Together(module, run, interval)
+        if type(module).__name__ in TOGETHER
+        else _InTurn(module, run, interval)
+    )
     with instead_of_forward(module, one):
         yield
 
