@@ -1,7 +1,8 @@
-"""Blocks left out, and guidance within an interval: through the public door, of every family that can have them."""
+"""Blocks left out on steps much like the last: through the public door, with every family that can have them."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,13 @@ import pytest
 
 import vitascope
 from tests.generators import tiny_cogvideox, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
+from vitascope.context import Context, FolderCheckpoints
+from vitascope.engine import denoising
+from vitascope.engine.block_cache import ratios_for
+from vitascope.engine.cache_calibration import measuring
+from vitascope.errors import RequestError, RunError
 
-SIZES = {
-    "mochi": (32, 32, 7),
-    "cogvideox": (32, 32, 9),
-    "wan": (32, 32, 5),
-    "ltx": (32, 32, 9),
-    "hunyuan": (32, 32, 5),
-}
+SIZES = {"mochi": (32, 32, 7), "cogvideox": (32, 32, 9), "wan": (32, 32, 5), "ltx": (32, 32, 9)}
 SAVES = {
     "mochi": tiny_mochi.save_mochi,
     "cogvideox": tiny_cogvideox.save,
@@ -30,27 +30,19 @@ SAVES = {
 def models(tmp_path_factory):
     made: dict[str, Path] = {}
 
-    def model(name: str) -> Path:
+    def model(name: str) -> str:
         if name not in made:
             made[name] = SAVES[name](tmp_path_factory.mktemp("models") / name)
-            (made[name] / "vitascope.json").write_text('{"cache": {"mag_ratios": [1.0, 1.01, 0.99, 1.0]}}')
-        return made[name]
+            (made[name] / "vitascope.json").write_text('{"cache": {"mag_ratios": [1.0, 1.02, 0.97, 1.01]}}')
+        return str(made[name])
 
     return model
 
 
-def clip(models, family, steps=10, **switches):
-    width, height, frames = SIZES[family]
-    return vitascope.generate(
-        "a red fox",
-        model=str(models(family)),
-        width=width,
-        height=height,
-        num_frames=frames,
-        num_inference_steps=steps,
-        device="cpu",
-        **switches,
-    )
+def clip(model, family, steps=10, **options):
+    width, height, frames = SIZES.get(family, (32, 32, 5))
+    size = {"width": width, "height": height, "num_frames": frames, "num_inference_steps": steps}
+    return vitascope.generate("a red fox", model=model, device="cpu", **size, **options)
 
 
 def notes(made):
@@ -59,43 +51,116 @@ def notes(made):
 
 @pytest.mark.parametrize("family", SAVES)
 @pytest.mark.parametrize(
+    ("switches", "cached"),
+    [
+        ({"cache": "first-block", "cache_threshold": 9.0}, 5),
+        ({"cache": "mag", "cache_threshold": 9.0}, 5),
+        ({"cache": "taylor", "skip_interval": 3}, 4),
+    ],
+    ids=["first-block", "mag", "taylor"],
+)
+def test_blocks_are_left_out_of_the_middle_steps(models, family, switches, cached):
+    # Of ten steps the first two and the last two are computed; of the others one in four, or one in three.
+    made = notes(clip(models(family), family, **switches))
+    calls = 2 if family == "wan" else 1  # a call for each prompt, each with a memory of its own
+    assert made["num_cached_calls"] == calls * cached
+    assert made["num_denoiser_calls"] == calls * (10 - cached)
+    assert made["levers"]["cache"]["kind"] == switches["cache"]
+
+
+@pytest.mark.parametrize("kind", ["first-block", "mag"])
+def test_a_tight_threshold_computes_everything_and_changes_nothing(models, kind):
+    made = clip(models("mochi"), "mochi", cache=kind, cache_threshold=1e-9)
+    assert notes(made)["num_cached_calls"] == 0
+    assert np.array_equal(made.frames[:], clip(models("mochi"), "mochi").frames[:])
+
+
+def test_the_first_block_decides_by_its_change(models):
+    counts = [
+        notes(clip(models("cogvideox"), "cogvideox", cache="first-block", cache_threshold=threshold))
+        for threshold in (1e-4, 0.05, 9.0)
+    ]
+    cached = [made["num_cached_calls"] for made in counts]
+    assert cached[0] < cached[-1] and cached == sorted(cached)
+
+
+def test_turbo_leaves_out_blocks_instead_of_steps_where_that_is_asked(models):
+    said = notes(clip(models("mochi"), "mochi", steps=16, speed="turbo", cache="taylor"))
+    assert "skip" not in said["levers"]
+    assert said["num_cached_calls"] == 6
+
+
+@pytest.mark.parametrize(
     "switches",
     [
         {"cache": "first-block", "cache_threshold": 9.0},
         {"cache": "mag", "cache_threshold": 9.0},
-        {"cache": "taylor", "skip_interval": 3},
+        {"cache": "taylor"},
     ],
-    ids=lambda switches: switches["cache"],
+    ids=["first-block", "mag", "taylor"],
 )
-def test_blocks_are_left_out_of_the_middle_steps(models, family, switches):
-    made = notes(clip(models, family, **switches))
-    calls = 2 if family == "wan" else 1
-    # Two first steps and two last ones of ten are computed, and of the others every third or fourth.
-    assert made["num_cached_calls"] == calls * (4 if switches["cache"] == "taylor" else 5), made
-    assert made["num_denoiser_calls"] == calls * 10 - made["num_cached_calls"]
-    assert made["levers"]["cache"]["kind"] == switches["cache"]
+def test_an_interrupted_run_goes_on_and_computes_until_it_knows_enough(models, tmp_path, switches):
+    store = FolderCheckpoints(tmp_path)
+
+    def fall(progress):
+        if progress.stage == "denoise" and progress.step == 6:
+            raise ValueError("the power went")
+
+    options = {"steps": 16, "skip_interval": 3} if switches["cache"] == "taylor" else {"steps": 16}
+    with pytest.raises(RunError, match="the power went"):
+        broken = Context(checkpoints=store, checkpoint_every=2, on_progress=fall)
+        clip(models("mochi"), "mochi", context=broken, **options, **switches)
+    again = Context(checkpoints=store, checkpoint_every=2)
+    made = notes(clip(models("mochi"), "mochi", context=again, **options, **switches))
+    assert made["resumed_from_step"] in (4, 6)
+    assert made["num_cached_calls"] > 0
 
 
-@pytest.mark.parametrize(("kind", "saves"), [("first-block", 0), ("mag", 0)])
-def test_a_tight_threshold_computes_everything_and_changes_nothing(models, kind, saves):
-    made = clip(models, "mochi", cache=kind, cache_threshold=1e-9)
-    assert notes(made)["num_cached_calls"] == saves
-    assert np.array_equal(made.frames[:], clip(models, "mochi").frames[:])
+@pytest.mark.parametrize(
+    ("family", "switches", "said"),
+    [
+        ("mochi", {"cache_threshold": 0.1}, "no effect without cache"),
+        ("mochi", {"cache": "taylor", "cache_threshold": 0.1}, "goes by skip_interval"),
+        ("mochi", {"cache": "first-block", "skip_interval": 2}, "not both"),
+        ("mochi", {"cache": "first-block", "gpus": 2}, "one GPU"),
+        ("mochi", {"cache": "first-block", "cache_threshold": -1.0}, "cache_threshold"),
+        ("mochi", {"cache": "second-block"}, "first-block"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(models, family, switches, said):
+    with pytest.raises(RequestError, match=said):
+        clip(models(family), family, steps=2, **switches)
 
 
-@pytest.mark.parametrize("family", ["mochi", "cogvideox", "wan", "ltx"])
-@pytest.mark.parametrize("outside", ["none", "reuse"])
-def test_the_prompt_alone_is_asked_outside_of_the_interval(models, family, outside):
-    guided = clip(models, family, guidance_scale=5.0)
-    partly = clip(models, family, guidance_scale=5.0, guidance_interval=(0, 0.5), guidance_outside=outside)
-    assert notes(partly)["num_unguided_steps"] == 5
-    assert notes(partly)["num_denoiser_calls"] == (15 if family == "wan" else 10)
-    assert not np.array_equal(partly.frames[:], guided.frames[:])
+def test_mag_needs_ratios_that_were_measured(tmp_path):
+    model = str(tiny_mochi.save_mochi(tmp_path / "mochi"))
+    with pytest.raises(RequestError, match="ratios measured"):
+        clip(model, "mochi", steps=2, cache="mag")
 
 
-@pytest.mark.parametrize("family", ["mochi", "wan"])
-def test_without_guidance_from_the_first_step_on_it_is_as_if_never_asked(models, family):
-    # Steps 0 to 5 are unguided; of them alone the clip is the one without guidance.
-    outside = clip(models, family, steps=4, guidance_scale=5.0, guidance_interval=(0.9, 1.0))
-    alone = clip(models, family, steps=4, guidance_scale=1.0)
-    assert np.abs(outside.frames[:].astype(int) - alone.frames[:]).max() <= 1
+def test_ratios_for_fewer_steps_are_products():
+    measured = [1.0, *[0.9 + 0.002 * step for step in range(49)]]
+    assert ratios_for(measured, 50) == measured
+    fewer = ratios_for(measured, 16)
+    assert len(fewer) == 16 and fewer[0] == 1.0
+    assert math.prod(fewer) == pytest.approx(math.prod(measured))
+    assert max(fewer[1:]) < min(fewer[1:]) + 0.3 and max(fewer[1:]) < 0.99
+
+
+def test_ratios_are_measured_and_the_clip_is_as_without(models, capfd):
+    import torch
+    from diffusers import MochiPipeline
+
+    pipeline = MochiPipeline.from_pretrained(models("mochi"), dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    size = {"width": 32, "height": 32, "num_frames": 7, "num_inference_steps": 5, "output_type": "latent"}
+
+    def make():
+        return pipeline("a fox", generator=torch.Generator().manual_seed(0), **size).frames
+
+    with denoising.watched(pipeline, Context(), "identity") as run, measuring(run) as ratios:
+        latents = make()
+    assert torch.equal(latents, make())
+    mean = ratios.mean()
+    assert len(mean) == 5 and mean[0] == 1.0 and all(0.1 < ratio < 10 for ratio in mean)
+    assert "MagCache" not in capfd.readouterr().out

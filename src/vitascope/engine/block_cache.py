@@ -77,10 +77,6 @@ def decide(transformer: str, placement: Placement) -> BlockCache | None:
         return None
     if transformer not in CACHED:
         raise RequestError(f"cache={kind!r} has no effect on {transformer}; leave it out", param="cache")
-    if placement.gpus > 1:
-        raise RequestError(
-            f"cache={kind!r} works on one GPU, not on gpus={placement.gpus}; use skip_interval", param="cache"
-        )
     if kind == "taylor":
         if threshold is not None:
             raise RequestError(

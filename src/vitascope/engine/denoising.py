@@ -40,7 +40,7 @@ class Denoising:
     num_steps_done: int = 0
     num_cached_calls: int = 0
     num_unguided_steps: int = 0
-    _output_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
     _saved: DenoisingState | None = None
     _scheduler_at_start: dict[str, Any] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class Denoising:
                 return _stand_in(self._saved, kwargs.get("return_dict", True), args, kwargs)
             output = forward(*args, **kwargs)
             self.num_denoiser_calls += 1
-            self._output_shape = tuple(_first_tensor(output).shape)
+            self.output_shape = tuple(_first_tensor(output).shape)
             return output
 
         return watched
@@ -129,7 +129,7 @@ class Denoising:
         self.num_steps_done += 1
         if self.num_steps_done == saved.step:
             self.num_denoiser_calls = saved.num_denoiser_calls
-            self._output_shape = saved.denoiser_output_shape
+            self.output_shape = saved.denoiser_output_shape
             denoising_state.restore(saved, self.pipeline.scheduler, self.generators)
         return _as_returned(saved.output)
 
@@ -147,7 +147,7 @@ class Denoising:
             return
         state.step = self.num_steps_done
         state.num_denoiser_calls = self.num_denoiser_calls
-        state.denoiser_output_shape = self._output_shape
+        state.denoiser_output_shape = self.output_shape
         store.save(self.name, denoising_state.to_bytes(state, self.identity))
 
 

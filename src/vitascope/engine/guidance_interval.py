@@ -79,11 +79,6 @@ def decide(transformer: str, placement: Placement) -> GuidanceInterval | None:
         raise RequestError(
             f"guidance_interval has no effect on {transformer}; leave it out", param="guidance_interval"
         )
-    if placement.gpus > 1:
-        raise RequestError(
-            f"guidance_interval works on one GPU, not on gpus={placement.gpus}, which share the two prompts",
-            param="guidance_interval",
-        )
     return GuidanceInterval(start=start, stop=stop, outside=outside or "none")
 
 
@@ -135,7 +130,9 @@ class _Together:
             self._within = False
         run.num_unguided_steps += 1
         negative = prompt if self._difference is None else prompt + self._difference
-        return answer(torch.cat([negative, prompt]), kwargs)
+        both = torch.cat([negative, prompt])
+        run.output_shape = tuple(both.shape)  # what the pipeline is given while steps are replayed
+        return answer(both, kwargs)
 
     def _second_half(self, value: Any, batch: int) -> Any:
         """What stays the same from step to step keeps the same half: others remember it by identity."""

@@ -179,6 +179,7 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     What a speed word would like and cannot have is left out and said; what an expert switch asks for and
     cannot have is an error. Raises: RequestError, ResourceError, DependencyMissing.
     """
+    placement.check_alone()
     missed: list[str] = []
     compiled = _compiled(subject, placement, gpu)
     attention = _attention(subject, placement, gpu, compiled, missed)

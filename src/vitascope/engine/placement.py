@@ -93,6 +93,16 @@ class Placement(BaseModel):
             dtype = "bfloat16" if kind == "cuda" else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
 
+    def check_alone(self) -> None:
+        """See that what one GPU alone can do is not asked of several. Raises: RequestError."""
+        asked = {"cache": self.cache != "none", "guidance_interval": self.guidance_interval is not None}
+        wrong = next((name for name, given in asked.items() if given), None)
+        if self.gpus > 1 and wrong:
+            raise RequestError(
+                f"{wrong} works on one GPU, not on gpus={self.gpus}; leave it out, or use skip_interval",
+                param=wrong,
+            )
+
     def check_gpus(self) -> None:
         """See that this machine has the devices of a resolved placement. Raises: RequestError."""
         degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
@@ -102,6 +112,7 @@ class Placement(BaseModel):
             if wrong:
                 raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
             return
+        self.check_alone()
         import torch
 
         if self.device not in ("cuda", "cpu"):
