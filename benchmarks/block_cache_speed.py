@@ -36,6 +36,7 @@ def _run(module: Any) -> Any:
     return SimpleNamespace(
         replaying=False,
         num_steps=NUM_STEPS,
+        timesteps=[1000.0 - 20.0 * step for step in range(NUM_STEPS)],
         num_steps_done=BEGIN,
         num_cached_calls=0,
         num_denoiser_calls=0,

@@ -1,13 +1,14 @@
-"""Denoising steps on which the network's blocks are not computed, because they would do what they did before.
+"""Denoising steps on which the network's blocks are not computed, because they would do nearly what they did before.
 
 What the blocks add to the video tokens changes little from step to step. diffusers' hooks leave it out: after the
 first block ("first-block", if that one's share barely changed), before it ("mag", by ratios measured beforehand), or
-foretold in a straight line ("taylor", on the steps of a `SkipSchedule`). What stands before and after the blocks,
-with the step's own timestep, is always computed.
+foretold on the steps of a `SkipSchedule` ("taylor"). What stands before and after the blocks, with the step's own
+timestep, is always computed.
 
 Source: first block: https://github.com/chengzeyi/ParaAttention; mag: Ma et al., arXiv 2506.09045; taylor: Liu et al.,
-arXiv 2503.06923, of first order and of the last block alone; all by diffusers 0.42.1, hooks/. That the first and last
-steps are computed, as those of `SkipSchedule`, and no more than three in a row left out, is ours.
+arXiv 2503.06923, of first order and of the last block alone; all by diffusers 0.42.1, hooks/. Ours: the first and last
+steps are computed as in `SkipSchedule`, no more than three in a row are left out, and what the blocks add after the
+first is continued in a straight line, not reused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from vitascope.engine.step_plan import PlaceInStep, SkipSchedule, batch_size, instead_of_forward
+from vitascope.engine.step_plan import Forecast, PlaceInStep, SkipSchedule, batch_size, instead_of_forward
 from vitascope.errors import RequestError
 
 if TYPE_CHECKING:
@@ -100,27 +101,47 @@ def check_calibrated(placement: Placement, calibration: CacheCalibration, model:
 
 
 class _FirstBlock:
-    """diffusers' first-block cache, told at each call whether it may."""
+    """diffusers' first-block cache, told at each call whether it may, and what the other blocks would add by now."""
 
     def __init__(self, module: Any, cache: BlockCache, calibration: CacheCalibration) -> None:
         from diffusers.hooks import FirstBlockCacheConfig
         from diffusers.hooks.first_block_cache import FBCHeadBlockHook
 
         self._schedule, self._threshold = cache.schedule, cache.calibrated(calibration)
+        self._forecasts: dict[str, list[Forecast]] = {}
         module.enable_cache(FirstBlockCacheConfig(self._threshold))
         (self._head,) = hooks_of(module, FBCHeadBlockHook)
 
     def may_cache(self, step: int, num_steps: int, in_a_row: int) -> bool:
         return self._schedule.between_ends(step, num_steps) and in_a_row < MOST_IN_A_ROW
 
-    def steer(self, allowed: bool, _step: int, _num_steps: int) -> None:
+    def steer(self, allowed: bool, run: Denoising) -> None:
         self._head.threshold = self._threshold if allowed else ALWAYS
+        if not allowed:
+            return
+        state = self._state()
+        foretold = [forecast.at(run.timesteps[run.num_steps_done]) for forecast in self._own_forecasts()]
+        if foretold and foretold[0] is not None:
+            state.tail_block_residuals = (*foretold, None)[:2]
 
-    def computed(self) -> bool:
-        return bool(self._head.state_manager.get_state().should_compute)
+    def computed(self, run: Denoising) -> bool:
+        state = self._state()
+        if state.should_compute:
+            kept = [residual for residual in state.tail_block_residuals if residual is not None]
+            forecasts = self._own_forecasts() or [Forecast() for _ in kept]
+            for forecast, residual in zip(forecasts, kept, strict=True):
+                forecast.remember(run.timesteps[run.num_steps_done], residual)
+            self._forecasts[self._head.state_manager.context.name] = forecasts
+        return bool(state.should_compute)
+
+    def _state(self) -> Any:
+        return self._head.state_manager.get_state()
+
+    def _own_forecasts(self) -> list[Forecast]:
+        return self._forecasts.get(self._head.state_manager.context.name, [])
 
 
-class _Mag(_FirstBlock):
+class _Mag:
     """diffusers' MagCache, told the step: it counts calls, which a run taken up again begins in the middle."""
 
     def __init__(self, module: Any, cache: BlockCache, calibration: CacheCalibration) -> None:
@@ -137,12 +158,18 @@ class _Mag(_FirstBlock):
         module.enable_cache(self._config)
         (self._head,) = hooks_of(module, MagCacheHeadHook)
 
-    def steer(self, allowed: bool, step: int, num_steps: int) -> None:
+    def may_cache(self, step: int, num_steps: int, in_a_row: int) -> bool:
+        return self._schedule.between_ends(step, num_steps) and in_a_row < MOST_IN_A_ROW
+
+    def steer(self, allowed: bool, run: Denoising) -> None:
         if self._config.num_inference_steps != NEVER:
-            self._config.mag_ratios = ratios_for(self._ratios, num_steps)
+            self._config.mag_ratios = ratios_for(self._ratios, run.num_steps)
             self._config.num_inference_steps = NEVER  # else it forgets at the last step, by its own count
         self._config.max_skip_steps = MOST_IN_A_ROW if allowed else 0
-        self._head.state_manager.get_state().step_index = step
+        self._head.state_manager.get_state().step_index = run.num_steps_done
+
+    def computed(self, _run: Denoising) -> bool:
+        return bool(self._head.state_manager.get_state().should_compute)
 
 
 class _Taylor:
@@ -166,13 +193,13 @@ class _Taylor:
     def may_cache(self, step: int, num_steps: int, _in_a_row: int) -> bool:
         return not self._schedule.computed(num_steps)[step]
 
-    def steer(self, allowed: bool, _step: int, _num_steps: int) -> None:
+    def steer(self, allowed: bool, _run: Denoising) -> None:
         factors = self._all[-1].state_manager.get_state().taylor_factors
         self._allowed = allowed and len(factors.get(0, ())) > 1
         for hook in self._all:
             hook.disable_cache_before_step = ALWAYS if self._allowed else NEVER
 
-    def computed(self) -> bool:
+    def computed(self, _run: Denoising) -> bool:
         return not self._allowed
 
 
@@ -235,9 +262,9 @@ def _caching(module: Any, run: Denoising, cache: BlockCache, calibration: CacheC
                 return forward(*args, **kwargs)
             allowed = hooks.may_cache(step, num_steps, in_a_row.get(called, 0))
             with module.cache_context(called):
-                hooks.steer(allowed, step, num_steps)
+                hooks.steer(allowed, run)
                 output = forward(*args, **kwargs)
-                spared = not hooks.computed()
+                spared = not hooks.computed(run)
             in_a_row[called] = in_a_row.get(called, 0) + 1 if spared else 0
             if spared:
                 run.num_cached_calls += 1

@@ -59,17 +59,19 @@ def _calibrated_interval(num_steps: int) -> int:
 
 
 @dataclass
-class _Forecast:
-    """The last two computed answers of one place in the loop (conditional, unconditional or both in one)."""
+class Forecast:
+    """The last two computed tensors of one place in the loop, and the straight line through them."""
 
     timesteps: list[float] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
 
     def remember(self, timestep: float, output: Tensor) -> None:
+        """Keep what was computed at a timestep."""
         self.timesteps = [*self.timesteps[-1:], timestep]
         self.outputs = [*self.outputs[-1:], output]
 
     def at(self, timestep: float) -> Tensor | None:
+        """What the line says at a timestep; None before two are known."""
         import torch
 
         if len(self.outputs) < 2 or self.timesteps[0] == self.timesteps[1]:
@@ -85,7 +87,7 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
     After an interrupted run is taken up again, steps are computed until two answers are known.
     """
     forward = getattr(pipeline, denoiser).forward
-    forecasts: dict[tuple[int, int], _Forecast] = {}
+    forecasts: dict[tuple[int, int], Forecast] = {}
     place = PlaceInStep()
 
     def skipped(*args: Any, **kwargs: Any) -> Any:
@@ -96,7 +98,7 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
         run.context.check_cancelled()
         timesteps = run.timesteps
         # Where guidance ends the batch halves: those answers are another line.
-        forecast = forecasts.setdefault((call, batch_size(args, kwargs)), _Forecast())
+        forecast = forecasts.setdefault((call, batch_size(args, kwargs)), Forecast())
         if not schedule.computed(len(timesteps))[step]:
             foretold = forecast.at(timesteps[step])
             if foretold is not None:
