@@ -11,6 +11,7 @@ from pydantic import Field
 
 from vitascope.clip import Pixels
 from vitascope.context import Context
+from vitascope.engine.block_cache import CacheCalibration
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.preview import as_pixels, averaged_down
 from vitascope.engine.tensor_files import tensor_shapes
@@ -43,6 +44,7 @@ _FIRST = Profile(
     max_frames=49,
     max_sequence_length=226,
     kinds=FROM_TEXT,
+    cache=CacheCalibration(first_block=0.025),  # ParaAttention's; not run on real weights here
     **FRAMES,
 )
 _FIRST_IMAGE = _FIRST.model_copy(

@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from vitascope.context import Context
+from vitascope.engine.block_cache import CacheCalibration
+from vitascope.engine.pipelines import LoadedPipeline
+from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
 from vitascope.errors import InvalidMedia
 from vitascope.generators._diffusers import DiffusersGenerator
@@ -69,6 +72,26 @@ CARDS = {
 }
 _LOW_NOISE_GUIDANCE = {"wan2.2-t2v-14b": 3.0, "wan2.2-i2v-14b": 3.5}
 
+# Mag: the authors' measurements, mean of both prompts (https://github.com/Zehong-Ma/MagCache at 1a66b6d,
+# MagCache4Wan2.1, Apache-2.0) with their threshold; first block: https://github.com/testdummyvt/diffsynth-wan-cache, by
+# eye. None of it was run on real weights here.
+# fmt: off
+_CACHES = {
+    "wan2.1-t2v-1.3b": CacheCalibration(first_block=0.035, mag=0.12, mag_ratios=(
+        1.0, 1.0173, 1.0029, 0.9993, 0.9972, 0.9966, 0.9958, 0.9942, 0.9958, 0.9957, 0.9951, 0.9953, 0.9955, 0.9954,
+        0.9954, 0.9949, 0.9952, 0.9948, 0.9948, 0.9941, 0.9942, 0.9939, 0.9939, 0.9935, 0.9931, 0.9927, 0.9923, 0.9917,
+        0.9914, 0.9907, 0.99, 0.9894, 0.9885, 0.9876, 0.9864, 0.985, 0.9836, 0.982, 0.9798, 0.9772, 0.9741, 0.97,
+        0.9654, 0.9593, 0.9509, 0.9402, 0.9241, 0.9025, 0.8684, 0.8189,
+    )),
+    "wan2.1-t2v-14b": CacheCalibration(first_block=0.06, mag=0.12, mag_ratios=(
+        1.0, 1.0276, 1.0014, 0.9991, 0.9977, 0.9966, 0.9948, 0.9946, 0.9966, 0.9943, 0.9954, 0.9947, 0.9944, 0.9952,
+        0.9938, 0.994, 0.9952, 0.9941, 0.9943, 0.9934, 0.9942, 0.9927, 0.9931, 0.9921, 0.9922, 0.9922, 0.9916, 0.9914,
+        0.9898, 0.99, 0.9887, 0.9877, 0.9877, 0.9857, 0.985, 0.9838, 0.9818, 0.9804, 0.9768, 0.9754, 0.9718, 0.9671,
+        0.9635, 0.9563, 0.9493, 0.9396, 0.9251, 0.9069, 0.8795, 0.8615,
+    )),
+}
+# fmt: on
+
 
 def _published(name: str, repo: str, profile: Profile) -> KnownModel:
     return KnownModel(
@@ -107,7 +130,10 @@ class Wan(OneAtATime, NegativePromptByDefault, Shifted):
     models: ClassVar[tuple[KnownModel, ...]] = tuple(
         _published(name, repo, profile) for name, (repo, profile) in _KNOWN.items()
     )
-    profiles: ClassVar[Mapping[str, Profile]] = {name: profile for name, (_, profile) in _KNOWN.items()}
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        name: profile.model_copy(update={"cache": _CACHES.get(name, profile.cache)})
+        for name, (_, profile) in _KNOWN.items()
+    }
     pipelines: ClassVar[tuple[str, ...]] = (
         "WanPipeline",
         "WanImageToVideoPipeline",
