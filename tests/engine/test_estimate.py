@@ -58,6 +58,15 @@ def test_each_speed_word_is_faster_than_the_one_before():
     assert balanced.weights_gib["denoiser"] < exact.weights_gib["denoiser"]
 
 
+def test_half_a_step_is_predicted_where_one_prompt_is_asked_and_what_a_cache_keeps():
+    whole, half = predicted(), predicted(guidance_interval=(0, 0.5))
+    assert half.seconds["denoise"] == pytest.approx(0.75 * whole.seconds["denoise"])
+    cached = predicted(cache="first-block")
+    assert cached.seconds == whole.seconds and "depends on the clip" in " ".join(cached.because)
+    assert cached.gib["denoise"] - whole.gib["denoise"] == pytest.approx(5 * 2 * 44520 * 3072 * 2 / 2**30)
+    assert predicted(cache="taylor", skip_interval=3).num_computed_steps == 23
+
+
 def test_a_memory_limit_changes_the_placement_and_is_kept():
     free, limited = predicted(speed="balanced"), predicted(speed="balanced", memory_gib=24)
     assert limited.levers.offload != "placement"

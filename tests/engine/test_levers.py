@@ -87,6 +87,9 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (MOCHI, H100, {"quantize": "fp8", "offload": "sequential"}, ResourceError, "sequential"),
         (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
         (MOCHI, H100, {"vae_streaming": True, "vae_tiling": True}, RequestError, "not both"),
+        (UNET, H100, {"cache": "first-block"}, RequestError, "a model without a transformer"),
+        (UNET, H100, {"guidance_interval": (0, 0.5)}, RequestError, "a model without a transformer"),
+        (MOCHI, H100, {"cache": "mag", "gpus": 2}, RequestError, "one GPU"),
     ],
 )
 def test_a_switch_without_effect_is_an_error(subject, gpu, fields, error, said):

@@ -77,7 +77,9 @@ def decide(transformer: str, placement: Placement) -> BlockCache | None:
             )
         return None
     if transformer not in CACHED:
-        raise RequestError(f"cache={kind!r} has no effect on {transformer}; leave it out", param="cache")
+        raise RequestError(
+            f"cache={kind!r} has no effect on {in_words(transformer)}; leave it out", param="cache"
+        )
     if kind == "taylor":
         if threshold is not None:
             raise RequestError(
@@ -88,6 +90,11 @@ def decide(transformer: str, placement: Placement) -> BlockCache | None:
     if placement.skip_interval is not None:
         raise RequestError(f"choose cache={kind!r} or skip_interval, not both", param="cache")
     return BlockCache(kind=kind, threshold=threshold)
+
+
+def in_words(transformer: str) -> str:
+    """A denoiser's class, as an error names it."""
+    return "a model without a transformer" if transformer == "NoneType" else transformer
 
 
 def check_calibrated(placement: Placement, calibration: CacheCalibration, model: str) -> None:

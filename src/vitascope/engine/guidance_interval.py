@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from vitascope.engine.block_cache import in_words
 from vitascope.engine.step_plan import (
     PlaceInStep,
     answer,
@@ -77,7 +78,8 @@ def decide(transformer: str, placement: Placement) -> GuidanceInterval | None:
         )
     if transformer not in (*TOGETHER, *IN_TURN):
         raise RequestError(
-            f"guidance_interval has no effect on {transformer}; leave it out", param="guidance_interval"
+            f"guidance_interval has no effect on {in_words(transformer)}; leave it out",
+            param="guidance_interval",
         )
     return GuidanceInterval(start=start, stop=stop, outside=outside or "none")
 
