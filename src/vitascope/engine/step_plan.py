@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from vitascope.engine.denoising import Denoising
 
 
+# Of 16 steps the third is still so far from the second that foretelling it costs more than all later ones together.
+FEWEST_FIRST = 4
+
+
 class SkipSchedule(BaseModel):
     """Every `interval`-th step is computed, and all of the first and last ones, where the clip is decided.
 
@@ -49,7 +53,7 @@ class SkipSchedule(BaseModel):
         return self._start(num_steps) <= step < num_steps - self.last
 
     def _start(self, num_steps: int) -> int:
-        return max(2, round(self.first * num_steps))
+        return max(FEWEST_FIRST, round(self.first * num_steps))
 
 
 def _calibrated_interval(num_steps: int) -> int:
