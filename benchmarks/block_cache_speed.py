@@ -87,7 +87,7 @@ def main() -> None:
         for cache in CACHES:
             run = _run(module)
             with caching(run, cache, FLAT):
-                keep(cache.kind, _timed(bench, module, inputs, run, 4))
+                keep(cache.kind, _timed(bench, module, inputs, run, 6))
         run = _run(module)
         with guided_within(
             SimpleNamespace(transformer=module), "transformer", run, GuidanceInterval(start=0, stop=0.2)

@@ -77,11 +77,12 @@ def _variants(cuda: bool) -> dict[str, dict[str, Any]]:
             for stop in (0.8, 0.6, 0.4)
         }
     variants["guided from 0.1 to 0.8"] = {"guidance_interval": (0.1, 0.8)}
-    variants["every 3, guided to 0.6, then reuse"] = {
-        "skip_interval": 3,
-        "guidance_interval": (0.0, 0.6),
-        "guidance_outside": "reuse",
-    }
+    for outside in ("none", "reuse"):
+        variants[f"every 3, guided to 0.6, then {outside}"] = {
+            "skip_interval": 3,
+            "guidance_interval": (0.0, 0.6),
+            "guidance_outside": outside,
+        }
     if cuda:
         eight_bit = {"attention": "int8", "quantize": "fp8"}
         variants |= {
