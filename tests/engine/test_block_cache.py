@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vitascope
+from tests.engine.test_lora import trained
 from tests.generators import tiny_cogvideox, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine import denoising
@@ -88,6 +89,35 @@ def test_turbo_leaves_out_blocks_instead_of_steps_where_that_is_asked(models):
     said = notes(clip(models("mochi"), "mochi", steps=16, speed="turbo", cache="taylor"))
     assert "skip" not in said["levers"]
     assert said["num_cached_calls"] == 5
+
+
+def test_an_adapter_changes_what_a_cache_continues(models, tmp_path):
+    model = models("cogvideox")
+    style = trained(tmp_path)
+    switches = {"cache": "first-block", "cache_threshold": 9.0, "guidance_interval": (0, 0.5)}
+    plain = clip(model, "cogvideox", **switches)
+    styled = clip(model, "cogvideox", loras=(str(style),), **switches)
+    again = clip(model, "cogvideox", **switches)
+    assert notes(styled)["num_cached_calls"] == notes(plain)["num_cached_calls"] > 0
+    assert not np.array_equal(styled.array(), plain.array())
+    assert np.array_equal(again.array(), plain.array())
+
+
+def test_a_batch_leaves_out_blocks_together(models):
+    from vitascope.engine.engine import Engine
+    from vitascope.engine.placement import Placement
+    from vitascope.generators import for_model
+    from vitascope.task import TextToVideo
+
+    generator = for_model(models("mochi"), num_inference_steps=10)
+    placement = Placement(device="cpu", cache="first-block", cache_threshold=9.0, guidance_interval=(0, 0.5))
+    tasks = [
+        generator.complete(TextToVideo.of(prompt=prompt, width=32, height=32, num_frames=7, seed=seed))
+        for seed, prompt in enumerate(("a fox", "a ship"))
+    ]
+    first, second = Engine(placement).generate(generator, tasks, Context())
+    assert notes(first)["num_cached_calls"] > 0
+    assert not np.array_equal(first.array(), second.array())
 
 
 @pytest.mark.parametrize(

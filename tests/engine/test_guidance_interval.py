@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vitascope
-from tests.generators import tiny_cogvideox, tiny_hunyuan, tiny_mochi, tiny_wan
+from tests.generators import tiny_cogvideox, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_wan
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.guidance_interval import GuidanceInterval, guided_within
 from vitascope.errors import RequestError, RunError
@@ -18,6 +18,7 @@ SAVES = {
     "mochi": (tiny_mochi.save_mochi, 7),
     "cogvideox": (tiny_cogvideox.save, 9),
     "wan": (tiny_wan.save_wan, 5),
+    "ltx": (tiny_ltx.save_ltx, 9),
     "hunyuan": (tiny_hunyuan.save_hunyuan, 5),
 }
 
@@ -52,7 +53,7 @@ def notes(made):
 
 
 @pytest.mark.parametrize("outside", ["none", "reuse"])
-@pytest.mark.parametrize("family", ["mochi", "cogvideox", "wan"])
+@pytest.mark.parametrize("family", ["mochi", "cogvideox", "wan", "ltx"])
 def test_the_prompt_alone_is_asked_outside_of_the_interval(models, family, outside):
     partly = clip(models, family, guidance_interval=(0, 0.5), guidance_outside=outside)
     assert notes(partly)["num_unguided_steps"] == 2
