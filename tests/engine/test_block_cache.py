@@ -103,6 +103,27 @@ def test_an_adapter_changes_what_a_cache_continues(models, tmp_path):
     assert np.array_equal(again.array(), plain.array())
 
 
+def test_blocks_that_visit_may_be_left_out(models):
+    from vitascope.engine import offload
+    from vitascope.engine.engine import Engine
+    from vitascope.engine.placement import Placement
+    from vitascope.generators import for_model
+    from vitascope.task import TextToVideo
+
+    generator = for_model(models("mochi"), num_inference_steps=8)
+    task = generator.complete(TextToVideo.of(prompt="a fox", width=32, height=32, num_frames=7))
+    clips = []
+    for visiting in (False, True):
+        engine = Engine(Placement(device="cpu", cache="first-block", cache_threshold=9.0, speed="exact"))
+        pipeline = engine.modules(generator).pipeline
+        if visiting:
+            parts = {name: part for name, part in pipeline.components.items() if hasattr(part, "parameters")}
+            offload.take_turns(parts, "cpu", list(pipeline.transformer.transformer_blocks))
+        clips += engine.generate(generator, [task], Context())
+    assert notes(clips[1])["num_cached_calls"] == notes(clips[0])["num_cached_calls"] > 0
+    assert np.array_equal(clips[0].array(), clips[1].array())
+
+
 def test_a_batch_leaves_out_blocks_together(models):
     from vitascope.engine.engine import Engine
     from vitascope.engine.placement import Placement
