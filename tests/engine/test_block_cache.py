@@ -71,7 +71,9 @@ def test_blocks_are_left_out_of_the_middle_steps(models, family, switches, cache
 
 @pytest.mark.parametrize("kind", ["first-block", "mag"])
 def test_a_tight_threshold_computes_everything_and_changes_nothing(models, kind):
-    made = clip(models("mochi"), "mochi", cache=kind, cache_threshold=1e-9)
+    context = Context()
+    made = clip(models("mochi"), "mochi", cache=kind, cache_threshold=1e-9, context=context)
+    assert "left nothing out of 10 steps" in " ".join(context.warnings)
     assert notes(made)["num_cached_calls"] == 0
     assert np.array_equal(made.frames[:], clip(models("mochi"), "mochi").frames[:])
 
@@ -82,6 +84,7 @@ def test_the_first_block_decides_by_its_change(models):
         for threshold in (1e-4, 0.05, 9.0)
     ]
     cached = [made["num_cached_calls"] for made in counts]
+    assert [made["cache_threshold"] for made in counts] == [1e-4, 0.05, 9.0]
     assert cached[0] < cached[-1] and cached == sorted(cached)
 
 

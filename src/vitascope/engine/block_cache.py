@@ -65,6 +65,11 @@ class BlockCache(BaseModel):
         own = calibration.mag if self.kind == "mag" else calibration.first_block
         return self.threshold or own
 
+    def advice(self) -> str:
+        """What would leave out more."""
+        by = "a longer skip_interval" if self.kind == "taylor" else "a higher cache_threshold"
+        return f"more steps or {by} would"
+
 
 def decide(transformer: str, placement: Placement) -> BlockCache | None:
     """The cache that a placement asks for. Raises: RequestError where it cannot be had."""

@@ -284,8 +284,14 @@ class DiffusersGenerator(Generator):
             "scheduler": type(pipeline.scheduler).__name__,
             "num_denoiser_calls": run.num_denoiser_calls,
         }
-        if modules.levers.cache:
+        if cache := modules.levers.cache:
             notes["num_cached_calls"] = run.num_cached_calls
+            if cache.kind != "taylor":
+                notes["cache_threshold"] = cache.calibrated(self.profile().cache)
+            if not run.num_cached_calls:
+                context.warn(
+                    f"cache={cache.kind!r} left nothing out of {run.num_steps} steps; {cache.advice()}"
+                )
         if modules.levers.guidance:
             notes["num_unguided_steps"] = run.num_unguided_steps
         if levers := modules.levers.described():
