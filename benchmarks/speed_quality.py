@@ -12,7 +12,6 @@ import json
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,11 @@ from diffusers import CogVideoXPipeline
 from conditions import conditions
 from vitascope.context import Context
 from vitascope.engine import denoising
-from vitascope.engine.block_cache import CacheCalibration, caching
-from vitascope.engine.guidance_interval import guided_within
+from vitascope.engine.block_cache import CacheCalibration
 from vitascope.engine.levers import Levers
 from vitascope.engine.pipelines import accelerated
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import careful_ends, skipping
+from vitascope.engine.step_levers import pulled
 from vitascope.metrics.ssim import ssim_of
 from vitascope.toyworld.checkers import check
 from vitascope.toyworld.prompts import held_out_prompts
@@ -44,16 +42,10 @@ class Watched:
         self.num_calls, self.num_unguided = 0, 0
 
     def __call__(self, **arguments: Any) -> Any:
-        with ExitStack() as stack:
-            run = stack.enter_context(denoising.watched(self.pipeline, Context(), "calibration"))
-            if self.levers.approximate_attention:
-                stack.enter_context(careful_ends(self.pipeline, "transformer", run))
-            if self.levers.skip:
-                stack.enter_context(skipping(self.pipeline, "transformer", run, self.levers.skip))
-            if self.levers.cache:
-                stack.enter_context(caching(run, self.levers.cache, self.calibration))
-            if self.levers.guidance:
-                stack.enter_context(guided_within(self.pipeline, "transformer", run, self.levers.guidance))
+        with (
+            denoising.watched(self.pipeline, Context(), "calibration") as run,
+            pulled(self.levers, self.pipeline, "transformer", run, self.calibration),
+        ):
             output = self.pipeline(**arguments)
         self.num_calls, self.num_unguided = run.num_denoiser_calls, run.num_unguided_steps
         return output

@@ -15,16 +15,23 @@ from pydantic import Field
 
 from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
-from vitascope.engine import block_cache, denoising, lora, memory, pipelines, quantized_folders, weights
+from vitascope.engine import (
+    block_cache,
+    denoising,
+    lora,
+    memory,
+    pipelines,
+    quantized_folders,
+    step_levers,
+    weights,
+)
 from vitascope.engine.failures import failures_explained
 from vitascope.engine.folder_configs import unread
-from vitascope.engine.guidance_interval import guided_within
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
-from vitascope.engine.step_plan import careful_ends, skipping
-from vitascope.errors import InvalidMedia, RequestError, UnknownName, UnsupportedTask
+from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._components import float32_vae
 from vitascope.generators._given_media import content, fitted
@@ -244,11 +251,7 @@ class DiffusersGenerator(Generator):
             modules.levers.check_adapters()
         for warning in modules.warnings:
             context.warn(warning)
-        if modules.levers.guidance and (knobs.guidance_scale or 0) <= 1:
-            raise RequestError(
-                f"guidance_interval has no effect at guidance_scale={knobs.guidance_scale:g}; leave it out",
-                param="guidance_interval",
-            )
+        step_levers.check_guided(modules.levers, knobs.guidance_scale)
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)
@@ -258,16 +261,8 @@ class DiffusersGenerator(Generator):
             report = stack.enter_context(lora.applied(pipeline, self.denoiser, files, context))
             previews = Previews.where(placement, partial(self.decode_preview, pipeline), context)
             run = stack.enter_context(denoising.watched(pipeline, context, identity, generators, previews))
-            if modules.levers.approximate_attention:
-                stack.enter_context(careful_ends(pipeline, self.denoiser, run))
-            if modules.levers.skip:
-                if all(modules.levers.skip.computed(knobs._num_steps(self.profile()))):
-                    context.warn(f"{knobs.num_inference_steps} steps are too few to skip any")
-                stack.enter_context(skipping(pipeline, self.denoiser, run, modules.levers.skip))
-            if cache := modules.levers.cache:
-                stack.enter_context(block_cache.caching(run, cache, self.profile().cache))
-            if interval := modules.levers.guidance:
-                stack.enter_context(guided_within(pipeline, self.denoiser, run, interval))
+            calibration = self.profile().cache
+            stack.enter_context(step_levers.pulled(modules.levers, pipeline, self.denoiser, run, calibration))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(remembered(pipeline, placement))
             arguments = knobs.arguments(tasks, pipeline, context)
@@ -284,18 +279,7 @@ class DiffusersGenerator(Generator):
             "scheduler": type(pipeline.scheduler).__name__,
             "num_denoiser_calls": run.num_denoiser_calls,
         }
-        if cache := modules.levers.cache:
-            notes["num_cached_calls"] = run.num_cached_calls
-            if cache.kind != "taylor":
-                notes["cache_threshold"] = cache.calibrated(self.profile().cache)
-            if not run.num_cached_calls:
-                context.warn(
-                    f"cache={cache.kind!r} left nothing out of {run.num_steps} steps; {cache.advice()}"
-                )
-        if modules.levers.guidance:
-            notes["num_unguided_steps"] = run.num_unguided_steps
-        if levers := modules.levers.described():
-            notes["levers"] = levers
+        notes |= step_levers.noted(modules.levers, run, calibration)
         if run.resumed_from:
             notes["resumed_from_step"] = run.resumed_from
         if report:

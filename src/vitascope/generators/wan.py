@@ -11,8 +11,6 @@ from pydantic import Field
 
 from vitascope.context import Context
 from vitascope.engine.block_cache import CacheCalibration
-from vitascope.engine.pipelines import LoadedPipeline
-from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
 from vitascope.errors import InvalidMedia
 from vitascope.generators._diffusers import DiffusersGenerator

@@ -1,0 +1,62 @@
+"""The levers that are pulled for one call of a pipeline: which steps, which blocks and which prompts are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vitascope.engine.block_cache import CacheCalibration, caching
+from vitascope.engine.guidance_interval import guided_within
+from vitascope.engine.levers import Levers
+from vitascope.engine.step_plan import careful_ends, skipping
+from vitascope.errors import RequestError
+
+if TYPE_CHECKING:
+    from vitascope.engine.denoising import Denoising
+
+
+def check_guided(levers: Levers, guidance_scale: float | None) -> None:
+    """Raises: RequestError where guidance is to be left out and there is none."""
+    if levers.guidance and (guidance_scale or 0) <= 1:
+        raise RequestError(
+            f"guidance_interval has no effect at guidance_scale={guidance_scale or 0:g}; leave it out",
+            param="guidance_interval",
+        )
+
+
+@contextmanager
+def pulled(
+    levers: Levers, pipeline: Any, denoiser: str, run: Denoising, calibration: CacheCalibration
+) -> Iterator[None]:
+    """Follow `levers` during one watched call of `pipeline`; says when one of them left nothing out."""
+    with ExitStack() as stack:
+        if levers.approximate_attention:
+            stack.enter_context(careful_ends(pipeline, denoiser, run))
+        if levers.skip:
+            stack.enter_context(skipping(pipeline, denoiser, run, levers.skip))
+        if levers.cache:
+            stack.enter_context(caching(run, levers.cache, calibration))
+        if levers.guidance:
+            stack.enter_context(guided_within(pipeline, denoiser, run, levers.guidance))
+        yield
+    if levers.skip and all(levers.skip.computed(run.num_steps)):
+        run.context.warn(f"{run.num_steps} steps are too few to skip any")
+    if levers.cache and not run.num_cached_calls:
+        run.context.warn(
+            f"cache={levers.cache.kind!r} left nothing out of {run.num_steps} steps; {levers.cache.advice()}"
+        )
+
+
+def noted(levers: Levers, run: Denoising, calibration: CacheCalibration) -> dict[str, Any]:
+    """What of a call a recipe says beside the levers themselves."""
+    notes: dict[str, Any] = {}
+    if levers.cache:
+        notes["num_cached_calls"] = run.num_cached_calls
+        if levers.cache.kind != "taylor":
+            notes["cache_threshold"] = levers.cache.calibrated(calibration)
+    if levers.guidance:
+        notes["num_unguided_steps"] = run.num_unguided_steps
+    if described := levers.described():
+        notes["levers"] = described
+    return notes
