@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--prompts", type=Path, help="a text file, one a line; else every 17th of the toy world's")
+    parser.add_argument("--prompts", type=Path, help="a text file, one a line; else every 17th of the toy world's, from the end")
     parser.add_argument("--num-prompts", type=int, default=8)
     parser.add_argument(
         "--set", nargs="*", default=[], help="further arguments of the pipeline, such as width=848"
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     lines = arguments.prompts.read_text(encoding="utf-8").splitlines() if arguments.prompts else None
-    prompts = (lines or [p.prompt for p in held_out_prompts()[::17]])[: arguments.num_prompts]
+    prompts = (lines or [p.prompt for p in held_out_prompts()[::-17]])[: arguments.num_prompts]
     dtype = torch.bfloat16 if arguments.device.startswith("cuda") else torch.float32
     pipeline: Any = DiffusionPipeline.from_pretrained(arguments.model, torch_dtype=dtype).to(arguments.device)
     more = {name: json.loads(value) for name, _, value in (item.partition("=") for item in arguments.set)}
