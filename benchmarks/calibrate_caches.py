@@ -25,7 +25,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--prompts", type=Path, help="a text file, one a line; else every 17th of the toy world's, from the end")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        help="a text file, one a line; else some of the toy world's",
+    )
     parser.add_argument("--num-prompts", type=int, default=8)
     parser.add_argument(
         "--set", nargs="*", default=[], help="further arguments of the pipeline, such as width=848"
