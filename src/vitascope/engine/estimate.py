@@ -12,7 +12,7 @@ from vitascope.engine.step_plan import num_careful
 from vitascope.engine.workload import Architecture, StepWork
 
 # Tensors of all video tokens that stay on the GPU between steps.
-KEPT_BY_CACHE = {"first-block": 5, "mag": 1, "taylor": 2}
+KEPT_BY_CACHE = {"first-block": 5, "mag": 2, "taylor": 2}
 
 
 class Wanted(BaseModel):
