@@ -46,7 +46,8 @@ def _run(module: Any) -> Any:
 
 
 def _timed(bench: Bench, module: Any, inputs: dict[str, Any], run: Any, steps: int) -> dict[str, Any]:
-    computed, left_out = [], []
+    computed: list[float] = []
+    left_out: list[float] = []
     bench._forget_peak()
     for _ in range(steps):
         before = run.num_cached_calls + run.num_unguided_steps
