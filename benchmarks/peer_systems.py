@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -254,7 +255,9 @@ def mochi_xdit(subjects: Subjects, layout: Layout, compiled: bool) -> Denoise:
             kind: {"y_feat": [subjects.text[i : i + 1]], "y_mask": [subjects.valid[i : i + 1]]}
             for kind, i in texts.items()
         }
-        with torch.inference_mode(), torch.compiler.set_stance("default" if compiled else "force_eager"):
+        stance = torch.compiler.set_stance("default" if compiled else "force_eager")
+        same_noise = mock.patch.object(torch, "randn", lambda *_, **__: subjects.noise.clone())
+        with torch.inference_mode(), stance, same_noise:  # its loop draws the noise itself
             latents = pipelines.sample_model(
                 subjects.device,
                 counted,
@@ -337,6 +340,65 @@ def _mochi_network(subjects: Subjects, layout: Layout) -> Any:
             rope_theta=10000.0,
             attention_mode="flash",
         )
-        network.pos_frequencies.data.normal_()
     torch.set_default_dtype(before)
+    network.load_state_dict(in_the_authors_names(subjects.parts["transformer"].state_dict()), assign=True)
     return network.eval().requires_grad_(False)
+
+
+# Of the authors' Mochi and of diffusers', what is one and the same tensor. Weights matter to time: a network that
+# is left as its constructor made it has zeros in its norms, and a GPU at its power limit attends faster to zeros.
+SAME = {
+    "t5_y_embedder": "time_embed.pooler",
+    "t5_yproj": "time_embed.caption_proj",
+    "t_embedder.mlp.0": "time_embed.timestep_embedder.linear_1",
+    "t_embedder.mlp.2": "time_embed.timestep_embedder.linear_2",
+    "x_embedder.proj": "patch_embed.proj",
+    "final_layer.linear": "proj_out",
+    "mod_x": "norm1.linear",
+    "attn.q_norm_x": "attn1.norm_q",
+    "attn.k_norm_x": "attn1.norm_k",
+    "attn.q_norm_y": "attn1.norm_added_q",
+    "attn.k_norm_y": "attn1.norm_added_k",
+    "attn.proj_x": "attn1.to_out.0",
+    "attn.proj_y": "attn1.to_add_out",
+    "mlp_x.w2": "ff.net.2",
+    "mlp_y.w2": "ff_context.net.2",
+    "blocks.": "transformer_blocks.",
+}
+SWAPPED = {
+    "final_layer.mod": "norm_out.linear",
+    "mlp_x.w1": "ff.net.0.proj",
+    "mlp_y.w1": "ff_context.net.0.proj",
+}
+JOINED = {
+    "attn.qkv_x": ("attn1.to_q", "attn1.to_k", "attn1.to_v"),
+    "attn.qkv_y": ("attn1.add_q_proj", "attn1.add_k_proj", "attn1.add_v_proj"),
+}
+
+
+def in_the_authors_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """diffusers' Mochi as the authors' code has it: joined projections, halves of gates the other way round.
+
+    Source: diffusers 0.42.1, scripts/convert_mochi_to_diffusers.py, read backwards.
+    """
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        for ours, theirs in (("norm1_context.linear_1.", "mod_y."), ("norm1_context.linear.", "mod_y.")):
+            name = name.replace(ours, theirs)
+        for theirs, parts in JOINED.items():
+            if parts[0] in name:
+                both = [weights[name.replace(parts[0], part)] for part in parts]
+                renamed[_blocks(name.replace(parts[0], theirs))] = torch.cat(both)
+        if any(part in name for parts in JOINED.values() for part in parts):
+            continue
+        for theirs, ours in SWAPPED.items():
+            if f".{ours}." in f".{name}":
+                name, tensor = name.replace(ours, theirs), torch.cat(tensor.chunk(2)[::-1])
+        for theirs, ours in SAME.items():
+            name = f".{name}".replace(f".{ours}", f".{theirs}")[1:]
+        renamed[name] = tensor
+    return renamed
+
+
+def _blocks(name: str) -> str:
+    return name.replace("transformer_blocks.", "blocks.")

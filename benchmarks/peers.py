@@ -107,8 +107,7 @@ class Race:
             if not self.enough(self.given.needs / 2):
                 return
             took, latents = denoise(self.given.steps)
-            if "mochi-xdit" not in name:  # has weights of its own
-                rows[name]["relative_error"] = self.error(latents)
+            rows[name]["relative_error"] = self.error(latents)
             rows[name]["steps_s"] += [round(step, 4) for step in took]
             rows[name]["step_s"] = round(statistics.median(rows[name]["steps_s"]), 4)
         ours = rows.get("vitascope exact", {}).get("step_s")
