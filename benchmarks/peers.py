@@ -30,6 +30,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+import peer_mochi
 import peer_systems as systems
 from conditions import conditions
 from vitascope.engine.parallel.layout import Layout
@@ -123,8 +124,8 @@ class Race:
             ("vitascope exact", lambda: systems.vitascope(subjects, layout, "exact"))
         ]
         if given.model == "mochi":
-            quick.append(("mochi-xdit, compiled", lambda: systems.mochi_xdit(subjects, layout, True)))
-            quick.append(("mochi-xdit", lambda: systems.mochi_xdit(subjects, layout, False)))
+            quick.append(("mochi-xdit, compiled", lambda: peer_mochi.mochi_xdit(subjects, layout, True)))
+            quick.append(("mochi-xdit", lambda: peer_mochi.mochi_xdit(subjects, layout, False)))
         else:
             quick.append(("xDiT", lambda: systems.xdit(subjects, layout, compiled=False)))
         if layout.world == 1 and given.model == "mochi":
