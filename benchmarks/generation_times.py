@@ -3,14 +3,15 @@
     python benchmarks/generation_times.py ROWS.json -o RESULT.json
 
 ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact", "gpus": 2}], other fields:
-width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, whole (all 50 steps, unbroken,
-with the MP4 written). Each row runs twice, two steps to compile and
-warm up, then the measured one; models stay loaded between rows that can share them.
+width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, memory_gib, whole (all 50 steps,
+unbroken, with the MP4 written), after (a file that measuring waits for). The first row of a size runs twice, a few
+steps to compile and warm up, then the measured ones; models stay loaded between rows that can share them.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -24,6 +25,7 @@ from measured_generators import FAMILIES, MEASURED, PROMPT
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
+from vitascope.evaluation.speed.bench import WARM_UP_STEPS
 from vitascope.task import TextToVideo
 
 PLACED = (
@@ -40,8 +42,8 @@ PLACED = (
 SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
 
 
-def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, Any]:
-    """The row and what was measured."""
+def measure(row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any]) -> dict[str, Any]:
+    """The row and what was measured; `warm` has the sizes that were compiled."""
     width, height, frames = SIZED[row["model"]]
     placement = Placement(**{name: row[name] for name in PLACED if name in row})
     engine = engines.setdefault(placement, Engine(placement, capacity=1))
@@ -61,7 +63,12 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
         "frames": task.num_frames,
         "steps": steps,
     }
-    for num_steps, name in ((2, "first"), (steps, "measured")):
+    key = (placement, task.width, task.height, task.num_frames)
+    for num_steps, name in ((WARM_UP_STEPS, "first"), (steps, "measured")):
+        if name == "first" and key in warm:
+            continue
+        while name == "measured" and "after" in row and not Path(row["after"]).exists():
+            time.sleep(0.2)
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
         context = Context()
         started = time.perf_counter()
@@ -71,8 +78,11 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine]) -> dict[str, 
         measured = json.loads(words.removeprefix(MEASURED))
         if name == "first":
             said["cold"] = measured["seconds"]
+    warm.add(key)
     said |= measured
-    said["seconds_per_step"] = round(statistics.median(measured["steps_s"][1:] or measured["steps_s"]), 4)
+    steps_s = measured["steps_s"][1:] or measured["steps_s"]
+    computed = [step for step in steps_s if step > max(steps_s) / 3]  # foretold ones take no time
+    said["seconds_per_step"] = round(statistics.median(computed), 4)
     if row.get("whole"):
         started = time.perf_counter()
         clip.save(Path(row["whole"]))
@@ -93,6 +103,7 @@ def main() -> None:
     versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
     result: dict[str, Any] = {"made": time.strftime("%Y-%m-%d"), "versions": versions, "rows": []}
     engines: dict[Placement, Engine] = {}
+    warm: set[Any] = set()
     for row in json.loads(given.rows.read_text()):
         if time.time() > until - row.get("needs_s", 20):
             result["rows"].append({**row, "error": "no time left"})
@@ -100,8 +111,10 @@ def main() -> None:
         shared = Placement(**{name: row[name] for name in PLACED if name in row})
         for placement in [p for p in engines if p != shared]:
             engines.pop(placement).evict_all()
+            warm.clear()
+            gc.collect()  # hooks and the network hold each other
         try:
-            result["rows"].append(measure(row, engines))
+            result["rows"].append(measure(row, engines, warm))
         except Exception as error:  # noqa: BLE001  the other rows go on
             traceback.print_exc()
             result["rows"].append({**row, "error": f"{type(error).__name__}: {error}"[:500]})

@@ -56,17 +56,21 @@ class Meter:
 
     def __init__(self, pipeline: Any, decoding: bool = True) -> None:
         self.pipeline, self.decoding = pipeline, decoding
-        self.on_gpu = next(pipeline.transformer.parameters()).is_cuda
+        self.on_gpu = (
+            pipeline._execution_device.type == "cuda"
+        )  # where weights come to, if they live elsewhere
         self.calls: list[Any] = []
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, float] = {}
+        self.reserved = 0.0
 
     def __enter__(self) -> Meter:
+        self.peak()
+        self.reserved = 0.0
         self.began = self.now()
         self.hook = self.pipeline.transformer.register_forward_pre_hook(self._note_call, prepend=True)
         self.decode = self.pipeline.vae.decode
         self.pipeline.vae.decode = self._decode
-        self.peak()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -84,8 +88,16 @@ class Meter:
         if not self.on_gpu:
             return 0.0
         peak = torch.cuda.max_memory_allocated() / 2**30
+        self.reserved = max(self.reserved, torch.cuda.max_memory_reserved() / 2**30)
         torch.cuda.reset_peak_memory_stats()
         return peak
+
+    def context(self) -> float:
+        """What the card holds beside torch's memory, other processes' included. Units: GiB."""
+        if not self.on_gpu:
+            return 0.0
+        free, total = torch.cuda.mem_get_info()
+        return (total - free - torch.cuda.memory_reserved()) / 2**30
 
     def _note_call(self, *_: Any) -> None:
         if not self.calls:
@@ -140,7 +152,8 @@ class Meter:
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "steps_s": [round(step, 4) for step in self.steps],
             "peak_gib": {name: round(max(peak[name] for peak in peaks), 3) for name in peaks[0]},
-            "reserved_gib": round(torch.cuda.max_memory_reserved() / 2**30, 2) if self.on_gpu else 0,
+            "reserved_gib": round(self.reserved, 2),
+            "context_gib": round(self.context(), 2),
             "levers": modules.levers.described(),
             "layout": spread.layout.described() if spread else "one device",
             "load_s": round(modules.load_s, 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.engine.calibration import Calibration, StepRate, committed
+from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.levers import Gpu, Levers, Subject, decide
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.placement import Placement
@@ -187,13 +187,17 @@ def _exchange_seconds(sizes: Architecture, work: StepWork, layout: Layout, calib
 def _decode_seconds(
     sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, calibration: Calibration
 ) -> float | None:
-    rate = calibration.decode(sizes.family, levers.vae)
+    rate = _decode_rate(sizes, levers, calibration)
     if rate is None:
         return None
     alone = rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
     if layout.world == 1 or rate.shared_s is None:
         return alone
     return alone / layout.world + rate.shared_s
+
+
+def _decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) -> Decode | None:
+    return calibration.decode(sizes.family, "tiles" if levers.vae_tiling else levers.vae)
 
 
 def _memory(
@@ -216,7 +220,7 @@ def _memory(
         denoising += rate.exchange_gib_per_million_tokens * million
     frame = wanted.width * wanted.height / 1e6
     clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
-    decode = calibration.decode(sizes.family, levers.vae)
+    decode = _decode_rate(sizes, levers, calibration)
     sharing = layout.world if decode and decode.shared_s is not None else 1
     decoding = clip + (decode.group_gib_per_megapixel * frame / sharing if decode else 0.0)
     alone = placement.offload != "none" or levers.offload != "placement"

@@ -26,7 +26,7 @@ MAGIC_BITS = gl.constexpr(0x4B400000)
 MAGIC = gl.constexpr(12582912.0)
 BELOW_ALL = gl.constexpr(4000000)  # no score of 128 products of 8-bit integers is that far below zero
 GROUP_QUERIES, BLOCK_QUERIES, BLOCK_KEYS, STAGES = 64, 128, 128, 3
-PROMOTED = gl.constexpr(8)  # blocks of keys summed by the tensor cores, whose few bits lose what is small
+PROMOTED = 4  # blocks of keys summed by the tensor cores, whose few bits lose what is small
 # Three groups of warps share 65,536 registers a multiprocessor; the two that compute take those of the third.
 REGISTERS_AT_START, REGISTERS_COMPUTING, REGISTERS_FETCHING = 168, gl.constexpr(240), gl.constexpr(24)
 
@@ -74,7 +74,8 @@ def _weigh(bits, valid, scale, largest, total, MASKED: gl.constexpr):
 @gluon.jit
 def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_free, q_scales, k_scales, v_scales,
              v_mean, out, row, batch, head, first, num_queries, num_keys, padded_queries, num_blocks, stride_b,
-             stride_n, stride_h, D: gl.constexpr, BLOCK_M: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr):
+             stride_n, stride_h, D: gl.constexpr, BLOCK_M: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
+             PROMOTED: gl.constexpr):
     scores_layout: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_N, 32])
     acc_layout: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, D, 32])
     operand: gl.constexpr = gl.DotOperandLayout(0, acc_layout, 4)
@@ -154,7 +155,7 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
 def _attend(q_desc, k_desc, v_desc, q_scales, k_scales, v_scales, v_mean, out,
             num_queries, num_keys, padded_queries, padded_keys, stride_b, stride_n, stride_h, num_heads,
             D: gl.constexpr, BLOCK_M: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
-            SUMS: gl.constexpr):
+            PROMOTED: gl.constexpr, SUMS: gl.constexpr):
     row = gl.program_id(1)
     first = gl.program_id(0) * (2 * BLOCK_M)
     q_buf = gl.allocate_shared_memory(gl.int8, [2, BLOCK_M, D], q_desc.layout)
@@ -181,10 +182,10 @@ def _attend(q_desc, k_desc, v_desc, q_scales, k_scales, v_scales, v_mean, out,
         [
             (_compute, (q_buf.index(0), k_buf, v_buf, first_sums, q_ready, k_ready, k_free, v_ready, v_free, q_scales,
                         k_scales, v_scales, v_mean, out, row, batch, head, first, num_queries, num_keys, padded_queries,
-                        num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES)),
+                        num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES, PROMOTED)),
             (_compute, (q_buf.index(1), k_buf, v_buf, second_sums, q_ready, k_ready, k_free, v_ready, v_free, q_scales,
                         k_scales, v_scales, v_mean, out, row, batch, head, first + BLOCK_M, num_queries, num_keys,
-                        padded_queries, num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES)),
+                        padded_queries, num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES, PROMOTED)),
             (_fetch, (q_desc, k_desc, v_desc, q_buf, k_buf, v_buf, q_ready, k_ready, k_free, v_ready, v_free,
                       row * padded_queries + first, row * padded_keys, row * D, num_blocks, BLOCK_M, BLOCK_N, STAGES)),
         ],
@@ -221,6 +222,6 @@ def attend(
     _attend[(q_scales.shape[1] // BLOCK_QUERIES, rows)](
         tiles(q8, [GROUP_QUERIES, width]), tiles(k8, [BLOCK_KEYS, width]), tiles(v8, [width, BLOCK_KEYS]),
         q_scales, k_scales, v_scales, v_mean, out, num_queries, num_keys, q_scales.shape[1],
-        k_scales.shape[1] * BLOCK_KEYS, *out.stride()[:3], num_heads, width, GROUP_QUERIES, BLOCK_KEYS, STAGES,
+        k_scales.shape[1] * BLOCK_KEYS, *out.stride()[:3], num_heads, width, GROUP_QUERIES, BLOCK_KEYS, STAGES, PROMOTED,
         _sums_layout(width), num_warps=4, maxnreg=REGISTERS_AT_START,
     )  # fmt: skip

@@ -366,10 +366,21 @@ def cap_memory(placement: Placement) -> None:
 
     if placement.memory_gib is None or not placement.device.startswith("cuda"):
         return
-    index = torch.device(placement.device).index
+    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
+    _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
+
+
+def uncap_memory(placement: Placement) -> None:
+    """Let this process have all of its GPU again."""
+    if placement.device.startswith("cuda"):
+        _allow(1.0, placement.device)
+
+
+def _allow(share: float, device: str) -> None:
+    import torch
+
+    index = torch.device(device).index
     index = torch.cuda.current_device() if index is None else index
-    total = torch.cuda.get_device_properties(index).total_memory / GIB
-    share = min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total)
     torch.cuda.set_per_process_memory_fraction(share, index)
 
 

@@ -7,6 +7,7 @@ free. Blocks are copied one ahead on a stream of their own, hidden behind the bl
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,9 +32,14 @@ class Packed:
                 self._owned.append((tensor, size))
                 size += -(-tensor.numel() * tensor.element_size() // ALIGNMENT) * ALIGNMENT
         self.num_bytes = size
-        self._home = torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
-        for tensor, view in self._views(self._home):
+        self._home = torch.empty(size, dtype=torch.uint8)
+        pairs = self._views(self._home)
+        for tensor, view in pairs:
             view.copy_(tensor)
+        if device.type == "cuda" and size and not _lock_pages(self._home, self):
+            self._home = self._home.pin_memory()
+            pairs = self._views(self._home)
+        for tensor, view in pairs:
             tensor.data = view
 
     def _views(self, storage: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -60,6 +66,18 @@ class Packed:
         """Point back to main memory; what was on the device is let go."""
         for tensor, view in self._views(self._home):
             tensor.data = view
+
+
+def _lock_pages(memory: Tensor, owner: object) -> bool:
+    """Page-lock `memory` where it lies until `owner` goes; whether the system lets us.
+
+    Torch's own page-locked memory comes in powers of two: up to twice as much of the machine's.
+    """
+    cudart: Any = torch.cuda.cudart()
+    if int(cudart.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)):
+        return False
+    weakref.finalize(owner, cudart.cudaHostUnregister, memory.data_ptr()).atexit = False
+    return True
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
