@@ -3,9 +3,10 @@
     python benchmarks/generation_times.py ROWS.json -o RESULT.json
 
 ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact", "gpus": 2}], other fields:
-width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, memory_gib, whole (all 50 steps,
-unbroken, with the MP4 written), after (a file that measuring waits for). The first row of a size runs twice, a few
-steps to compile and warm up, then the measured ones; models stay loaded between rows that can share them.
+width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, memory_gib, offload, whole (all 50
+steps, unbroken, with the MP4 written), after (a file that measuring waits for, RESULT.warm being there meanwhile).
+The first row of a size runs twice, a few steps to compile and warm up, then the measured ones; models stay loaded
+between rows that can share them.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ PLACED = (
     "device",
     "memory_gib",
     "attention",
+    "offload",
 )
 SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
 
 
-def measure(row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any]) -> dict[str, Any]:
-    """The row and what was measured; `warm` has the sizes that were compiled."""
+def measure(
+    row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any], warmed: Path
+) -> dict[str, Any]:
+    """The row and what was measured; `warm` has the sizes that were compiled, `warmed` tells others."""
     width, height, frames = SIZED[row["model"]]
     placement = Placement(**{name: row[name] for name in PLACED if name in row})
     engine = engines.setdefault(placement, Engine(placement, capacity=1))
@@ -67,8 +71,8 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any
     for num_steps, name in ((WARM_UP_STEPS, "first"), (steps, "measured")):
         if name == "first" and key in warm:
             continue
-        while name == "measured" and "after" in row and not Path(row["after"]).exists():
-            time.sleep(0.2)
+        if name == "measured" and "after" in row:
+            _wait_for(Path(row["after"]), warmed)
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
         context = Context()
         started = time.perf_counter()
@@ -89,6 +93,12 @@ def measure(row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any
         said["mp4_s"] = round(time.perf_counter() - started, 3)
         said["end_to_end_s"] = round(said["measured_wall_s"] + said["mp4_s"], 2)
     return said
+
+
+def _wait_for(file: Path, warmed: Path) -> None:
+    warmed.touch()
+    while not file.exists():
+        time.sleep(0.2)
 
 
 def main() -> None:
@@ -114,7 +124,7 @@ def main() -> None:
             warm.clear()
             gc.collect()  # hooks and the network hold each other
         try:
-            result["rows"].append(measure(row, engines, warm))
+            result["rows"].append(measure(row, engines, warm, given.output.with_suffix(".warm")))
         except Exception as error:  # noqa: BLE001  the other rows go on
             traceback.print_exc()
             result["rows"].append({**row, "error": f"{type(error).__name__}: {error}"[:500]})

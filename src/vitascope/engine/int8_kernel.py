@@ -185,7 +185,8 @@ def _attend(q_desc, k_desc, v_desc, q_scales, k_scales, v_scales, v_mean, out,
                         num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES, PROMOTED)),
             (_compute, (q_buf.index(1), k_buf, v_buf, second_sums, q_ready, k_ready, k_free, v_ready, v_free, q_scales,
                         k_scales, v_scales, v_mean, out, row, batch, head, first + BLOCK_M, num_queries, num_keys,
-                        padded_queries, num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES, PROMOTED)),
+                        padded_queries, num_blocks, stride_b, stride_n, stride_h, D, BLOCK_M, BLOCK_N, STAGES,
+                        PROMOTED)),
             (_fetch, (q_desc, k_desc, v_desc, q_buf, k_buf, v_buf, q_ready, k_ready, k_free, v_ready, v_free,
                       row * padded_queries + first, row * padded_keys, row * D, num_blocks, BLOCK_M, BLOCK_N, STAGES)),
         ],
@@ -222,6 +223,6 @@ def attend(
     _attend[(q_scales.shape[1] // BLOCK_QUERIES, rows)](
         tiles(q8, [GROUP_QUERIES, width]), tiles(k8, [BLOCK_KEYS, width]), tiles(v8, [width, BLOCK_KEYS]),
         q_scales, k_scales, v_scales, v_mean, out, num_queries, num_keys, q_scales.shape[1],
-        k_scales.shape[1] * BLOCK_KEYS, *out.stride()[:3], num_heads, width, GROUP_QUERIES, BLOCK_KEYS, STAGES, PROMOTED,
-        _sums_layout(width), num_warps=4, maxnreg=REGISTERS_AT_START,
+        k_scales.shape[1] * BLOCK_KEYS, *out.stride()[:3], num_heads, width, GROUP_QUERIES, BLOCK_KEYS, STAGES,
+        PROMOTED, _sums_layout(width), num_warps=4, maxnreg=REGISTERS_AT_START,
     )  # fmt: skip
