@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from vitascope.engine import quantize
 from vitascope.engine.levers import Gpu, Subject, decide
 from vitascope.engine.placement import Placement
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -130,6 +132,55 @@ def test_a_kernel_that_does_not_work_here_gives_way_unless_it_was_asked_for():
     assert instead.attention == "fa3" and "Triton" in instead.fallbacks[0]
     with pytest.raises(ResourceError, match="does not work"):
         balanced.with_proven_kernel(False, "fa3", "int8")
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "attention", "linears"),
+    [
+        ("RTX 2080 Ti", (7, 5), "sdpa", "model"),
+        ("RTX 3090", (8, 6), "sdpa", "model"),
+        ("RTX 4090", (8, 9), "sdpa", "fp8"),
+        ("RTX 5090", (12, 0), "cudnn", "fp8"),
+    ],
+)
+def test_consumer_cards_get_what_they_can_and_are_told_the_rest(name, capability, attention, linears):
+    card = Gpu(name=name, capability=capability, memory_gib=24, fa3=True, int8=False)
+    exact = decide(MOCHI, placed(), card)
+    assert (exact.attention, exact.compile, exact.vae, exact.fallbacks) == (attention, True, "stream", ())
+    balanced = decide(MOCHI, placed(speed="balanced"), card)
+    assert (balanced.attention, balanced.linears) == (attention, linears)
+    said = " ".join(balanced.fallbacks)
+    assert f"8-bit attention needs a Hopper GPU (H100, H200), not {name}" in said
+    assert ("fp8 linears need" in said) == (linears == "model")
+
+
+def test_fp8_linears_that_do_not_work_here_give_way_unless_they_were_asked_for():
+    levers = decide(MOCHI, placed(speed="balanced"), H100)
+    assert levers.with_proven_linears(True, "auto") is levers
+    plain = levers.with_proven_linears(False, "auto")
+    assert plain.linears == "model" and any("fp8 linears do not work" in said for said in plain.fallbacks)
+    with pytest.raises(ResourceError, match="quantize='none'"):
+        levers.with_proven_linears(False, "fp8")
+
+
+def multiplied(a, b, scale_a, scale_b, out_dtype, use_fast_accum):
+    del use_fast_accum
+    return ((a.float() * scale_a) @ (b.float() * scale_b)).to(out_dtype)
+
+
+def refused(*_, **__):
+    raise RuntimeError("CUDA error: not supported on this device")
+
+
+@pytest.mark.parametrize(
+    ("product", "works"),
+    [(multiplied, True), (refused, False), (lambda *a, **k: 0 * multiplied(*a, **k), False)],
+)
+def test_fp8_is_tried_before_it_is_trusted(product, works, monkeypatch):
+    monkeypatch.setattr(torch, "_scaled_mm", product)
+    quantize.fp8_works.cache_clear()
+    assert quantize.fp8_works(torch.device("cpu")) is works
+    quantize.fp8_works.cache_clear()
 
 
 def test_expert_switches_override_the_word():

@@ -7,7 +7,7 @@ import torch
 
 from tests.engine.test_attention import mochi, mochi_inputs
 from tests.engine.test_streaming_vae import mochi_vae
-from vitascope.engine import attention, attention_processors, levers, offload, quantize, streaming_vae
+from vitascope.engine import attention, attention_processors, memory, offload, quantize, streaming_vae
 from vitascope.engine.compile import compile_blocks
 from vitascope.engine.placement import Placement
 
@@ -104,12 +104,20 @@ def test_int8_attention_keeps_small_values_in_long_sums():
 
 def test_a_memory_limit_is_held():
     total = torch.cuda.get_device_properties(0).total_memory / 2**30
-    levers.cap_memory(Placement(device="cuda", memory_gib=total / 4))
+    memory.cap(Placement(device="cuda", memory_gib=total / 4))
     try:
         with pytest.raises(torch.OutOfMemoryError):
             torch.empty(int(total / 3 * 2**30), dtype=torch.uint8, device="cuda")
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+        memory.uncap(Placement(device="cuda"))
+    torch.empty(int(total / 3 * 2**30), dtype=torch.uint8, device="cuda")
+
+
+def test_fp8_linears_are_found_to_work():
+    if torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("no fp8 units")
+    quantize.fp8_works.cache_clear()
+    assert quantize.fp8_works(torch.device("cuda"))
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.engine import block_cache, guidance_interval
+from vitascope.engine.memory import CONTEXT_GIB, GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -20,12 +21,10 @@ STREAMED = ("AutoencoderKLMochi", "AutoencoderKLCogVideoX")
 COMPILE_FROM_PARAMETERS = 5e8
 HOPPER = (9, 0)
 FP8_FROM = (8, 9)
-GIB = 2**30
 INT8_HEAD_DIMS = (64, 128)
 INT8_PAYS_AT = (
     128  # at 64 channels the exponentials bound it, and FlashAttention-3 is as fast: H100, 7.4 and 7.7 ms
 )
-CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
     "MochiTransformer3DModel": 5.5,
@@ -142,6 +141,15 @@ class Levers(BaseModel):
         if not self.approximate_attention or asked != "auto":
             return self
         return self._attending_exactly(exact, "8-bit attention cannot go around a ring of GPUs")
+
+    def with_proven_linears(self, works: bool, asked: str) -> Levers:
+        """These levers, once it was tried whether fp8 linears work. Raises: ResourceError if they were asked for."""
+        if works or self.linears != "fp8":
+            return self
+        said = "fp8 linears do not work on this GPU with this torch"
+        if asked != "auto":
+            raise ResourceError(f"quantize={asked!r}: {said}; use quantize='none'")
+        return self.model_copy(update={"linears": "model", "fallbacks": (*self.fallbacks, said)})
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
         """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
@@ -358,30 +366,6 @@ def shrink(pipeline: Any, levers: Levers, device: str) -> None:
 
     if levers.linears == "fp8":
         quantize.fp8_linears(list(pipeline.transformer.transformer_blocks), device=device)
-
-
-def cap_memory(placement: Placement) -> None:
-    """Hold this process to `memory_gib` on its GPU: beyond it, allocation fails as on a smaller card."""
-    import torch
-
-    if placement.memory_gib is None or not placement.device.startswith("cuda"):
-        return
-    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
-    _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
-
-
-def uncap_memory(placement: Placement) -> None:
-    """Let this process have all of its GPU again."""
-    if placement.device.startswith("cuda"):
-        _allow(1.0, placement.device)
-
-
-def _allow(share: float, device: str) -> None:
-    import torch
-
-    index = torch.device(device).index
-    index = torch.cuda.current_device() if index is None else index
-    torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 def pull(pipeline: Any, levers: Levers, device: str) -> None:

@@ -14,6 +14,7 @@ from vitascope.errors import OutOfMemory
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GIB = 2**30
+CONTEXT_GIB = 0.7  # CUDA's own, outside torch's allocator
 
 
 def free_gib(placement: Placement) -> float:
@@ -31,6 +32,30 @@ def free_ram_gib() -> float:
     import psutil
 
     return float(psutil.virtual_memory().available) / GIB
+
+
+def cap(placement: Placement) -> None:
+    """Hold this process to `memory_gib` on its GPU: beyond it, allocation fails as on a smaller card."""
+    import torch
+
+    if placement.memory_gib is None or not placement.device.startswith("cuda"):
+        return
+    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
+    _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
+
+
+def uncap(placement: Placement) -> None:
+    """Let this process have all of its GPU again."""
+    if placement.device.startswith("cuda"):
+        _allow(1.0, placement.device)
+
+
+def _allow(share: float, device: str) -> None:
+    import torch
+
+    index = torch.device(device).index
+    index = torch.cuda.current_device() if index is None else index
+    torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 def component_gib(folder: Path, dtype: str) -> dict[str, float]:
@@ -99,7 +124,7 @@ def _advice(placement: Placement, largest: float, free: float) -> str:
     if not placement.device.startswith("cuda"):
         return "use a smaller model, dtype bfloat16, or a machine with more memory"
     if placement.offload == "none" and largest < 0.8 * free:
-        return "use offload='model'"
+        return f"use memory_gib={int(free)} (Mochi and CogVideoX; faster), or offload='model'"
     return "use offload='sequential' (slow) or a smaller model"
 
 

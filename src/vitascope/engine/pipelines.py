@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitascope.engine import levers
+from vitascope.engine import levers, memory
 from vitascope.engine.failures import first_line, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
@@ -151,9 +151,9 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
-    if chosen.attention == "int8":
-        chosen = _with_proven_kernel(chosen, placement)
-    levers.cap_memory(placement)
+    if placement.device.startswith("cuda"):
+        chosen = _proven(chosen, placement)
+    memory.cap(placement)
     levers.shrink(pipeline, chosen, placement.device)
     if chosen.offload == "placement":
         pipeline = place(pipeline, placement)
@@ -168,14 +168,19 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     return pipeline, chosen
 
 
-def _with_proven_kernel(chosen: Levers, placement: Placement) -> Levers:
+def _proven(chosen: Levers, placement: Placement) -> Levers:
+    """What is new on GPUs is tried on a few tokens first; what does not work here is left out, and said."""
     import torch
 
-    from vitascope.engine import attention
+    from vitascope.engine import attention, quantize
 
     device = torch.device(placement.device)
-    exact = attention.best_exact(device, getattr(torch, placement.dtype))
-    return chosen.with_proven_kernel(attention.int8_works(device), exact, placement.attention)
+    if chosen.linears == "fp8":
+        chosen = chosen.with_proven_linears(quantize.fp8_works(device), placement.quantize)
+    if chosen.attention == "int8":
+        exact = attention.best_exact(device, getattr(torch, placement.dtype))
+        chosen = chosen.with_proven_kernel(attention.int8_works(device), exact, placement.attention)
+    return chosen
 
 
 def lazy_text_encoders(folder: Path, placement: Placement, taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,6 +56,20 @@ class Fp8Linear(nn.Module):
 def _scale(rows: Tensor) -> Tensor:
     """What each row is divided by to fill the range of fp8. Shape: (M, K) -> (M, 1) float32."""
     return rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
+
+
+@cache
+def fp8_works(device: torch.device) -> bool:
+    """Whether this torch multiplies in fp8 on this card as it should: tried once a process on a small linear."""
+    linear = nn.Linear(256, 256, device=device, dtype=torch.bfloat16)
+    states = torch.randn(32, 256, device=device, dtype=torch.bfloat16)
+    with torch.no_grad():
+        expected = linear(states)
+        try:
+            found = Fp8Linear(linear)(states)
+        except Exception:  # noqa: BLE001  whatever a driver or library says of a card it does not know
+            return False
+        return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 
 
 def num_fp8_parameters(blocks: Sequence[Any], exact_blocks: int = 1) -> int:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vitascope.clip import Clip
 from vitascope.context import Context, Progress
 from vitascope.engine import levers as levers_of
-from vitascope.engine import streaming_vae
+from vitascope.engine import memory, streaming_vae
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.pipelines import LoadedPipeline, accelerated, environment, import_class
 from vitascope.engine.placement import Placement
@@ -26,7 +26,6 @@ from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
-from vitascope.task import Task
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -173,7 +172,7 @@ class Bench:
         device, dtype = self._placement.device, transformer.dtype
         task, length = self.task, self._model.text_length
         vae = self._parts["vae"]
-        latents = _latent_shape(vae, task)
+        latents = random_models.latent_shape(vae, task)
         generator = torch.Generator(device).manual_seed(1)
 
         def noise(*shape: int) -> Any:
@@ -207,7 +206,7 @@ class Bench:
         import torch
 
         vae, task = self._parts["vae"], self.task
-        shape = _latent_shape(vae, task)
+        shape = random_models.latent_shape(vae, task)
         generator = torch.Generator(self._placement.device).manual_seed(2)
         latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
         ours = random_models.sharing_weights(vae)
@@ -301,7 +300,7 @@ class Bench:
             }
             return {**self._parts, **shared}
         if not self._parts:
-            levers_of.uncap_memory(self._placement)
+            memory.uncap(self._placement)
             self._parts = self._draw()
         parts, self._parts = self._parts, {}
         for part in parts.values():
@@ -381,20 +380,6 @@ class _Kept:
             timing.failed = f"{type(error).__name__}: {error}"[:2000]
         self._bench._told(result)
         return isinstance(error, Exception)
-
-
-def _latent_shape(vae: Any, task: Task) -> tuple[int, int, int, int]:
-    """Shape: (c, t, h, w)."""
-    assert task.width and task.height and task.num_frames, "complete() fills these in"
-    width, height, num_frames = task.width, task.height, task.num_frames
-    if hasattr(vae, "spatial_compression_ratio"):
-        space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
-    else:
-        space, frames = (
-            2 ** (len(vae.config.block_out_channels) - 1),
-            int(vae.config.temporal_compression_ratio),
-        )
-    return vae.config.latent_channels, (num_frames - 1) // frames + 1, height // space, width // space
 
 
 def _relative_error(output: Any, expected: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from vitascope.errors import UnknownName
 from vitascope.generators import GENERATORS
 from vitascope.generators.base import Generator
-from vitascope.task import TextToVideo
+from vitascope.task import Task, TextToVideo
 
 PROMPT = "a red fox runs through deep snow under tall pines at dawn, seen from the side, the camera follows"
 # T5 v1.1 XXL's encoder, which both models read their prompts with.
@@ -186,3 +186,17 @@ def sharing_weights(module: Any) -> Any:
         copy = type(module).from_config(module.config)
     copy.load_state_dict(module.state_dict(), assign=True)
     return copy.eval().requires_grad_(False)
+
+
+def latent_shape(vae: Any, task: Task) -> tuple[int, int, int, int]:
+    """The latents of one clip. Shape: (c, t, h, w)."""
+    assert task.width and task.height and task.num_frames, "complete() fills these in"
+    width, height, num_frames = task.width, task.height, task.num_frames
+    if hasattr(vae, "spatial_compression_ratio"):
+        space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
+    else:
+        space, frames = (
+            2 ** (len(vae.config.block_out_channels) - 1),
+            int(vae.config.temporal_compression_ratio),
+        )
+    return vae.config.latent_channels, (num_frames - 1) // frames + 1, height // space, width // space
