@@ -42,6 +42,8 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
         "prompt_tokens": 98,
     }
     placed = {"speed": row.get("speed", "exact"), "gpus": row.get("gpus", 1), **degrees(row["layout"])}
+    if "memory_gib" in row:
+        placed["memory_gib"] = row["memory_gib"]
     assert device is not None, f"{row['device']} is not calibrated"
     made = estimate(
         published()[model],
@@ -54,7 +56,13 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
     if "decode" in row["seconds"] and made.seconds is not None:
         measured |= {"decode_s": row["seconds"]["decode"], "decode_gib": row["peak_gib"]["decode"]}
         predicted |= {"decode_s": made.seconds["decode"], "decode_gib": made.gib["decode"]}
-    name = f"{model} {row['width']}x{row['height']}x{row['frames']} {placed['speed']}, {row['layout']}"
+    if "decode" in row["peak_gib"]:
+        measured["peak_gib"] = max(row["peak_gib"].values())
+        predicted["peak_gib"] = max(made.gib.values())
+    within = f" within {row['memory_gib']} GiB" if "memory_gib" in row else ""
+    name = (
+        f"{model} {row['width']}x{row['height']}x{row['frames']} {placed['speed']}{within}, {row['layout']}"
+    )
     error = {key: round(predicted[key] / value - 1, 4) for key, value in measured.items() if predicted[key]}
     return {
         "name": name,
@@ -75,6 +83,9 @@ def main() -> None:
     )
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--committed", default=str(committed().made), help="when the calibration was committed"
+    )
     given = parser.parse_args()
     rows = []
     for file in given.results:
@@ -82,7 +93,7 @@ def main() -> None:
             if "seconds_per_step" in row:
                 rows.append(compared(row))
                 print(rows[-1]["name"], rows[-1]["error"])
-    said = {"made": time.strftime("%Y-%m-%d"), "calibration": str(committed().made), "rows": rows}
+    said = {"made": time.strftime("%Y-%m-%d"), "calibration": given.committed, "rows": rows}
     given.output.write_text(json.dumps(said, indent=1) + "\n")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -110,3 +112,45 @@ def test_a_whole_pipeline_makes_the_same_clip_with_visiting_weights(model):
     plain = clip("placement")
     for offload in ("turns", "blocks"):
         assert np.array_equal(clip(offload), plain)
+
+
+class Pages:
+    """The driver's book of page-locked memory."""
+
+    def __init__(self, refuses=False):
+        self.locked = {}
+        self.refuses = refuses
+
+    def cudaHostRegister(self, address, size, _flags):
+        if self.refuses:
+            return 801
+        self.locked[address] = size
+        return 0
+
+    def cudaHostUnregister(self, address):
+        del self.locked[address]
+
+
+def test_pages_are_locked_where_the_weights_lie_and_let_go_with_them(monkeypatch):
+    pages = Pages()
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: pages)
+    linear = torch.nn.Linear(100, 100)
+    before = linear.weight.detach().clone()
+    packed = Packed([linear], torch.device("cuda"))
+    assert list(pages.locked.values()) == [packed.num_bytes]
+    (address,) = pages.locked
+    assert address <= linear.weight.data_ptr() < address + packed.num_bytes
+    del packed
+    gc.collect()
+    assert not pages.locked and torch.equal(linear.weight, before)
+
+
+def test_where_pages_cannot_be_locked_torchs_own_are_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: Pages(refuses=True))
+    taken = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: taken.append(self.clone()) or taken[-1])
+    linear = torch.nn.Linear(100, 100)
+    before = linear.weight.detach().clone()
+    packed = Packed([linear], torch.device("cuda"))
+    assert taken[0].numel() == packed.num_bytes and torch.equal(linear.weight, before)
+    assert taken[0].data_ptr() <= linear.weight.data_ptr() < taken[0].data_ptr() + packed.num_bytes
