@@ -68,13 +68,18 @@ class Meter:
         self.peak()
         self.reserved = 0.0
         self.began = self.now()
-        self.hook = self.pipeline.transformer.register_forward_pre_hook(self._note_call, prepend=True)
+        transformer = self.pipeline.transformer
+        self.hooks = [
+            transformer.register_forward_pre_hook(self._note_call, prepend=True),
+            transformer.register_forward_pre_hook(self._note_arrival),
+        ]
         self.decode = self.pipeline.vae.decode
         self.pipeline.vae.decode = self._decode
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.hook.remove()
+        for hook in self.hooks:
+            hook.remove()
         del self.pipeline.vae.decode
         self.seconds["total"] = self.now() - self.began
 
@@ -110,6 +115,11 @@ class Meter:
         else:
             self.calls.append(time.perf_counter())
 
+    def _note_arrival(self, *_: Any) -> None:
+        """The text encoder may have left the card for the transformer by now."""
+        if len(self.calls) == 1:
+            self.peak()
+
     def _decode(self, latents: Any, *args: Any, **kwargs: Any) -> Any:
         ended = self.now()
         if self.on_gpu:
@@ -124,6 +134,9 @@ class Meter:
         self.seconds["denoise"] = ended - self.began - self.seconds["text"]
         self.peaks["denoise"] = self.peak()
         self.latents = latents.detach().float()
+        if (visit := getattr(self.pipeline.vae, "_hf_hook", None)) is not None:
+            visit.pre_forward(self.pipeline.vae)  # what leaves the card for the VAE is no part of decoding
+            self.peak()
         if not self.decoding:
             return self._nothing(latents)
         output = self.decode(latents, *args, **kwargs)

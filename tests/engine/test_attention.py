@@ -102,6 +102,25 @@ def test_a_new_prompt_changes_the_lengths_but_not_the_graph():
 
 
 @torch.no_grad()
+def test_a_graph_hands_the_lengths_on_and_computes_nothing_with_them():
+    model = mochi()
+    attention_processors.install(model, attention.joined("sdpa"))
+    users = []
+
+    def look(graph, inputs):
+        places = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        for place, given in zip(places, inputs, strict=True):
+            if isinstance(given, torch.Tensor) and given.dtype == torch.int64:
+                users.extend(str(user.target) for user in place.users)
+        return graph.forward
+
+    for block in model.transformer_blocks:
+        block.compile(backend=look, fullgraph=True, dynamic=False)
+    model(**mochi_inputs((5, 1)))
+    assert users and all("vitascope" in user and "attend" in user for user in users), users
+
+
+@torch.no_grad()
 def test_the_mask_is_read_once_a_prompt():
     lengths, mask = attention_processors.TextLengths(), torch.tensor([[True, True, False]])
     lengths.read(mask)

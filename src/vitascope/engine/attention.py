@@ -214,33 +214,39 @@ def int8_works(device: torch.device) -> bool:
 
 
 @torch.library.custom_op("vitascope::attend", mutates_args=())
-def _attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, kernel: str) -> Tensor:
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, besides: int, kernel: str
+) -> Tensor:
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     run = _kernel_now(kernel, query.device, query.dtype)
     if lengths is None:
         run(query, key, value, out)
         return out
     for sample, length in enumerate(lengths.tolist()):
-        valid = (slice(sample, sample + 1), slice(0, length))
+        valid = (slice(sample, sample + 1), slice(0, besides + length))
         run(query[valid], key[valid], value[valid], out[valid])
-        out[sample, length:].zero_()
+        out[sample, besides + length :].zero_()
     return out
 
 
 @_attend.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, kernel: str) -> Tensor:
-    del key, value, lengths, kernel
+def _(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, besides: int, kernel: str) -> Tensor:
+    del key, value, lengths, besides, kernel
     return torch.empty(query.shape, dtype=query.dtype, device=query.device)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str, lengths: Tensor | None = None) -> Tensor:
-    """Attention by the kernel of this name, each sample among its first `lengths` tokens alone.
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, kernel: str, lengths: Tensor | None = None, besides: int = 0
+) -> Tensor:
+    """Attention by the kernel of this name, each sample among its first `besides` + `lengths` tokens alone.
 
     `lengths` is a CPU int64 tensor of shape (B,) or None for all tokens; outputs beyond it are zeros. Exactly
     what attention over the tokens cut off there gives: no mask, no waiting for the GPU, no graph break.
+    A graph must not compute with `lengths`: for one addition on the CPU, inductor looks for a C++ compiler and
+    tries it, 40 s in each process.
     Shape: each (B, L, H, D) -> (B, L, H, D).
     """
-    result: Tensor = torch.ops.vitascope.attend(query, key, value, lengths, kernel)
+    result: Tensor = torch.ops.vitascope.attend(query, key, value, lengths, besides, kernel)
     return result
 
 
@@ -250,8 +256,7 @@ def joined(kernel: str) -> JointAttend:
     def joint(video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         query, key, value = (torch.cat(pair, dim=1) for pair in zip(video, text, strict=True))
         num_video = video.query.shape[1]
-        lengths = None if text_lengths is None else text_lengths + num_video
-        out = attend(query, key, value, kernel, lengths)
+        out = attend(query, key, value, kernel, text_lengths, besides=num_video)
         return out[:, :num_video], out[:, num_video:]
 
     return joint

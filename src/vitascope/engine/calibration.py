@@ -51,6 +51,7 @@ class Decode(_Rates):
     seconds_per_megapixel: float
     group_gib_per_megapixel: float
     shared_s: float | None = None
+    odd_gib_per_megapixel: float | None = None  # if an odd number of latent frames is decoded otherwise
 
 
 class Exchange(_Rates):

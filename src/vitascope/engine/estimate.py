@@ -200,6 +200,13 @@ def _decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) 
     return calibration.decode(sizes.family, "tiles" if levers.vae_tiling else levers.vae)
 
 
+def _group_gib(rate: Decode | None, latent_frames: int) -> float:
+    if rate is None:
+        return 0.0
+    odd = rate.odd_gib_per_megapixel if latent_frames % 2 else None
+    return rate.group_gib_per_megapixel if odd is None else odd
+
+
 def _memory(
     sizes: Architecture,
     wanted: Wanted,
@@ -221,15 +228,17 @@ def _memory(
     frame = wanted.width * wanted.height / 1e6
     clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
     decode = _decode_rate(sizes, levers, calibration)
+    decode = _decode_rate(sizes, levers, calibration)
     sharing = layout.world if decode and decode.shared_s is not None else 1
-    decoding = clip + (decode.group_gib_per_megapixel * frame / sharing if decode else 0.0)
+    decoding = clip + _group_gib(decode, sizes.num_latent_frames(wanted.num_frames)) * frame / sharing
     alone = placement.offload != "none" or levers.offload != "placement"
     everything = sum(weights.values())
+    slots = 2 * weights["denoiser"] / sizes.num_layers if levers.offload == "blocks" else 0.0
 
     def beside(part: str) -> float:
         if placement.offload == "sequential" or (levers.offload == "blocks" and part == "denoiser"):
             return 3 * weights[part] / sizes.num_layers
-        return weights[part] if alone else everything
+        return weights[part] + slots if alone else everything
 
     return {
         "text": beside("text_encoder") + 0.1,
