@@ -77,6 +77,7 @@ class Other(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text_s: float
+    visit_s: float
     pixels_s_per_megapixel: float
     context_gib: float
 

@@ -101,10 +101,11 @@ def estimate(
     decode_s = _decode_seconds(sizes, wanted, levers, layout, calibration)
     if step_s is not None and decode_s is not None:
         megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
+        visit_s = calibration.other.visit_s if levers.offload != "placement" else 0.0
         seconds = {
-            "text": calibration.other.text_s,
-            "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful,
-            "decode": decode_s,
+            "text": calibration.other.text_s + visit_s,
+            "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful + visit_s,
+            "decode": decode_s + visit_s,
             "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
     weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
