@@ -229,7 +229,6 @@ def _memory(
     frame = wanted.width * wanted.height / 1e6
     clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
     decode = _decode_rate(sizes, levers, calibration)
-    decode = _decode_rate(sizes, levers, calibration)
     sharing = layout.world if decode and decode.shared_s is not None else 1
     decoding = clip + _group_gib(decode, sizes.num_latent_frames(wanted.num_frames)) * frame / sharing
     alone = placement.offload != "none" or levers.offload != "placement"
