@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitascope.engine import levers
+from vitascope.engine import levers, weights
 from vitascope.engine.failures import first_line, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
@@ -98,7 +98,10 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     given = {**components, **dict.fromkeys(lazy)}
     try:
         with quiet():
-            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
+            variant = next(filter(None, map(weights.variant_of, sorted(folder.iterdir()))), None)
+            pipeline = cls.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, variant=variant, **given
+            )
             pipeline.register_modules(**lazy)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if out_of_memory(error):
@@ -122,7 +125,8 @@ def read_net(where: str, folder: Path, dtype: Any) -> Any:
     cls = import_class(where)
     try:
         with quiet():
-            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            variant = weights.variant_of(folder)
+            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, variant=variant)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if out_of_memory(error):
             raise

@@ -26,6 +26,7 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
                 folder,
                 dtype=dtype,
                 local_files_only=True,
+                variant=weights.variant_of(folder),
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below: transformers' own message names no tensor
             )
