@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine import levers, weights
-from vitascope.engine.failures import first_line, out_of_memory
+from vitascope.engine.failures import first_line, misfits_explained, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError
@@ -123,16 +123,9 @@ def read_net(where: str, folder: Path, dtype: Any) -> Any:
     Raises: InvalidMedia for weights that do not fit their configuration, or lack a tensor.
     """
     cls = import_class(where)
-    try:
-        with quiet():
-            variant = weights.variant_of(folder)
-            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, variant=variant)
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise
-        raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
-        ) from error
+    with misfits_explained(folder, cls.__name__), quiet():
+        variant = weights.variant_of(folder)
+        net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, variant=variant)
     _check_filled(net, folder)
     return net
 
