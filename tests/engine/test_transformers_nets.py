@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_svd
@@ -45,6 +46,14 @@ def test_a_part_that_is_not_wanted_is_not_read(folder):
     pipeline = pipelines.read(where, folder, PLACEMENT, image_encoder=None)
     assert pipeline.image_encoder is None
     assert pipeline.unet.dtype.is_floating_point
+
+
+def test_weights_that_are_there_in_half_precision_alone_are_read(folder):
+    for file in ("unet/diffusion_pytorch_model.safetensors", "image_encoder/model.safetensors"):
+        path = folder / file
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+    pipeline = for_model(str(folder)).load(PLACEMENT).pipeline
+    assert pipeline.unet.dtype == pipeline.vae.dtype == torch.float32
 
 
 def test_a_class_that_transformers_has_not_is_named(folder):

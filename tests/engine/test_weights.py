@@ -208,7 +208,8 @@ def test_the_embedded_package(monkeypatch, folder, tmp_path):
         f"def path(name): return Path({str(folder)!r}) if name == 'sprout' else Path('gone')\n"
     )
     monkeypatch.syspath_prepend(package.parent)
-    monkeypatch.delitem(sys.modules, "vitascope_embedded", raising=False)
+    monkeypatch.setitem(sys.modules, "vitascope_embedded", None)  # so that what was there is put back
+    monkeypatch.delitem(sys.modules, "vitascope_embedded")
     assert for_model("sprout").profile().width == 32
     with pytest.raises(WeightsMissing, match="no model 'oak'"):
         weights.embedded("oak")

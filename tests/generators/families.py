@@ -35,7 +35,7 @@ from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 STEPS = 2
 ENGINE = Engine(
-    Placement(device="cpu", dtype="float32"), capacity=16
+    Placement(device="cpu", dtype="float32"), capacity=32
 )  # all of them: they are tiny, loads are not
 
 

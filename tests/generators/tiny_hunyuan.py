@@ -46,7 +46,10 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
     specials = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "pad_token": "<pad>"}
     tokenizer = byte_tokenizer(1024, specials, start="<|begin_of_text|>")
     marks = ["<|start_header_id|>", "<|end_header_id|>", "<image>", "\n\n"]
-    words = sorted({word for template in _TEMPLATES for word in re.findall(r"[A-Za-z]{3,}", template)})
+    # In lower case, as the tokenizer reads: of "The" and "the" it would take either, another one at each loading.
+    words = sorted(
+        {word.lower() for template in _TEMPLATES for word in re.findall(r"[A-Za-z]{3,}", template)}
+    )
     tokenizer.add_tokens(marks, special_tokens=True)
     tokenizer.add_tokens(words)
     return tokenizer

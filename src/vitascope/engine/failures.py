@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from vitascope.errors import RunError, VitascopeError
+from vitascope.errors import InvalidMedia, RunError, VitascopeError
 
 
 def first_line(error: BaseException) -> str:
@@ -21,6 +22,19 @@ def out_of_memory(error: BaseException) -> bool:
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def misfits_explained(folder: Path, what: str) -> Iterator[None]:
+    """What a library says of weights that it cannot load as a `what`, as InvalidMedia; not that memory ran out."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise InvalidMedia(
+            f"{str(folder)!r} cannot be loaded as {what}: {first_line(error)}", param="model"
+        ) from error
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitascope.engine import levers, memory
-from vitascope.engine.failures import first_line, out_of_memory
+from vitascope.engine import levers, memory, weights
+from vitascope.engine.failures import first_line, misfits_explained, out_of_memory
 from vitascope.engine.levers import Gpu, Levers, Subject
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError
@@ -98,7 +98,10 @@ def read(where: str, folder: Path, placement: Placement, **components: Any) -> A
     given = {**components, **dict.fromkeys(lazy)}
     try:
         with quiet():
-            pipeline = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
+            variant = next(filter(None, map(weights.variant_of, sorted(folder.iterdir()))), None)
+            pipeline = cls.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, variant=variant, **given
+            )
             pipeline.register_modules(**lazy)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if out_of_memory(error):
@@ -120,15 +123,9 @@ def read_net(where: str, folder: Path, dtype: Any) -> Any:
     Raises: InvalidMedia for weights that do not fit their configuration, or lack a tensor.
     """
     cls = import_class(where)
-    try:
-        with quiet():
-            net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise
-        raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
-        ) from error
+    with misfits_explained(folder, cls.__name__), quiet():
+        variant = weights.variant_of(folder)
+        net = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, variant=variant)
     _check_filled(net, folder)
     return net
 

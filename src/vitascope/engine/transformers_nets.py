@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vitascope.engine import weights
-from vitascope.engine.failures import first_line, out_of_memory
+from vitascope.engine.failures import misfits_explained
 from vitascope.errors import InvalidMedia
 
 
@@ -20,21 +20,15 @@ def read_net(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
     """
     from vitascope.engine.pipelines import quiet
 
-    try:
-        with quiet():
-            net, told = cls.from_pretrained(
-                folder,
-                dtype=dtype,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below: transformers' own message names no tensor
-            )
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise
-        raise InvalidMedia(
-            f"{str(folder)!r} cannot be loaded as {cls.__name__}: {first_line(error)}", param="model"
-        ) from error
+    with misfits_explained(folder, cls.__name__), quiet():
+        net, told = cls.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            variant=weights.variant_of(folder),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below: transformers' own message names no tensor
+        )
     if misshapen := sorted(told["mismatched_keys"]):
         key, held, wanted = misshapen[0]
         raise InvalidMedia(

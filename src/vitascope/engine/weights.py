@@ -16,6 +16,7 @@ from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, WeightsM
 
 EMBEDDED = "vitascope_embedded"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+VARIANT = re.compile(r"\.(fp16|bf16)[.-]")
 SMALL_FILE = 64 * 2**20  # hashed whole; of larger files three samples are hashed
 SAMPLE = 64 * 2**10
 
@@ -166,6 +167,13 @@ def check_part(part: Path) -> None:
             check_whole(file, quantized=quantized)
     elif any(file.suffix in WEIGHT_SUFFIXES for file in part.iterdir()):
         raise WeightsMissing(f"{str(part)!r} has weights but no config.json")
+
+
+def variant_of(part: Path) -> str | None:
+    """ "fp16" or "bf16" where a component's folder holds its weights in that form alone; None for the usual names."""
+    names = [file.name for file in part.iterdir() if file.suffix in WEIGHT_SUFFIXES] if part.is_dir() else []
+    found = {match[1] if (match := VARIANT.search(name)) else None for name in names}
+    return found.pop() if len(found) == 1 else None
 
 
 def _component_names(index: Mapping[str, Any]) -> list[str]:

@@ -36,7 +36,7 @@ WORDS: dict[str, dict[str, Any]] = {
             "Sources",
         ),
         "card_note": (
-            "Here: our own measurement on one H100 (Allegro, HunyuanVideo, Wan 14B: H200), random weights in "
+            "Here: our own measurement on one H100 or H200 (docs/benchmarks.md says which), random weights in "
             "bfloat16, as diffusers computes it, the text encoder left out; the size stands in the cell's tip. Only "
             "steps of one size may be compared."
         ),
@@ -101,7 +101,7 @@ WORDS: dict[str, dict[str, Any]] = {
             "来源",
         ),
         "card_note": (
-            "“本地”为我们在一块 H100（Allegro、HunyuanVideo、Wan 14B 为 H200）上的测量：随机权重、bfloat16、"
+            "“本地”为我们在一块 H100 或 H200（哪一块见 docs/benchmarks.md）上的测量：随机权重、bfloat16、"
             "按 diffusers 原样计算、不含文本编码器；尺寸见单元格提示。只有同一尺寸的每步耗时才可比较。"
         ),
         "eras": "2. 三个时期与此后的发展",
