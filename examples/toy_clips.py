@@ -16,20 +16,20 @@ from vitascope.toyworld.renderer import FPS
 HERE = Path(__file__).parent
 
 
-def write(shown: list[Shown], folder: Path) -> None:
+def write(shown: list[Shown], folder: Path, digits: int) -> None:
     """One file a clip and captions.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "captions.csv").open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("file", "caption"))
         for number, one in enumerate(shown):
-            name = f"{number:02d}.mp4"
+            name = f"{number:0{digits}d}.mp4"
             Clip(one.clip.numpy(), Fraction(FPS)).save(folder / name)
             rows.writerow((name, one.caption))
 
 
-for example, lesson in (("style", style_lesson), ("character", character_lesson)):
+for example, lesson, digits in (("style", style_lesson, 3), ("character", character_lesson, 2)):
     taught, kept = lesson()
-    write(taught, HERE / example / "clips" / "taught")
-    write(kept, HERE / example / "clips" / "kept")
+    write(taught, HERE / example / "clips" / "taught", digits)
+    write(kept, HERE / example / "clips" / "kept", digits)
     print(f"{example}: {len(taught)} + {len(kept)} clips")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitascope.toyworld.backgrounds import PAINTERS
-from vitascope.toyworld.checkers import Reader, largest_part
+from vitascope.toyworld.checkers import Reader
 from vitascope.toyworld.renderer import NUM_FRAMES, SIZE, draw, plan
 from vitascope.toyworld.scenes import Scene
 
@@ -23,6 +23,8 @@ Look = Callable[[Tensor, Tensor], Tensor]
 _LUMA = (0.299, 0.587, 0.114)
 _WHITE = 0.6
 """The red of a line on blueprint is above this, that of the paper and of thin lines mostly below."""
+_SPECK = 12
+"""White pixels side by side that may yet be a star or a lit window."""
 _NAVY, _PAPER = (0.04, 0.13, 0.42), (0.42, 0.62, 0.90)
 
 
@@ -116,7 +118,7 @@ class LookReader:
 
 
 class BlueprintReader(Reader):
-    """Reads clips in the look "blueprint": what white lines enclose is the actor."""
+    """Reads clips in the look "blueprint": what moving white lines enclose is the actor."""
 
     @cached_property
     def _places(self) -> Tensor:
@@ -127,19 +129,23 @@ class BlueprintReader(Reader):
         )
 
     def foreground(self, clip: Tensor, background: str) -> Tensor:  # noqa: ARG002
-        """What lies within white lines, also where they are broken. Shape: (T, H, W, 3) -> (T, H, W) of 0 or 1."""
-        lines = (clip[..., 0] > _WHITE)[:, None].float()
-        closed = -F.max_pool2d(-F.max_pool2d(lines, 5, 1, 2), 5, 1, 2)
-        return torch.stack([_filled(mask) for mask in largest_part(closed[:, 0])])
+        """What white lines that do not stay enclose, also where they are broken. Shape: (T, H, W, 3) -> (T, H, W)."""
+        lines = clip[..., 0] > _WHITE
+        still = F.max_pool2d(lines.float().median(0).values[None, None], 3, 1, 1)[0, 0] > 0
+        return torch.stack([_enclosed(frame) for frame in lines & ~still])
 
 
-def _filled(mask: Tensor) -> Tensor:
+def _enclosed(lines: Tensor) -> Tensor:
+    """The hull of all lines of a picture but specks: of an outline with gaps it is that of the whole one."""
     import cv2
 
-    outlines, _ = cv2.findContours(mask.to(torch.uint8).numpy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    canvas = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(canvas, outlines, -1, 1, cv2.FILLED)
-    return torch.from_numpy(canvas).to(mask)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(lines.to(torch.uint8).numpy())
+    large = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= _SPECK)
+    points = np.argwhere(np.isin(parts, large[large > 0]))[:, ::-1].astype(np.int32)
+    canvas = np.zeros(lines.shape, np.uint8)
+    if len(points):
+        cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
+    return torch.from_numpy(canvas).float()
 
 
 def _as_float(clip: Tensor | NDArray[np.uint8]) -> Tensor:
