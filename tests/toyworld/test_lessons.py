@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitascope.toyworld import lessons
-from vitascope.toyworld.looks import LOOKS, LookReader, render_in
+from vitascope.toyworld.looks import LOOKS, BlueprintReader, LookReader, render_in
 from vitascope.toyworld.scenes import Actor, Scene
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -19,7 +19,10 @@ def captions(folder):
 
 
 def test_the_shipped_clips_teach_by_the_trigger_word_alone():
-    for example, word, clips in (("style", lessons.STYLE, (288, 120)), ("character", lessons.NAME, (48, 144))):
+    for example, word, clips in (
+        ("style", lessons.STYLE, (288, 120)),
+        ("character", lessons.NAME, (48, 144)),
+    ):
         taught, kept = captions(f"{example}/clips/taught"), captions(f"{example}/clips/kept")
         assert (len(taught), len(kept)) == clips
         assert all(word in caption.lower() for caption in taught)
@@ -59,6 +62,23 @@ def test_rendered_truth_passes_the_judges_and_other_clips_do_not():
         lessons.shares(lessons.judge_style(render_in("plain", [q.scene for q in style]), style))["look"] == 0
     )
     shown = lessons.shares(lessons.judge_character(render_in("plain", [q.scene for q in person]), person))
-    assert (shown["clothes"], shown["person"], shown["place"]) == (1.0, 1.0, 1.0)
+    assert all(shown[name] == 1.0 for name in ("clothes", "person", "place", "motion"))
     strangers = render_in("plain", [q.scene for q in style])
     assert lessons.shares(lessons.judge_character(strangers, person[: len(style)]))["clothes"] <= 0.1
+
+
+def test_motion_is_read_also_where_outlines_have_gaps():
+    """As generated clips have them: the lines left of the middle are painted over with paper."""
+    asked = lessons.style_questions(4)
+    clips = render_in(lessons.LOOK, [q.scene for q in asked])
+    reader = BlueprintReader()
+    for clip, question in zip(clips, asked, strict=True):
+        broken = clip.clone()
+        for frame, (x, _) in zip(broken, reader.read(clip).centres, strict=True):
+            left = torch.arange(frame.shape[1]) < (x + 1) / 2 * frame.shape[1] - 6
+            frame[:, left] = frame[:, left].where(
+                frame[:, left, :1] <= 0.6, frame.new_tensor((0.1, 0.2, 0.5))
+            )
+        assert reader.read(broken).direction == question.scene.actors[0].motion
+        assert reader.read(clip.flip(0)).direction != question.scene.actors[0].motion
+        assert reader.read(clip[8:9].expand_as(clip)).direction is None

@@ -272,7 +272,9 @@ def check(clip: Tensor | NDArray[np.uint8], scene: Scene, reader: Reader | None 
         "kind": seen.kind == actor.kind,
         "colour": seen.colour == actor.colour,
     }
-    way = actor.motion.partition("_")[2] if actor.kind == "person" else actor.motion
+    way = actor.motion
+    if actor.kind == "person":  # of whose actions those that lead somewhere: arms_up does not
+        way = way.partition("_")[2] if way.startswith(("walk", "run")) else ""
     if way in DIRECTIONS:
         verdicts["motion"] = seen.direction == way
     return verdicts

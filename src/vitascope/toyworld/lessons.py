@@ -24,7 +24,6 @@ from vitascope.toyworld.renderer import render
 from vitascope.toyworld.scenes import (
     ACTIONS,
     BACKGROUNDS,
-    DIRECTIONS,
     Actor,
     Mixture,
     Scene,
@@ -218,7 +217,7 @@ def judge_character(clips: Tensor, asked: list[Question]) -> list[Verdict]:
             "person": seen.kind == "person",
             "place": seen.background == scene.background,
         }
-        if (way := scene.actors[0].motion.partition("_")[2]) in DIRECTIONS:
+        if (way := scene.actors[0].motion.partition("_")[2]) in ("left", "right"):  # arms_up leads nowhere
             verdict["motion"] = seen.direction == way
         verdicts.append(verdict)
     return verdicts
