@@ -324,12 +324,12 @@ def _validate(work: _Work, training: Training) -> None:
         training.swap_average()
         net.train()
     work.samples[training.step] = [path for path, _ in made]
-    for path, clip in made:
-        tell(
-            work.trackers,
-            lambda tracker, path=path, clip=clip: tracker.clip(training.step, path, clip),
-            work.context.warn,
-        )
+
+    def show(tracker: Tracker) -> None:
+        for path, clip in made:
+            tracker.clip(training.step, path, clip)
+
+    tell(work.trackers, show, work.context.warn)
 
 
 def _finish(work: _Work, training: Training, begun: float) -> Result:
