@@ -134,10 +134,14 @@ class RankLost(RunError):
 
 
 class JobCancelled(VitascopeError):
-    """The run was asked to stop and stopped."""
+    """The run was asked to stop and stopped. `kept`: what it had done is saved, and it can go on from there."""
 
     exit_code = 130
     http_status = 409
+
+    def __init__(self, message: str = "", *, kept: bool = False) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 def invalid_value(error: ValidationError, owner: str) -> RequestError:

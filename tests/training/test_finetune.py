@@ -119,8 +119,9 @@ def test_a_stop_saves_and_another_recipe_does_not_go_on(room, tmp_path):
             cancel.set()
 
     asked = recipe(room, tmp_path / "run")
-    with pytest.raises(JobCancelled, match="saved at step 3 of 6"):
+    with pytest.raises(JobCancelled, match="saved at step 3 of 6") as stopped:
         run(asked, Context(on_progress=stop, cancel=cancel))
+    assert stopped.value.kept
     resumed = weights(run(asked, Context()))
     assert same(resumed, weights(run(recipe(room, tmp_path / "straight"), Context())))
     other = recipe(room, tmp_path / "run", seed=5)

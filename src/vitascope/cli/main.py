@@ -100,6 +100,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    kept = False
     try:
         code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
@@ -107,8 +108,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        code = _report(error)
-    if code == STOPPED:
+        code, kept = _report(error), getattr(error, "kept", False)
+    if code == STOPPED and not kept:
         print("stopped; nothing was written", file=sys.stderr)
     sys.exit(code)
 

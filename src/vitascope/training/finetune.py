@@ -255,7 +255,8 @@ def _train(work: _Work, training: Training) -> None:
     _save(work, training)
     if training.step < recipe.steps:
         raise JobCancelled(
-            f"stopped and saved at step {training.step} of {recipe.steps}; run it again to go on"
+            f"stopped and saved at step {training.step} of {recipe.steps}; run it again to go on",
+            kept=True,
         )
 
 
