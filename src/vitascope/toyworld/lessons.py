@@ -85,7 +85,7 @@ _DRAFTS = 48
 def _worded_widely(shown: list[Scene], rng: random.Random) -> list[str]:
     """Captions in which as many wordings as possible come up: of several, always the one that says most anew.
 
-    A turn of phrase that no clip is captioned with is unlearnt: "from right to left" then went to the right.
+    Turns of phrase that no clip is captioned with are the first to be unlearnt.
     """
     said: Counter[str] = Counter()
     captions = []

@@ -183,7 +183,7 @@ def _prepare(work: _Work, guess: Estimate) -> Training:
     plain = ranks.device.type == "cuda" and not compiled and guess.recompute == "none"
     plain = plain and recipe.placement.sharding == "none"
     work.predict = Predictor(
-        work.pipeline, work.base.family, may_be_recorded(recipe, guess.step_s, plain=plain)
+        work.pipeline, work.base.family, may_be_recorded(recipe, guess.arithmetic_s, plain=plain)
     )
     if recipe.placement.sharding == "fsdp2":
         if ranks.world == 1:

@@ -56,6 +56,8 @@ class Predictor:
 
     def _record(self, names: tuple[str, ...], given: tuple[Tensor, ...]) -> Any:
         prediction = _Prediction(self.pipeline, self.family, names).train()
+        # Its gradients come from the stream that it was recorded on; autograd waits for them, and need not say so.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         examples = tuple(tensor.clone() for tensor in given)
         kind = given[0].device.type
         try:
@@ -70,13 +72,13 @@ class Predictor:
             return _Prediction(self.pipeline, self.family, names)
 
 
-def may_be_recorded(recipe: Recipe, step_s: float, *, plain: bool) -> bool:
+def may_be_recorded(recipe: Recipe, arithmetic_s: float, *, plain: bool) -> bool:
     """Whether a step is short enough to gain by it. `plain`: on one GPU's own, whole, uncompiled blocks.
 
     Batches that are added up would write over each other's gradients, which lie where the recording put them;
     dropout draws from a source that is set anew for each step.
     """
-    return plain and step_s < RECORD_BELOW_S and recipe.accumulate == 1 and not recipe.adapter.dropout
+    return plain and arithmetic_s < RECORD_BELOW_S and recipe.accumulate == 1 and not recipe.adapter.dropout
 
 
 @contextmanager
