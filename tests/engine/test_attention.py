@@ -13,7 +13,9 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
     LTXVideoTransformer3DModel,
     MochiTransformer3DModel,
+    SkyReelsV2Transformer3DModel,
     WanTransformer3DModel,
+    WanVACETransformer3DModel,
 )
 
 from tests.generators.tiny_cogvideox import NET
@@ -80,9 +82,9 @@ def test_cogvideox_equals_diffusers():
     torch.testing.assert_close(model(**inputs).sample, expected, atol=2e-6, rtol=1e-5)
 
 
-def wan(**config):
+def wan(cls=WanTransformer3DModel, **config):
     torch.manual_seed(0)
-    model = WanTransformer3DModel(
+    model = cls(
         num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16, freq_dim=16,
         ffn_dim=32, num_layers=3, rope_max_seq_len=16, **config,
     )  # fmt: skip
@@ -94,7 +96,10 @@ def wan(**config):
     }
     if "image_dim" in config:
         inputs["encoder_hidden_states_image"] = torch.randn(2, 5, 8)
-    else:  # Wan 2.2 5B: a timestep for each token
+    elif "vace_layers" in config:
+        inputs["control_hidden_states"] = torch.randn(2, 4, 3, 4, 6)
+        inputs["control_hidden_states_scale"] = torch.tensor([1.0, 0.5])
+    elif cls is WanTransformer3DModel:  # Wan 2.2 5B: a timestep for each token
         inputs["timestep"] = torch.full((2, tokens), 500)
     return model.eval(), inputs
 
@@ -161,6 +166,8 @@ def ltx():
 OTHERS = {
     "wan": (lambda: wan(image_dim=8, added_kv_proj_dim=24), 1),
     "wan-5b": (wan, 1),
+    "wan-vace": (lambda: wan(WanVACETransformer3DModel, vace_layers=[0, 2], vace_in_channels=4), 3),
+    "skyreels": (lambda: wan(SkyReelsV2Transformer3DModel), 1),
     "hunyuan": (hunyuan, 3),
     "hunyuan-i2v": (lambda: hunyuan(image_condition_type="token_replace"), 4),
     "hunyuan15": (hunyuan15, 1),

@@ -182,7 +182,7 @@ class HunyuanVideoJointProcessor:
 
 
 class SelfProcessor:
-    """Attention of video tokens to each other, as in the blocks of Wan and LTX-Video, through a `JointAttend`.
+    """Attention of video tokens to each other, through a `JointAttend`: Wan, SkyReels, LTX-Video.
 
     The text's attention, a hundredth of it, stays as diffusers has it.
     """
@@ -268,6 +268,8 @@ FAMILIES: dict[str, tuple[str, Callable[[Any, Iterable[JointAttend]], list[Any]]
     "MochiTransformer3DModel": ("attn1", _install_mochi),
     "CogVideoXTransformer3DModel": ("attn1", _each(CogVideoXJointProcessor)),
     "WanTransformer3DModel": ("attn1", _each(SelfProcessor)),
+    "WanVACETransformer3DModel": ("attn1", _each(SelfProcessor)),
+    "SkyReelsV2Transformer3DModel": ("attn1", _each(SelfProcessor)),
     "HunyuanVideoTransformer3DModel": ("attn", _install_hunyuan),
     "HunyuanVideo15Transformer3DModel": ("attn", _install_hunyuan15),
     "LTXVideoTransformer3DModel": ("attn1", _each(SelfProcessor)),

@@ -13,6 +13,8 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     "MochiTransformer3DModel": ("transformer_blocks",),
     "CogVideoXTransformer3DModel": ("transformer_blocks",),
     "WanTransformer3DModel": ("blocks",),
+    "WanVACETransformer3DModel": ("vace_blocks", "blocks"),
+    "SkyReelsV2Transformer3DModel": ("blocks",),
     "HunyuanVideoTransformer3DModel": ("transformer_blocks", "single_transformer_blocks"),
     "HunyuanVideo15Transformer3DModel": ("transformer_blocks",),
     "LTXVideoTransformer3DModel": ("transformer_blocks",),
