@@ -172,7 +172,9 @@ class Bench:
         device, vae = self._placement.device, self._parts["vae"]
         undrawn = other_nets.TINY_WIDTH if self._tiny else self._model.text_width
         width = undrawn if text is None else text.config.d_model
-        inputs = draw(transformer, random_models.latent_shape(vae, self.task), self._model.text_length, width, device)
+        inputs = draw(
+            transformer, random_models.latent_shape(vae, self.task), self._model.text_length, width, device
+        )
         flops = inputs.num_calls * step_flops(
             transformer, inputs.num_video, inputs.valid_text, inputs.padded_text
         )
