@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from vitascope.engine import levers as levers_of
-from vitascope.engine.levers import Gpu, Subject
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.spreading import spread
 from vitascope.engine.pipelines import LoadedPipeline, import_class
 from vitascope.engine.placement import Placement
+from vitascope.engine.subject import Gpu, Subject
 from vitascope.evaluation.speed import random_models
 
 # Seconds of each step but the first, and the latents at the end on the ranks that have them.

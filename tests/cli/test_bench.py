@@ -22,6 +22,17 @@ def test_a_toy_model_is_timed_and_written(vitascope):
     assert "| diffusers |" in Path("toy.md").read_text()
 
 
+def test_another_family_is_timed_without_its_text_encoder(vitascope):
+    done = vitascope(
+        *("bench", "wan2.1-t2v-1.3b", "--random-weights", "--tiny", "--device", "cpu"),
+        *("--rounds", 1, "-o", "wan2.1-t2v-1.3b"),
+    )
+    assert done.code == 0, done.err
+    timings = json.loads(Path("wan2.1-t2v-1.3b.json").read_text())["timings"]
+    assert timings["exact"]["relative_error"] < 1e-5 and timings["exact"]["decode_relative_error"] < 1e-5
+    assert Path("wan2.1-t2v-1.3b.md").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -29,6 +40,8 @@ def test_a_toy_model_is_timed_and_written(vitascope):
         (["moch", "--random-weights", "--tiny", "--device", "cpu"], 2, "mochi"),
         (["mochi", "--random-weights", "--clip", "turb"], 2, "turbo"),
         (["mochi", "--random-weights", "--memory", "much"], 2, "24GiB"),
+        (["ltx-video", "--random-weights", "--clip", "exact"], 2, "leave --clip out"),
+        (["ltx-video", "--random-weights", "--tiny", "--size", "64x64"], 2, "--tiny has a size of its own"),
         (["mochi", "--random-weights", "--device", "cpu"], 3, "CUDA GPU"),
     ],
 )

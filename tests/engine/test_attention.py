@@ -7,11 +7,21 @@ import types
 
 import pytest
 import torch
-from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
+from diffusers import (
+    CogVideoXTransformer3DModel,
+    HunyuanVideo15Transformer3DModel,
+    HunyuanVideoTransformer3DModel,
+    LTXVideoTransformer3DModel,
+    MochiTransformer3DModel,
+    SkyReelsV2Transformer3DModel,
+    WanTransformer3DModel,
+    WanVACETransformer3DModel,
+)
 
 from tests.generators.tiny_cogvideox import NET
 from tests.parity import golden
 from vitascope.engine import attention, attention_processors
+from vitascope.engine.denoisers import blocks_of
 from vitascope.errors import RequestError, ResourceError, UnknownName
 
 MOCHI = {
@@ -70,6 +80,137 @@ def test_cogvideox_equals_diffusers():
     expected = model(**inputs).sample
     attention_processors.install(model, attention.joined("sdpa"))
     torch.testing.assert_close(model(**inputs).sample, expected, atol=2e-6, rtol=1e-5)
+
+
+def wan(cls=WanTransformer3DModel, **config):
+    torch.manual_seed(0)
+    model = cls(
+        num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16, freq_dim=16,
+        ffn_dim=32, num_layers=3, rope_max_seq_len=16, **config,
+    )  # fmt: skip
+    tokens = 3 * 2 * 3
+    inputs = {
+        "hidden_states": torch.randn(2, 4, 3, 4, 6),
+        "encoder_hidden_states": torch.randn(2, 512, 16),
+        "timestep": torch.tensor([500, 400]),
+    }
+    if "image_dim" in config:
+        inputs["encoder_hidden_states_image"] = torch.randn(2, 5, 8)
+    elif "vace_layers" in config:
+        inputs["control_hidden_states"] = torch.randn(2, 4, 3, 4, 6)
+        inputs["control_hidden_states_scale"] = torch.tensor([1.0, 0.5])
+    elif cls is WanTransformer3DModel:  # Wan 2.2 5B: a timestep for each token
+        inputs["timestep"] = torch.full((2, tokens), 500)
+    return model.eval(), inputs
+
+
+def hunyuan(**config):
+    torch.manual_seed(0)
+    model = HunyuanVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=3,
+        num_single_layers=3, num_refiner_layers=1, text_embed_dim=16, pooled_projection_dim=8,
+        rope_axes_dim=(4, 6, 6), **config,
+    )  # fmt: skip
+    # With a gap, as a prompt about a picture has it: the model counts, and so must we.
+    mask = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0, 0]])
+    inputs = {
+        "hidden_states": torch.randn(2, 4, 3, 4, 6),
+        "encoder_hidden_states": torch.randn(2, 8, 16),
+        "encoder_attention_mask": mask,
+        "pooled_projections": torch.randn(2, 8),
+        "timestep": torch.tensor([500, 400]),
+        "guidance": torch.tensor([6000.0, 6000.0]) if config.get("guidance_embeds", True) else None,
+    }
+    return model.eval(), inputs
+
+
+def hunyuan15(picture=0.0):
+    torch.manual_seed(0)
+    model = HunyuanVideo15Transformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=3,
+        num_refiner_layers=1, text_embed_dim=16, text_embed_2_dim=8, image_embed_dim=8, rope_axes_dim=(4, 6, 6),
+    )  # fmt: skip
+    inputs = {
+        "hidden_states": torch.randn(2, 4, 3, 4, 6),
+        "encoder_hidden_states": torch.randn(2, 8, 16),
+        "encoder_attention_mask": torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]),
+        "encoder_hidden_states_2": torch.randn(2, 4, 8),
+        "encoder_attention_mask_2": torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0]]),
+        "image_embeds": picture * torch.randn(2, 3, 8),
+        "timestep": torch.tensor([500.0, 400.0]),
+    }
+    return model.eval(), inputs
+
+
+def ltx():
+    torch.manual_seed(0)
+    model = LTXVideoTransformer3DModel(
+        in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8, cross_attention_dim=32,
+        num_layers=3, caption_channels=32,
+    )  # fmt: skip
+    inputs = {
+        "hidden_states": torch.randn(2, 18, 8),
+        "encoder_hidden_states": torch.randn(2, 6, 32),
+        "encoder_attention_mask": torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]]),
+        "timestep": torch.tensor([500, 400]),
+        "num_frames": 3,
+        "height": 2,
+        "width": 3,
+        "rope_interpolation_scale": (0.32, 32, 32),
+    }
+    return model.eval(), inputs
+
+
+# With the graphs of all blocks together: HunyuanVideo's are of two kinds, and the first of a kind reads its input from
+# another layout than those that read the last one's output.
+OTHERS = {
+    "wan": (lambda: wan(image_dim=8, added_kv_proj_dim=24), 1),
+    "wan-5b": (wan, 1),
+    "wan-vace": (lambda: wan(WanVACETransformer3DModel, vace_layers=[0, 2], vace_in_channels=4), 3),
+    "skyreels": (lambda: wan(SkyReelsV2Transformer3DModel), 1),
+    "hunyuan": (hunyuan, 3),
+    "hunyuan-i2v": (lambda: hunyuan(image_condition_type="token_replace"), 4),
+    "hunyuan15": (hunyuan15, 1),
+    "hunyuan15-i2v": (lambda: hunyuan15(picture=1.0), 1),
+    "ltx": (ltx, 1),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_families_equal_diffusers_and_their_blocks_share_graphs(name):
+    build, num_graphs = OTHERS[name]
+    model, inputs = build()
+    expected = model(**inputs).sample
+    attention_processors.install(model, attention.joined("sdpa"))
+    torch.testing.assert_close(model(**inputs).sample, expected, atol=5e-6, rtol=1e-4)
+    graphs = []
+
+    def count(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for block in blocks_of(model):
+        block.compile(backend=count, fullgraph=True, dynamic=False)
+    torch.testing.assert_close(model(**inputs).sample, expected, atol=5e-6, rtol=1e-4)
+    assert len(graphs) == num_graphs < len(blocks_of(model))
+
+
+@torch.no_grad()
+def test_the_first_and_last_blocks_attend_otherwise_where_they_are_told_to():
+    model, inputs = hunyuan()
+    seen = []
+
+    def joint(name):
+        def attend(*given):
+            seen.append(name)
+            return attention.joined("sdpa")(*given)
+
+        return attend
+
+    attention_processors.install(model, joint("inner"), joint("edge"))
+    model(**inputs)
+    assert seen == ["edge", *["inner"] * 4, "edge"]
 
 
 @torch.no_grad()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitascope.engine import quantize
-from vitascope.engine.levers import Gpu, Subject, decide
+from vitascope.engine import attention, quantize
+from vitascope.engine.levers import decide
 from vitascope.engine.placement import Placement
+from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
 H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True, int8=True)
@@ -15,8 +16,22 @@ A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
 MOCHI = Subject(
     transformer="MochiTransformer3DModel", vae="AutoencoderKLMochi", num_parameters=1e10, head_dim=128
 )
+FAMILIES = {
+    "wan": ("WanTransformer3DModel", "AutoencoderKLWan", 128),
+    "hunyuan": ("HunyuanVideoTransformer3DModel", "AutoencoderKLHunyuanVideo", 128),
+    "ltx": ("LTXVideoTransformer3DModel", "AutoencoderKLLTXVideo", 64),
+}
+CONSUMER = {
+    "RTX 4090": Gpu(name="RTX 4090", capability=(8, 9), memory_gib=24, fa3=False),
+    "RTX 3090": Gpu(name="RTX 3090", capability=(8, 6), memory_gib=24, fa3=False),
+    "RTX 2080 Ti": Gpu(name="RTX 2080 Ti", capability=(7, 5), memory_gib=11, fa3=False),
+    "RTX 5090": Gpu(name="RTX 5090", capability=(12, 0), memory_gib=32, fa3=False),
+    "Radeon RX 7900 XTX": Gpu(
+        name="Radeon RX 7900 XTX", capability=(0, 0), memory_gib=24, fa3=False, amd=True
+    ),
+}
 TINY = Subject(transformer="CogVideoXTransformer3DModel", vae="AutoencoderKLCogVideoX", num_parameters=1e7)
-OTHER = Subject(transformer="WanTransformer3DModel", vae="AutoencoderKLWan", num_parameters=1e10)
+OTHER = Subject(transformer="AllegroTransformer3DModel", vae="AutoencoderKLAllegro", num_parameters=1e10)
 UNET = Subject(transformer="NoneType", vae="AutoencoderKL", num_parameters=0)
 
 
@@ -47,6 +62,68 @@ def test_layer_by_layer_offload_stays_eager():
     assert "sequential" in " ".join(levers.fallbacks)
 
 
+@pytest.mark.parametrize(
+    ("family", "attention", "vae"),
+    [("wan", "int8", "stream"), ("hunyuan", "int8", "stream"), ("ltx", "fa3", "model")],
+)
+def test_other_families_have_the_words_too(family, attention, vae):
+    transformer, autoencoder, head_dim = FAMILIES[family]
+    subject = Subject(transformer=transformer, vae=autoencoder, num_parameters=2e9, head_dim=head_dim)
+    exact = decide(subject, placed(), H100)
+    assert (exact.attention, exact.compile, exact.linears, exact.vae) == ("fa3", True, "model", vae)
+    balanced = decide(subject, placed(speed="balanced"), H100)
+    assert (balanced.attention, balanced.linears, balanced.fallbacks) == (attention, "fp8", ())
+
+
+@pytest.mark.parametrize(
+    ("card", "dtype", "attention", "compiled", "linears", "said"),
+    [
+        ("RTX 4090", "bfloat16", "sdpa", True, "fp8", ["8-bit attention needs a Hopper GPU"]),
+        ("RTX 3090", "bfloat16", "sdpa", True, "model", ["8.9 or newer (Ada, Hopper), not RTX 3090"]),
+        ("RTX 2080 Ti", "bfloat16", "sdpa", False, "model", ["bfloat16 need a GPU of capability 8.0"]),
+        ("RTX 2080 Ti", "float16", "sdpa", True, "model", ["8.9 or newer"]),
+        ("RTX 5090", "bfloat16", "cudnn", True, "fp8", ["needs a Hopper GPU (H100, H200), not RTX 5090"]),
+        ("Radeon RX 7900 XTX", "bfloat16", "sdpa", True, "model", ["CUDA GPU", "not Radeon RX 7900 XTX"]),
+    ],
+)
+def test_a_consumer_card_keeps_what_it_can_have_and_says_the_rest(
+    card, dtype, attention, compiled, linears, said
+):
+    levers = decide(MOCHI, placed(speed="balanced", dtype=dtype), CONSUMER[card])
+    assert (levers.attention, levers.compile, levers.linears) == (attention, compiled, linears)
+    assert levers.vae == "stream"
+    for words in said:
+        assert words in " ".join(levers.fallbacks)
+
+
+def test_without_triton_blocks_stay_as_they_are():
+    bare = CONSUMER["RTX 4090"].model_copy(update={"triton": False})
+    levers = decide(MOCHI, placed(speed="balanced"), bare)
+    assert (levers.compile, levers.linears) == (False, "model")
+    assert any("triton" in said for said in levers.fallbacks)
+    with pytest.raises(ResourceError, match=r"compile: .*triton"):
+        decide(MOCHI, placed(compile=True), bare)
+
+
+def test_apples_gpu_runs_as_diffusers_has_it_and_says_so():
+    levers = decide(MOCHI, placed(device="mps", dtype="float32", speed="turbo"), None)
+    assert (levers.attention, levers.compile, levers.linears, levers.vae) == (
+        "model",
+        False,
+        "model",
+        "model",
+    )
+    assert levers.skip is not None and "not mps" in " ".join(levers.fallbacks)
+    with pytest.raises(ResourceError, match="needs a CUDA GPU"):
+        decide(MOCHI, placed(device="mps", attention="fa3"), None)
+
+
+def test_a_card_by_amd_is_never_taken_for_a_hopper(monkeypatch):
+    monkeypatch.setattr("torch.version.hip", "6.4")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _device: (9, 0))  # what an MI250X says
+    assert attention.best_exact("cuda", torch.bfloat16) == "sdpa"
+
+
 def test_nothing_changes_on_the_cpu():
     assert decide(MOCHI, placed(device="cpu", dtype="float32"), None).described() == {}
 
@@ -63,7 +140,7 @@ def test_balanced_and_turbo_on_hopper():
 
 
 @pytest.mark.parametrize(
-    ("subject", "gpu", "said"), [(MOCHI, None, "cpu"), (MOCHI, A100, "A100"), (OTHER, H100, "Wan")]
+    ("subject", "gpu", "said"), [(MOCHI, None, "cpu"), (MOCHI, A100, "A100"), (OTHER, H100, "Allegro")]
 )
 def test_balanced_says_what_it_cannot_have(subject, gpu, said):
     levers = decide(subject, placed(speed="balanced", device="cuda" if gpu else "cpu"), gpu)
@@ -82,9 +159,9 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (MOCHI, H100.model_copy(update={"int8": False}), {"attention": "int8"}, ResourceError, "Triton"),
         (MOCHI, H100, {"attention": "int8", "dtype": "float16"}, ResourceError, "float16"),
         (MOCHI.model_copy(update={"head_dim": 96}), H100, {"attention": "int8"}, ResourceError, "96"),
-        (OTHER, H100, {"attention": "sdpa"}, RequestError, "Wan"),
-        (OTHER, H100, {"compile": True}, RequestError, "Wan"),
-        (OTHER, H100, {"vae_streaming": True}, RequestError, "Wan"),
+        (OTHER, H100, {"attention": "sdpa"}, RequestError, "Allegro"),
+        (OTHER, H100, {"compile": True}, RequestError, "Allegro"),
+        (OTHER, H100, {"vae_streaming": True}, RequestError, "Allegro"),
         (MOCHI, H100, {"compile": True, "offload": "sequential"}, RequestError, "sequential"),
         (MOCHI, H100, {"quantize": "fp8", "offload": "sequential"}, ResourceError, "sequential"),
         (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
@@ -132,26 +209,6 @@ def test_a_kernel_that_does_not_work_here_gives_way_unless_it_was_asked_for():
     assert instead.attention == "fa3" and "Triton" in instead.fallbacks[0]
     with pytest.raises(ResourceError, match="does not work"):
         balanced.with_proven_kernel(False, "fa3", "int8")
-
-
-@pytest.mark.parametrize(
-    ("name", "capability", "attention", "linears"),
-    [
-        ("RTX 2080 Ti", (7, 5), "sdpa", "model"),
-        ("RTX 3090", (8, 6), "sdpa", "model"),
-        ("RTX 4090", (8, 9), "sdpa", "fp8"),
-        ("RTX 5090", (12, 0), "cudnn", "fp8"),
-    ],
-)
-def test_consumer_cards_get_what_they_can_and_are_told_the_rest(name, capability, attention, linears):
-    card = Gpu(name=name, capability=capability, memory_gib=24, fa3=True, int8=False)
-    exact = decide(MOCHI, placed(), card)
-    assert (exact.attention, exact.compile, exact.vae, exact.fallbacks) == (attention, True, "stream", ())
-    balanced = decide(MOCHI, placed(speed="balanced"), card)
-    assert (balanced.attention, balanced.linears) == (attention, linears)
-    said = " ".join(balanced.fallbacks)
-    assert f"8-bit attention needs a Hopper GPU (H100, H200), not {name}" in said
-    assert ("fp8 linears need" in said) == (linears == "model")
 
 
 def test_fp8_linears_that_do_not_work_here_give_way_unless_they_were_asked_for():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import torch
 
-from tests.engine.test_attention import mochi, mochi_inputs
-from tests.engine.test_streaming_vae import mochi_vae
+from tests.engine.test_attention import OTHERS, mochi, mochi_inputs
+from tests.engine.test_streaming_vae import hunyuan15_vae, hunyuan_vae, mochi_vae, other_norms, wan_vae
 from vitascope.engine import attention, attention_processors, memory, offload, quantize, streaming_vae
-from vitascope.engine.compile import compile_blocks
+from vitascope.engine.compile import compile_blocks, keep_compiled_in
+from vitascope.engine.denoisers import blocks_of
 from vitascope.engine.placement import Placement
 
 pytestmark = pytest.mark.gpu
@@ -143,12 +147,31 @@ def test_compiled_blocks_equal_diffusers():
 
 
 @torch.no_grad()
-def test_compiled_stream_equals_one_shot():
-    vae = mochi_vae().cuda()
-    latents = torch.randn(1, 12, 4, 3, 4, device="cuda")
+@pytest.mark.parametrize(
+    ("build", "channels"), [(mochi_vae, 12), (hunyuan_vae, 4), (hunyuan15_vae, 4), (wan_vae, 4)]
+)
+def test_compiled_stream_equals_diffusers(build, channels):
+    keep_compiled_in(Path(tempfile.gettempdir()) / "vitascope-compiled-tests")
+    vae = other_norms(build()).cuda()
+    latents = torch.randn(1, channels, 6, 3, 4, device="cuda")
     expected = vae.decode(latents).sample
     streamed = torch.cat(list(streaming_vae.decode(vae, latents, compiled=True)), dim=2)
     assert relative_error(streamed, expected) < 2e-3  # tf32 in the convolutions
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_families_compiled_equal_diffusers(name):
+    keep_compiled_in(Path(tempfile.gettempdir()) / "vitascope-compiled-tests")
+    model, inputs = OTHERS[name][0]()
+    model.cuda()
+    inputs = {
+        key: value.cuda() if isinstance(value, torch.Tensor) else value for key, value in inputs.items()
+    }
+    expected = model(**inputs).sample
+    attention_processors.install(model, attention.joined("sdpa"))
+    compile_blocks(blocks_of(model))
+    assert relative_error(model(**inputs).sample, expected) < 1e-4
 
 
 @torch.inference_mode()

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.generators import tiny_allegro, tiny_hunyuan, tiny_ltx, tiny_mochi, tiny_sana, tiny_wan
+from tests.generators import (
+    tiny_allegro,
+    tiny_hunyuan,
+    tiny_hunyuan15,
+    tiny_ltx,
+    tiny_mochi,
+    tiny_sana,
+    tiny_wan,
+)
 from tests.generators.families import ENGINE, Family, picture
 from vitascope.context import Context
-from vitascope.errors import UnsupportedTask
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError, UnsupportedTask
 from vitascope.generators.allegro import Allegro
 from vitascope.generators.hunyuan import HunyuanVideo
 from vitascope.generators.wan import NEGATIVE_PROMPT, Wan
@@ -18,6 +28,7 @@ MOCHI = Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7)
 HUNYUAN = Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5)
 HUNYUAN_IMAGE = Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5)
 HUNYUAN_REPLACE = Family("hunyuan", tiny_hunyuan.save_hunyuan_token_replace, ImageToVideo, (32, 32), 5)
+HUNYUAN_15 = Family("hunyuan15", tiny_hunyuan15.save_hunyuan15, TextToVideo, (32, 32), 5)
 WAN = Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5)
 WAN_EXPERTS = Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5)
 WAN_BOTH = Family("wan", tiny_wan.save_wan_text_and_image, TextToVideo, (64, 64), 5)
@@ -76,6 +87,38 @@ def test_hunyuan_folders_of_either_kind_know_what_they_start_from() -> None:
         HunyuanVideo(model="hunyuan-video-i2v").complete(ImageToVideo.of(image=picture(0, 8, 8))).num_frames
         == 129
     )
+
+
+@pytest.mark.parametrize(
+    "family", [HUNYUAN, HUNYUAN_IMAGE, HUNYUAN_REPLACE, HUNYUAN_15, WAN, WAN_EXPERTS, WAN_BOTH, LTX], ids=str
+)
+def test_the_faster_parts_make_the_same_clip(family: Family) -> None:
+    """As far as a CPU has them: our attention in eager blocks, and the VAE in a stream."""
+    streams = family is not LTX
+    placement = Placement(
+        device="cpu",
+        dtype="float32",
+        attention="sdpa",
+        vae_streaming=streams or None,
+    )
+    generator = family.generator()
+    modules = Engine(placement).modules(generator)
+    (clip,) = generator.generate([generator.complete(family.task())], modules, Context())
+    expected = family.frames().astype(int)
+    assert clip.array().shape == expected.shape
+    assert (
+        np.abs(clip.array() - expected).max() <= 1
+    )  # another order of sums may tip a value over its rounding
+    levers = clip.recipe.stages[-1].notes["levers"]
+    assert levers.get("vae") == ("stream" if streams else None)
+    assert levers["attention"] == "sdpa"
+
+
+def test_vae_streaming_where_a_vae_cannot_is_one_clear_refusal() -> None:
+    with pytest.raises(
+        RequestError, match=r"no effect on AutoencoderKLLTXVideo; leave it out .*HunyuanVideo"
+    ):
+        Engine(Placement(device="cpu", vae_streaming=True)).modules(LTX.generator())
 
 
 def test_wan_fills_in_its_authors_negative_prompt() -> None:

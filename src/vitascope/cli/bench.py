@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help="mochi or cogvideox-5b.")],
+    model: Annotated[
+        str, typer.Argument(help="mochi, cogvideox-5b, wan2.1-t2v-1.3b, hunyuan-video, ltx-video ...")
+    ],
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Real size, random weights: nothing is downloaded.")
     ] = False,
@@ -22,6 +24,8 @@ def bench(
             "--clip", help="Also one whole clip at this speed (exact, balanced, turbo); may be repeated."
         ),
     ] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels; else the model's own.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames of the clip; else the model's own.")] = None,
     steps: Annotated[int, typer.Option(min=4, help="Denoising steps of a clip.")] = 50,
     rounds: Annotated[int, typer.Option(min=0, help="Alternating blocks of steps; 0: only whole clips.")] = 3,
     memory: Annotated[
@@ -36,9 +40,10 @@ def bench(
     """Time a model here: steps and VAE decode of ours and of diffusers, alternating; then whole clips."""
     import sys
     import time
+    from dataclasses import replace
 
     from vitascope.cli.display import print_table
-    from vitascope.cli.making import parse_memory
+    from vitascope.cli.making import parse_memory, parse_size
     from vitascope.engine.placement import Placement
     from vitascope.errors import DependencyMissing, RequestError, UnknownName
     from vitascope.evaluation.speed import report
@@ -53,6 +58,15 @@ def bench(
     for speed in clip or ():
         if speed not in ("exact", "balanced", "turbo"):
             raise UnknownName("speed", speed, ("exact", "balanced", "turbo"), param="clip")
+    found = find(model)
+    if clip and not found.pipeline:
+        raise RequestError(
+            f"whole clips of {model} are not timed, its text encoder is not drawn; leave --clip out",
+            param="clip",
+        )
+    asked: dict[str, Any] = parse_size(size) | ({} if frames is None else {"num_frames": frames})
+    if asked and tiny:
+        raise RequestError("--tiny has a size of its own; leave --size and --frames out", param="size")
     deadline = None if minutes is None else time.time() + 60 * minutes
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
 
@@ -60,7 +74,7 @@ def bench(
         report.write(result, output)
 
     timing = Bench(
-        find(model),
+        replace(found, **asked),
         placement,
         steps,
         keep,

@@ -33,6 +33,15 @@ class ArrivingFrames:
         arrived.record()
         self._groups.append((here, arrived))
 
+    def keep_last(self, num_frames: int) -> None:
+        """Cut frames off the beginning, as a pipeline does whose first ones repeat the picture that was given."""
+        beyond = self.shape[0] - num_frames
+        while beyond > 0:
+            group, arrived = self._groups.pop(0)
+            if len(group) > beyond:
+                self._groups.insert(0, (group[beyond:], arrived))
+            beyond -= len(group)
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape: (T, H, W, 3)."""

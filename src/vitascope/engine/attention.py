@@ -115,6 +115,11 @@ def _kernel_now(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     return KERNELS[name]
 
 
+def cuda_capability(device: torch.device | str) -> tuple[int, int]:
+    """The capability of an NVIDIA GPU; (0, 0) on ROCm, whose numbers mean something else."""
+    return (0, 0) if torch.version.hip is not None else torch.cuda.get_device_capability(device)
+
+
 def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
     """The name of the fastest kernel on `device` that changes nothing beyond rounding.
 
@@ -124,7 +129,7 @@ def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     device = torch.device(device)
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return "sdpa"
-    capability = torch.cuda.get_device_capability(device)
+    capability = cuda_capability(device)
     if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
         return "fa3"
     return "cudnn" if capability >= HOPPER else "sdpa"
@@ -142,7 +147,7 @@ def check(name: str, device: torch.device | str) -> str:
         return name
     if device.type != "cuda":
         raise ResourceError(f"attention={name!r} needs a CUDA GPU, not {str(device)!r}; use 'sdpa'")
-    if name in ("fa3", "int8") and torch.cuda.get_device_capability(device) != HOPPER:
+    if name in ("fa3", "int8") and cuda_capability(device) != HOPPER:
         gpu = torch.cuda.get_device_name(device)
         raise ResourceError(f"attention={name!r} needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
     if name == "fa3" and not has_fa3():
@@ -254,6 +259,8 @@ def joined(kernel: str) -> JointAttend:
     """Joint attention on one device: video and text tokens in one row."""
 
     def joint(video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not text.query.shape[1]:
+            return attend(*video, kernel), text.query
         query, key, value = (torch.cat(pair, dim=1) for pair in zip(video, text, strict=True))
         num_video = video.query.shape[1]
         out = attend(query, key, value, kernel, text_lengths, besides=num_video)

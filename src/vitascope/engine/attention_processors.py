@@ -1,22 +1,25 @@
-"""Attention processors for Mochi and CogVideoX that let their blocks compile as one graph each.
+"""Attention processors that run a block's large attention by a kernel of ours and let it compile as one graph.
 
 diffusers 0.42.1's Mochi processor looks for valid text tokens on the GPU in every layer (96 host syncs a step
-and two graph breaks a block) and both ignore `set_attention_backend`. These take a `JointAttend` instead and
-equal diffusers within rounding.
+and two graph breaks a block), its HunyuanVideo processors mask text (1.5's by a square of all tokens in every layer),
+and none can run `fa3-fwd`. These take a `JointAttend` instead and equal diffusers within rounding.
 
 Source: what is computed follows diffusers 0.42.1, models/attention_processor.py (MochiAttnProcessor2_0,
-CogVideoXAttnProcessor2_0), Apache-2.0.
+CogVideoXAttnProcessor2_0), models/transformers/transformer_{wan,hunyuan_video,hunyuan_video15,ltx}.py, Apache-2.0.
 """
 
 from __future__ import annotations
 
+import inspect
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitascope.engine.attention import QKV, JointAttend
+from vitascope.engine.denoisers import blocks_of
 from vitascope.errors import RequestError
 
 NUM_MASKS = 4  # of both prompts, and of one where guidance ends early
@@ -28,7 +31,8 @@ class TextLengths:
     `values` is a CPU int64 tensor of shape (B,), or None before the first forward and for models without a mask.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gaps: bool = False) -> None:
+        self._gaps = gaps  # whether the model itself only counts
         self.values: Tensor | None = None
         self._read: list[tuple[weakref.ref[Tensor], Tensor]] = []
 
@@ -43,7 +47,7 @@ class TextLengths:
                 return
         valid = mask.detach().to("cpu", torch.bool)
         counts = valid.sum(dim=1)
-        if not torch.equal(valid, torch.arange(valid.shape[1]) < counts[:, None]):
+        if not self._gaps and not torch.equal(valid, torch.arange(valid.shape[1]) < counts[:, None]):
             raise RequestError("the text mask has gaps; valid tokens must come first", param="prompt")
         self.values = counts
         self._read = [*self._read[1 - NUM_MASKS :], (weakref.ref(mask), counts)]
@@ -131,50 +135,178 @@ def _rotate_per_head(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _rotate(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
-    """CogVideoX's rotation, the same for all heads. Shape: (B, N, H, D), freqs (N, D)."""
-    cos, sin = (table[None, :, None, :].to(states.device) for table in freqs)
+    """CogVideoX's and HunyuanVideo's rotation, the same for all heads. Shape: (B, N, H, D), freqs (N, D)."""
+    return _turn(states, (freqs[0][None, :, None, :], freqs[1][None, :, None, :]))
+
+
+def _turn(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
+    """Pairs of channels by the angles of their table. Shape: (B, N, H, D), freqs as much or 1."""
+    cos, sin = (table.to(states.device) for table in freqs)
     real, imaginary = states.unflatten(-1, (-1, 2)).unbind(-1)
     turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
     return (states.float() * cos + turned.float() * sin).to(states.dtype)
 
 
-def supports(transformer: nn.Module) -> bool:
-    """Whether `install` knows this model."""
-    return type(transformer).__name__ in ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
+class HunyuanVideoJointProcessor:
+    """Attention of one block of HunyuanVideo, of either kind, through a `JointAttend`.
+
+    Its single-stream blocks project text with the same weights as the video.
+    """
+
+    def __init__(self, joint: JointAttend, text_lengths: TextLengths) -> None:
+        self.joint = joint
+        self.text_lengths = text_lengths
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,  # noqa: ARG002  diffusers hands it over; `text_lengths` says it
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Shape: (B, N, D), (B, L, D) -> the same."""
+        own = (attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
+        added = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k)
+        double = attn.add_q_proj is not None
+        video = _projected(attn, hidden_states, own)
+        text = _projected(attn, encoder_hidden_states, added if double else own)
+        if image_rotary_emb is not None:
+            query, key = (_rotate(tensor, image_rotary_emb) for tensor in (video.query, video.key))
+            video = QKV(query, key, video.value)
+        attended = self.joint(video, text, self.text_lengths.values)
+        video_states, text_states = (states.flatten(2) for states in attended)
+        if not double:  # the block projects it, with its feed-forward
+            return video_states, text_states
+        return attn.to_out[1](attn.to_out[0](video_states)), attn.to_add_out(text_states)
+
+
+class SelfProcessor:
+    """Attention of video tokens to each other, through a `JointAttend`: Wan, SkyReels, LTX-Video.
+
+    The text's attention, a hundredth of it, stays as diffusers has it.
+    """
+
+    def __init__(self, joint: JointAttend) -> None:
+        self.joint = joint
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Shape: (B, N, D) -> the same."""
+        if attention_mask is not None or encoder_hidden_states is not None:
+            raise RequestError("this attention takes no mask and no text", param="attention")
+        projected = (
+            attn.norm_q(attn.to_q(hidden_states)),
+            attn.norm_k(attn.to_k(hidden_states)),
+            attn.to_v(hidden_states),
+        )
+        query, key, value = (states.unflatten(2, (attn.heads, -1)) for states in projected)
+        if image_rotary_emb is not None:
+            query, key = (_turn(states, _per_head(image_rotary_emb, attn.heads)) for states in (query, key))
+        no_text = QKV(*(states[:, :0] for states in (query, key, value)))
+        attended, _ = self.joint(QKV(query, key, value), no_text, None)
+        output: Tensor = attn.to_out[1](attn.to_out[0](attended.flatten(2)))
+        return output
+
+
+def _projected(attn: Any, states: Tensor, by: tuple[Any, ...]) -> QKV:
+    to_q, to_k, to_v, norm_q, norm_k = by
+    query, key, value = (project(states).unflatten(2, (attn.heads, -1)) for project in (to_q, to_k, to_v))
+    return QKV(norm_q(query) if norm_q else query, norm_k(key) if norm_k else key, value)
+
+
+def _per_head(freqs: tuple[Tensor, Tensor], heads: int) -> tuple[Tensor, Tensor]:
+    """Tables of cosines and sines as (B, N, 1 or H, D): Wan's are the same for all heads, LTX-Video's go over them."""
+    cos, sin = freqs
+    if cos.ndim == 3:
+        cos, sin = cos.unflatten(2, (heads, -1)), sin.unflatten(2, (heads, -1))
+    return cos, sin
+
+
+def _install_mochi(transformer: Any, processed: Iterable[JointAttend]) -> list[Any]:
+    lengths = TextLengths()
+    _read_lengths_before_forward(transformer, lengths)
+    return [MochiJointProcessor(each, lengths) for each in processed]
+
+
+def _install_hunyuan(transformer: Any, processed: Iterable[JointAttend]) -> list[Any]:
+    lengths = TextLengths(gaps=True)
+    _read_lengths_before_forward(transformer, lengths)
+    return [HunyuanVideoJointProcessor(each, lengths) for each in processed]
+
+
+def _install_hunyuan15(transformer: Any, processed: Iterable[JointAttend]) -> list[Any]:
+    lengths = TextLengths()
+    forward = inspect.signature(type(transformer).forward)
+
+    def read(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The model puts valid tokens of both texts and of the picture first; zeros stand for no picture."""
+        given = forward.bind(transformer, *args, **kwargs).arguments
+        counts = given["encoder_attention_mask"].bool().sum(1) + given["encoder_attention_mask_2"].bool().sum(
+            1
+        )
+        picture = given["image_embeds"]
+        counts = counts + picture.shape[1] * picture.any()
+        lengths.values = counts.to("cpu", torch.int64)  # the model waits for the GPU here in any case
+
+    _before_forward(transformer, read)
+    return [HunyuanVideoJointProcessor(each, lengths) for each in processed]
+
+
+def _each(processor: Callable[[JointAttend], Any]) -> Callable[[Any, Iterable[JointAttend]], list[Any]]:
+    return lambda _transformer, processed: [processor(each) for each in processed]
+
+
+# diffusers' class -> the attention of a block that is replaced, and what makes its processors.
+FAMILIES: dict[str, tuple[str, Callable[[Any, Iterable[JointAttend]], list[Any]]]] = {
+    "MochiTransformer3DModel": ("attn1", _install_mochi),
+    "CogVideoXTransformer3DModel": ("attn1", _each(CogVideoXJointProcessor)),
+    "WanTransformer3DModel": ("attn1", _each(SelfProcessor)),
+    "WanVACETransformer3DModel": ("attn1", _each(SelfProcessor)),
+    "SkyReelsV2Transformer3DModel": ("attn1", _each(SelfProcessor)),
+    "HunyuanVideoTransformer3DModel": ("attn", _install_hunyuan),
+    "HunyuanVideo15Transformer3DModel": ("attn", _install_hunyuan15),
+    "LTXVideoTransformer3DModel": ("attn1", _each(SelfProcessor)),
+}
 
 
 def install(
     transformer: nn.Module, joint: JointAttend, edges: JointAttend | None = None, num_edges: int = 1
 ) -> None:
-    """Let all blocks of a Mochi or CogVideoX transformer attend through `joint`; again to replace it.
+    """Let all blocks of a known transformer attend through `joint`; again to replace it.
 
     The first and last `num_edges` blocks attend through `edges` where it is given.
     Raises: RequestError for another model: a setting without effect is an error.
     """
     name = type(transformer).__name__
-    if name == "MochiTransformer3DModel":
-        lengths = TextLengths()
-        _read_lengths_before_forward(transformer, lengths)
-        processors: list[Any] = [MochiJointProcessor(each, lengths) for each in (joint, edges or joint)]
-    elif name == "CogVideoXTransformer3DModel":
-        processors = [CogVideoXJointProcessor(each) for each in (joint, edges or joint)]
-    else:
+    if name not in FAMILIES:
         raise RequestError(
             f"no attention processor for {name}; leave the attention kernel alone", param="attention"
         )
+    place, made = FAMILIES[name]
     # One object for all blocks, so that they share one compiled graph.
-    blocks: Any = transformer.transformer_blocks
+    processors = made(transformer, (joint, edges or joint))
+    blocks = blocks_of(transformer)
     for index, block in enumerate(blocks):
         edge = edges is not None and not num_edges <= index < len(blocks) - num_edges
-        block.attn1.processor = processors[int(edge)]
+        getattr(block, place).processor = processors[int(edge)]
 
 
 def _read_lengths_before_forward(transformer: Any, lengths: TextLengths) -> None:
-    previous = getattr(transformer, "_vitascope_text_lengths", None)
-    if previous is not None:
-        previous.remove()
-
     def read(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         lengths.read(kwargs["encoder_attention_mask"] if "encoder_attention_mask" in kwargs else args[3])
 
+    _before_forward(transformer, read)
+
+
+def _before_forward(transformer: Any, read: Callable[..., None]) -> None:
+    previous = getattr(transformer, "_vitascope_text_lengths", None)
+    if previous is not None:
+        previous.remove()
     transformer._vitascope_text_lengths = transformer.register_forward_pre_hook(read, with_kwargs=True)

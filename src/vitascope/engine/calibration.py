@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vitascope.engine.levers import Gpu, Levers
+from vitascope.engine.levers import Levers
+from vitascope.engine.subject import Gpu
 
 
 class _Rates(BaseModel):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
-from vitascope.engine.levers import Gpu, Levers, Subject, decide
+from vitascope.engine.levers import Levers, decide
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
+from vitascope.engine.subject import Gpu, Subject
 from vitascope.engine.workload import Architecture, StepWork
 
 # Tensors of all video tokens that stay on the GPU between steps.

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine import block_cache, guidance_interval
-from vitascope.engine.memory import CONTEXT_GIB, GIB
+from vitascope.engine.denoisers import BLOCKS, blocks_of, denoisers_of
+from vitascope.engine.memory import CONTEXT_GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
+from vitascope.engine.subject import HOPPER, Gpu, Subject
+from vitascope.engine.vae_streams import STREAMS, refusal
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
-JOINT = ("MochiTransformer3DModel", "CogVideoXTransformer3DModel")
-STREAMED = ("AutoencoderKLMochi", "AutoencoderKLCogVideoX")
 # Below this many parameters a cold compile costs more than it saves.
 COMPILE_FROM_PARAMETERS = 5e8
-HOPPER = (9, 0)
 FP8_FROM = (8, 9)
+BFLOAT16_FROM = (8, 0)
 INT8_HEAD_DIMS = (64, 128)
 INT8_PAYS_AT = (
     128  # at 64 channels the exponentials bound it, and FlashAttention-3 is as fast: H100, 7.4 and 7.7 ms
@@ -32,86 +33,6 @@ ACTIVATIONS_GIB = {
     "AutoencoderKLMochi": 12.0,
     "AutoencoderKLCogVideoX": 14.5,
 }
-
-
-class Gpu(BaseModel):
-    """What of a CUDA device decides the levers. Units: memory in GiB."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    capability: tuple[int, int]
-    memory_gib: float
-    fa3: bool
-    int8: bool = False  # whether our 8-bit attention kernel can be built
-    sage: str | None = (
-        "SageAttention2 is looked for on the machine that runs"  # what it lacks; None: it is here
-    )
-
-    @classmethod
-    def here(cls, device: str) -> Gpu | None:
-        """The GPU called `device` on this machine; None for another kind of device."""
-        import torch
-
-        if not device.startswith("cuda"):
-            return None
-        from vitascope.engine.attention import has_fa3, has_int8, sage_lacks
-
-        found = torch.cuda.get_device_properties(device)
-        capability = (found.major, found.minor)
-        return cls(
-            name=found.name,
-            capability=capability,
-            memory_gib=found.total_memory / 2**30,
-            fa3=has_fa3(),
-            int8=capability == HOPPER and has_int8(),
-            sage=sage_lacks(),
-        )
-
-
-class Subject(BaseModel):
-    """What of a model decides the levers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    transformer: str
-    vae: str
-    num_parameters: float
-    head_dim: int = 0
-    fp8_parameters: float = 0.0  # those in linears that fp8 can halve
-    quantized: bool = False  # its weights came in few bits (GGUF, bitsandbytes)
-    parts_gib: dict[str, float] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, pipeline: Any) -> Subject:
-        """A loaded pipeline's."""
-        from vitascope.engine.quantize import num_fp8_parameters
-
-        transformer: Any = getattr(pipeline, "transformer", None)
-        name = type(transformer).__name__
-        quantized = getattr(transformer, "hf_quantizer", None) is not None
-        shrinkable = name in JOINT and not quantized
-        parts = {
-            # A text encoder that is not loaded yet says what it will take.
-            part: getattr(module, "pending_gib", None)
-            or sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
-            for part, module in pipeline.components.items()
-            if hasattr(module, "parameters")
-        }
-        return cls(
-            transformer=name,
-            vae=type(getattr(pipeline, "vae", None)).__name__,
-            num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
-            head_dim=transformer.config.attention_head_dim if name in JOINT else 0,
-            fp8_parameters=num_fp8_parameters(list(transformer.transformer_blocks)) if shrinkable else 0,
-            quantized=quantized,
-            parts_gib=parts,
-        )
-
-    def denoiser_gib(self, linears: str) -> float:
-        """The transformer's weights with these linears."""
-        saved = self.fp8_parameters / GIB if linears == "fp8" else 0.0
-        return self.parts_gib.get("transformer", 0.0) - saved
 
 
 class Levers(BaseModel):
@@ -189,7 +110,7 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     """
     placement.check_alone()
     missed: list[str] = []
-    compiled = _compiled(subject, placement, gpu)
+    compiled = _compiled(subject, placement, gpu, missed)
     attention = _attention(subject, placement, gpu, compiled, missed)
     linears = _linears(subject, placement, gpu, compiled, missed)
     cache = block_cache.decide(subject.transformer, placement)
@@ -214,12 +135,12 @@ def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
     asked = placement.attention
-    if asked not in ("auto", "model") and subject.transformer not in JOINT:
+    if asked not in ("auto", "model") and subject.transformer not in BLOCKS:
         raise RequestError(
             f"attention={asked!r} has no effect on {subject.transformer}; leave it at 'auto'",
             param="attention",
         )
-    if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in JOINT)):
+    if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in BLOCKS)):
         return "model"
     if asked in ("fa3", "cudnn", "int8", "sage") and gpu is None:
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
@@ -262,17 +183,34 @@ def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
     return None if gpu.int8 else "8-bit attention needs Triton 3.6 or newer, which comes with torch 2.11"
 
 
-def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None) -> bool:
-    known = subject.transformer in JOINT
+def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: list[str]) -> bool:
+    known = subject.transformer in BLOCKS
     if placement.compile and not known:
         raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
     scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
     if placement.compile and scattered:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
+    lacking = None if gpu is None else _no_compiling(placement, gpu)
+    if placement.compile and lacking:
+        raise ResourceError(f"compile: {lacking}; leave it out")
     if placement.compile is not None:
         return placement.compile
-    wanted = known and not scattered and not subject.quantized  # packed linears were never timed compiled
-    return wanted and gpu is not None and subject.num_parameters >= COMPILE_FROM_PARAMETERS
+    if not known or scattered or subject.quantized:  # packed linears were never timed compiled
+        return False
+    if gpu is None or subject.num_parameters < COMPILE_FROM_PARAMETERS:
+        return False
+    if lacking:
+        missed.append(lacking)
+    return lacking is None
+
+
+def _no_compiling(placement: Placement, gpu: Gpu) -> str | None:
+    """What compiled blocks lack here; None where they can be had."""
+    if not gpu.triton:
+        return "compiled blocks need the package triton"
+    if placement.dtype == "bfloat16" and not gpu.amd and gpu.capability < BFLOAT16_FROM:
+        return f"compiled blocks in bfloat16 need a GPU of capability 8.0 or newer, not {gpu.name}"
+    return None
 
 
 def _linears(
@@ -282,13 +220,15 @@ def _linears(
     if asked == "none" or (asked == "auto" and placement.speed == "exact"):
         return "model"
     lacking = None
-    if subject.transformer not in JOINT:
+    if subject.transformer not in BLOCKS:
         lacking = f"{subject.transformer} has no fp8 linears"
     elif subject.quantized:
         lacking = f"this {subject.transformer} came in fewer bits already"
     elif gpu is None or gpu.capability < FP8_FROM:
         where = placement.device if gpu is None else gpu.name
         lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
+    elif placement.dtype != "bfloat16":
+        lacking = f"fp8 linears need bfloat16, not {placement.dtype}"
     elif placement.offload == "sequential":
         lacking = "fp8 linears do not go with offload='sequential'"
     elif not compiled and asked == "auto":
@@ -316,11 +256,9 @@ def _skip(subject: Subject, placement: Placement, missed: list[str]) -> SkipSche
 
 
 def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["model", "stream"]:
-    known = subject.vae in STREAMED
+    known = subject.vae in STREAMS
     if placement.vae_streaming and not known:
-        raise RequestError(
-            f"vae_streaming has no effect on {subject.vae}; leave it out", param="vae_streaming"
-        )
+        raise refusal(subject.vae)
     if placement.vae_streaming and placement.vae_tiling:
         raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
     if placement.vae_streaming is None:
@@ -336,7 +274,7 @@ def _within_memory(
     if limit is None or gpu is None or placement.offload != "none":
         return "placement", False
     room = limit - CONTEXT_GIB
-    if subject.transformer not in JOINT or subject.quantized:
+    if subject.transformer not in ACTIVATIONS_GIB or subject.quantized:
         if sum(subject.parts_gib.values()) > room:
             raise OutOfMemory(
                 f"the weights do not fit in {limit:.1f} GiB; use offload='model' or 'sequential'"
@@ -365,7 +303,8 @@ def shrink(pipeline: Any, levers: Levers, device: str) -> None:
     from vitascope.engine import quantize
 
     if levers.linears == "fp8":
-        quantize.fp8_linears(list(pipeline.transformer.transformer_blocks), device=device)
+        for denoiser in denoisers_of(pipeline):
+            quantize.fp8_linears(blocks_of(denoiser), device=device)
 
 
 def pull(pipeline: Any, levers: Levers, device: str) -> None:
@@ -374,17 +313,18 @@ def pull(pipeline: Any, levers: Levers, device: str) -> None:
     from vitascope.engine.compile import compile_blocks, keep_compiled_in
     from vitascope.settings import Settings
 
-    if levers.attention != "model":
-        exact = None
-        if levers.approximate_attention:
-            exact = attention.joined(attention.best_exact(device, pipeline.transformer.dtype))
-        attention_processors.install(pipeline.transformer, attention.joined(levers.attention), exact)
-    if levers.compile:
-        keep_compiled_in(Settings.from_environment().home / "compiled")
-        compile_blocks(pipeline.transformer.transformer_blocks)
+    for denoiser in denoisers_of(pipeline):
+        if levers.attention != "model":
+            exact = None
+            if levers.approximate_attention:
+                exact = attention.joined(attention.best_exact(device, denoiser.dtype))
+            attention_processors.install(denoiser, attention.joined(levers.attention), exact)
+        if levers.compile:
+            keep_compiled_in(Settings.from_environment().home / "compiled")
+            compile_blocks(blocks_of(denoiser))
     if levers.vae == "stream":
         streaming_vae.install(pipeline.vae, compiled=levers.compile)
     if levers.offload != "placement":
         parts = {name: part for name, part in pipeline.components.items() if hasattr(part, "parameters")}
-        blocks = list(pipeline.transformer.transformer_blocks) if levers.offload == "blocks" else []
+        blocks = blocks_of(pipeline.transformer) if levers.offload == "blocks" else []
         offload.take_turns(parts, device, blocks)

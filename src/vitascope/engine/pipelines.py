@@ -13,8 +13,9 @@ from typing import Any
 
 from vitascope.engine import levers, memory, weights
 from vitascope.engine.failures import first_line, misfits_explained, out_of_memory
-from vitascope.engine.levers import Gpu, Levers, Subject
+from vitascope.engine.levers import Levers
 from vitascope.engine.placement import Placement
+from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import InvalidMedia, RequestError
 
 

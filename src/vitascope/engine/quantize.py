@@ -13,8 +13,12 @@ from vitascope.errors import RequestError
 
 FP8 = torch.float8_e4m3fn
 FP8_MAX = 448.0
-# The big visual linears of a block; text linears and modulations are small and stay exact.
-VISUAL_LINEARS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2")
+# The big visual linears of a block, as the families call them; text linears and modulations are small and stay exact.
+VISUAL_LINEARS = (
+    *("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2"),
+    *("attn2.to_q", "attn2.to_out.0", "ffn.net.0.proj", "ffn.net.2"),  # of LTX-Video and Wan
+    *("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0", "proj_mlp", "proj_out"),  # of HunyuanVideo
+)
 
 
 class Fp8Linear(nn.Module):
@@ -72,10 +76,16 @@ def fp8_works(device: torch.device) -> bool:
         return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 
 
+def visual_linears(block: nn.Module) -> dict[str, nn.Linear]:
+    """Those of `VISUAL_LINEARS` that this block has, by their names."""
+    found = ((name, module) for name, module in block.named_modules() if name in VISUAL_LINEARS)
+    return {name: module for name, module in found if isinstance(module, nn.Linear)}
+
+
 def num_fp8_parameters(blocks: Sequence[Any], exact_blocks: int = 1) -> int:
     """How many parameters `fp8_linears` would replace."""
     inner = blocks[exact_blocks : len(blocks) - exact_blocks]
-    return sum(block.get_submodule(name).weight.numel() for block in inner for name in VISUAL_LINEARS)
+    return sum(linear.weight.numel() for block in inner for linear in visual_linears(block).values())
 
 
 def fp8_linears(
@@ -88,14 +98,12 @@ def fp8_linears(
     """
     replaced = 0
     for block in blocks[exact_blocks : len(blocks) - exact_blocks]:
-        for name in VISUAL_LINEARS:
-            linear = block.get_submodule(name)
-            if isinstance(linear, nn.Linear):
-                owner, _, last = name.rpartition(".")
-                home = linear.weight.device
-                quantized = Fp8Linear(linear if device is None else linear.to(device)).to(home)
-                setattr(block.get_submodule(owner), last, quantized)
-                replaced += 1
+        for name, linear in visual_linears(block).items():
+            owner, _, last = name.rpartition(".")
+            home = linear.weight.device
+            quantized = Fp8Linear(linear if device is None else linear.to(device)).to(home)
+            setattr(block.get_submodule(owner), last, quantized)
+            replaced += 1
     if not replaced:
         raise RequestError(f"fp8 found no linear to replace in {len(blocks)} blocks", param="quantize")
     return replaced

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vitascope.engine.block_cache import CacheCalibration, caching
+from vitascope.engine.denoisers import denoiser_names
 from vitascope.engine.guidance_interval import guided_within
 from vitascope.engine.levers import Levers
 from vitascope.engine.step_plan import careful_ends, skipping
@@ -32,7 +33,8 @@ def pulled(
     """Follow `levers` during one watched call of `pipeline`; says when one of them left nothing out."""
     with ExitStack() as stack:
         if levers.approximate_attention:
-            stack.enter_context(careful_ends(pipeline, denoiser, run))
+            for name in denoiser_names(pipeline, denoiser):
+                stack.enter_context(careful_ends(pipeline, name, run))
         if levers.skip:
             stack.enter_context(skipping(pipeline, denoiser, run, levers.skip))
         if levers.cache:

@@ -1,8 +1,8 @@
 """Decoding latents group by group of frames, so that a clip's memory does not grow with its length.
 
-A causal VAE needs of the past only what its convolutions reach back to: each keeps its last input frames. The
-result is the one-shot decode's, without the seams of tiles, and frames can be encoded into a file while the
-next group is decoded.
+A causal VAE needs of the past only what its convolutions reach back to: each keeps its last input frames. There are
+no tiles and so no seams of tiles, and frames can be encoded into a file while the next group is decoded.
+`vae_streams` says for each family what its stream equals.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from torch.nn import functional
 
 from vitascope.engine.arriving_frames import ArrivingFrames
 from vitascope.engine.parallel.rows import SharedRows
-from vitascope.errors import RequestError
-
-Cache = dict[str, Tensor]
+from vitascope.engine.vae_streams import Stream, stream_of
 
 
 class MochiStream:
@@ -31,6 +29,8 @@ class MochiStream:
 
     Source: layers of diffusers 0.42.1, models/autoencoders/autoencoder_kl_mochi.py, Apache-2.0.
     """
+
+    bare = False
 
     def __init__(self, vae: Any, compiled: bool = False) -> None:
         self._decoder = vae.decoder
@@ -165,7 +165,9 @@ class CogVideoXStream:
     Mochi's.
     """
 
-    def __init__(self, vae: Any) -> None:
+    bare = False
+
+    def __init__(self, vae: Any, compiled: bool = False) -> None:  # noqa: ARG002  it must equal diffusers to the bit
         self._vae = vae
         self.share: Callable[[Tensor], SharedRows | None] = lambda _: None
 
@@ -191,47 +193,37 @@ class CogVideoXStream:
             start = stop
 
 
-def decode(
-    vae: nn.Module, latents: Tensor, frames_per_group: int | None = None, compiled: bool = False
-) -> Iterator[Tensor]:
+def decode(vae: nn.Module, latents: Tensor, compiled: bool = False) -> Iterator[Tensor]:
     """Decode `latents`, one group of frames after the other; together they equal `vae.decode(latents).sample`.
 
-    `frames_per_group` and `compiled` are for Mochi; CogVideoX's groups are given.
     Raises: RequestError for a VAE that cannot be streamed.
     """
-    name = type(vae).__name__
-    if name == "AutoencoderKLMochi":
-        return MochiStream(vae, compiled).decode(latents, frames_per_group)
-    if name == "AutoencoderKLCogVideoX":
-        return CogVideoXStream(vae).decode(latents)
-    raise RequestError(f"{name} cannot be decoded in a stream", param="vae_streaming")
+    return stream_of(vae, compiled).decode(latents)
 
 
 def install(vae: Any, compiled: bool = False) -> None:
-    """Let `vae.decode` of a Mochi or CogVideoX VAE stream; the clips of a batch go one after the other.
+    """Let `vae.decode` stream; the clips of a batch go one after the other.
 
-    Raises: RequestError for another VAE: a setting without effect is an error.
+    Raises: RequestError for a VAE that cannot: a setting without effect is an error.
     """
     from diffusers.models.autoencoders.vae import DecoderOutput
 
-    name = type(vae).__name__
-    if name not in ("AutoencoderKLMochi", "AutoencoderKLCogVideoX"):
-        raise RequestError(f"{name} cannot be decoded in a stream", param="vae_streaming")
-    stream = MochiStream(vae, compiled) if name == "AutoencoderKLMochi" else CogVideoXStream(vae)
+    stream = stream_of(vae, compiled)
 
     def streamed(latents: Tensor, return_dict: bool = True) -> Any:
         if vae._vitascope_arriving is not None:
             sample = _send(stream, latents, vae._vitascope_arriving)
-            return DecoderOutput(sample=sample) if return_dict else (sample,)
-        clips = [torch.cat(list(stream.decode(clip)), dim=2) for clip in latents.split(1)]
-        sample = torch.cat(clips)
+        else:
+            sample = torch.cat([torch.cat(list(stream.decode(clip)), dim=2) for clip in latents.split(1)])
+        if stream.bare:
+            return sample
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     vae._vitascope_arriving, vae._vitascope_stream = None, stream
     vae._decode = streamed  # below `decode`, whose hook brings an offloaded VAE onto the device
 
 
-def _send(stream: MochiStream | CogVideoXStream, latents: Tensor, arriving: list[ArrivingFrames]) -> Tensor:
+def _send(stream: Stream, latents: Tensor, arriving: list[ArrivingFrames]) -> Tensor:
     """Send the frames of each clip on their way; what is returned only keeps the pipeline going."""
     for clip in latents.split(1):
         frames = ArrivingFrames()

@@ -271,6 +271,9 @@ class DiffusersGenerator(Generator):
             if modules.levers.vae == "stream":
                 frames: Any = stack.enter_context(streaming_vae.arriving(pipeline.vae))
                 pipeline(**{**arguments, "output_type": "pt"}, generator=drawn)
+                assert first.num_frames, "complete() fills this in"
+                for arrived in frames:
+                    arrived.keep_last(first.num_frames)
             else:
                 frames = self.frames_of(pipeline(**arguments, generator=drawn))
         context.progress("decode", 1, 1)

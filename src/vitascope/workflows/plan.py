@@ -7,9 +7,9 @@ from pathlib import Path
 from vitascope.engine import memory, weights
 from vitascope.engine.calibration import committed
 from vitascope.engine.estimate import Estimate, Wanted, estimate
-from vitascope.engine.levers import Gpu
 from vitascope.engine.memory import BYTES, GIB
 from vitascope.engine.placement import Placement
+from vitascope.engine.subject import Gpu
 from vitascope.engine.workload import Architecture, Billions, published
 from vitascope.errors import RequestError, UnknownName
 from vitascope.generators._diffusers import DiffusersGenerator

@@ -18,14 +18,16 @@ from vitascope.clip import Clip
 from vitascope.context import Context, Progress
 from vitascope.engine import levers as levers_of
 from vitascope.engine import memory, streaming_vae
-from vitascope.engine.levers import Gpu, Levers, Subject
+from vitascope.engine.levers import Levers
 from vitascope.engine.pipelines import LoadedPipeline, accelerated, environment, import_class
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import CAREFUL_FIRST, CAREFUL_LAST
+from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import ResourceError
-from vitascope.evaluation.speed import random_models
+from vitascope.evaluation.speed import other_nets, random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
 from vitascope.evaluation.speed.random_models import BenchModel
+from vitascope.evaluation.speed.step_inputs import StepInputs, draw
 
 GIB = 2**30
 AS_IS = "diffusers"
@@ -138,7 +140,7 @@ class Bench:
                 timing = self.result.timings.setdefault(name, Timing())
                 if self._too_late(20) or timing.failed:
                     continue
-                step = partial(module, **inputs, return_dict=False)
+                step = partial(_call, module, inputs)
                 with self._kept(name):
                     if round_ == 0:
                         self._forget_peak()
@@ -165,42 +167,21 @@ class Bench:
         placement = self._placement.model_copy(update={"speed": speed})
         return levers_of.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
 
-    def _step_inputs(self) -> dict[str, Any]:
-        import torch
-
-        transformer, text = self._parts["transformer"], self._parts["text_encoder"]
-        device, dtype = self._placement.device, transformer.dtype
-        task, length = self.task, self._model.text_length
-        vae = self._parts["vae"]
-        latents = random_models.latent_shape(vae, task)
-        generator = torch.Generator(device).manual_seed(1)
-
-        def noise(*shape: int) -> Any:
-            return torch.randn(shape, generator=generator, device=device, dtype=dtype)
-
-        num_video = latents[1] * latents[2] * latents[3] // transformer.config.patch_size**2
-        if self._model.name == "mochi":
-            valid = (0, 128)
-            mask = torch.arange(length, device=device) < torch.tensor(valid, device=device)[:, None]
-            inputs = {"hidden_states": noise(2, *latents), "encoder_attention_mask": mask}
-            timestep = torch.full((2,), 500.0, device=device)
-        else:
-            valid = (length, length)
-            channels, frames, height, width = latents
-            tables = (
-                noise(num_video, 2 * transformer.config.attention_head_dim).float().clamp(-1, 1).chunk(2, 1)
-            )
-            inputs = {
-                "hidden_states": noise(2, frames, channels, height, width),
-                "image_rotary_emb": tuple(table.contiguous() for table in tables),
-            }
-            timestep = torch.full((2,), 500, device=device)
-        flops = step_flops(transformer, num_video, valid, length)
+    def _step_inputs(self) -> StepInputs:
+        transformer, text = self._parts["transformer"], self._parts.get("text_encoder")
+        device, vae = self._placement.device, self._parts["vae"]
+        undrawn = other_nets.TINY_WIDTH if self._tiny else self._model.text_width
+        width = undrawn if text is None else text.config.d_model
+        inputs = draw(
+            transformer, random_models.latent_shape(vae, self.task), self._model.text_length, width, device
+        )
+        flops = inputs.num_calls * step_flops(
+            transformer, inputs.num_video, inputs.valid_text, inputs.padded_text
+        )
         self.result.step_pflop = flops / 1e15
         gpu = self.result.environment.get("gpu", "")
         self.result.floor_step_s = floor_seconds(flops, gpu) if self._cuda else None
-        text_states = noise(2, length, text.config.d_model)
-        return {**inputs, "encoder_hidden_states": text_states, "timestep": timestep}
+        return inputs
 
     def _time_decodes(self, repeats: int) -> None:
         import torch
@@ -211,7 +192,7 @@ class Bench:
         latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
         ours = random_models.sharing_weights(vae)
         with self._kept(AS_IS):
-            if self._model.name == "mochi":
+            if self._model.tiled_as_is:
                 vae.enable_tiling()  # untiled, diffusers needs more than an 80 GB card
             self._decode_with(AS_IS, vae, latents, repeats, None)
             vae.use_tiling = False
@@ -380,6 +361,13 @@ class _Kept:
             timing.failed = f"{type(error).__name__}: {error}"[:2000]
         self._bench._told(result)
         return isinstance(error, Exception)
+
+
+def _call(module: Any, inputs: StepInputs) -> Any:
+    """One step: the network, asked as often as the pipeline asks it."""
+    for _ in range(inputs.num_calls):
+        output = module(**inputs.arguments, return_dict=False)
+    return output
 
 
 def _relative_error(output: Any, expected: Any) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitascope.errors import UnknownName
+from vitascope.evaluation.speed import other_nets
 from vitascope.generators import GENERATORS
 from vitascope.generators.base import Generator
 from vitascope.task import Task, TextToVideo
@@ -38,6 +39,9 @@ class BenchModel:
     text_length: int
     build: Callable[[bool], dict[str, Any]]  # whether tiny -> components but the text encoder and tokenizer
     pipeline: str
+    text_width: int = 0  # where no text encoder is drawn
+    tiled_as_is: bool = False  # whether diffusers decodes in tiles: whole, it has no room on an 80 GB card
+    tiny_frames: int = 9
 
     def item(self, num_steps: int) -> Generator:
         """The generator that makes the clip."""
@@ -46,7 +50,7 @@ class BenchModel:
     def task(self, tiny: bool) -> TextToVideo:
         """The clip that is timed; tiny is the smallest one that goes through every part."""
         width, height = (64, 32) if tiny else (self.width, self.height)
-        frames = (13 if self.name == "mochi" else 9) if tiny else self.num_frames
+        frames = self.tiny_frames if tiny else self.num_frames
         return TextToVideo.of(prompt=PROMPT, width=width, height=height, num_frames=frames, seed=1)
 
 
@@ -103,6 +107,20 @@ def _cogvideox(tiny: bool) -> dict[str, Any]:
     }
 
 
+def _parts_alone(
+    generator: str,
+    model: str,
+    size: tuple[int, int, int],
+    text_length: int,
+    build: Callable[[bool], dict[str, Any]],
+) -> BenchModel:
+    """A model whose text encoder is not drawn: its clips are not timed."""
+    tiled = generator.startswith("hunyuan")
+    return BenchModel(
+        model, generator, model, *size, text_length, build, pipeline="", text_width=4096, tiled_as_is=tiled
+    )
+
+
 MODELS = {
     "mochi": BenchModel(
         "mochi",
@@ -114,6 +132,8 @@ MODELS = {
         256,
         _mochi,
         "diffusers.pipelines.mochi.pipeline_mochi:MochiPipeline",
+        tiled_as_is=True,
+        tiny_frames=13,
     ),
     "cogvideox-5b": BenchModel(
         "cogvideox-5b",
@@ -126,6 +146,13 @@ MODELS = {
         _cogvideox,
         "diffusers.pipelines.cogvideo.pipeline_cogvideox:CogVideoXPipeline",
     ),
+    "wan2.1-t2v-1.3b": _parts_alone("wan", "wan2.1-t2v-1.3b", (832, 480, 81), 512, other_nets.wan_small),
+    "wan2.1-t2v-14b": _parts_alone("wan", "wan2.1-t2v-14b", (1280, 720, 81), 512, other_nets.wan),
+    "hunyuan-video": _parts_alone("hunyuan", "hunyuan-video", (1280, 720, 129), 256, other_nets.hunyuan),
+    "hunyuan-video-1.5-480p-t2v": _parts_alone(
+        "hunyuan15", "hunyuan-video-1.5-480p-t2v", (848, 480, 121), 1000, other_nets.hunyuan15
+    ),
+    "ltx-video": _parts_alone("ltx", "ltx-video", (768, 512, 121), 128, other_nets.ltx),
 }
 
 
@@ -147,7 +174,8 @@ def components(model: BenchModel, device: str, dtype: Any, tiny: bool = False) -
     try:
         with torch.device(device):
             parts = model.build(tiny)
-            parts["text_encoder"] = T5EncoderModel(T5Config(**(T5_TINY if tiny else T5_XXL)))
+            if model.pipeline:
+                parts["text_encoder"] = T5EncoderModel(T5Config(**(T5_TINY if tiny else T5_XXL)))
     finally:
         torch.set_default_dtype(before)
     for part in parts.values():
@@ -185,6 +213,8 @@ def sharing_weights(module: Any) -> Any:
     with torch.device("meta"):
         copy = type(module).from_config(module.config)
     copy.load_state_dict(module.state_dict(), assign=True)
+    for name, buffer in module.named_buffers():  # those that are not saved, such as tables of angles
+        copy.get_submodule(name.rpartition(".")[0])._buffers[name.rpartition(".")[2]] = buffer
     return copy.eval().requires_grad_(False)
 
 
@@ -193,10 +223,12 @@ def latent_shape(vae: Any, task: Task) -> tuple[int, int, int, int]:
     assert task.width and task.height and task.num_frames, "complete() fills these in"
     width, height, num_frames = task.width, task.height, task.num_frames
     if hasattr(vae, "spatial_compression_ratio"):
-        space, frames = vae.spatial_compression_ratio, vae.temporal_compression_ratio
+        space = vae.spatial_compression_ratio
+        frames = getattr(vae, "temporal_compression_ratio", None) or vae.config.scale_factor_temporal
     else:
         space, frames = (
             2 ** (len(vae.config.block_out_channels) - 1),
             int(vae.config.temporal_compression_ratio),
         )
-    return vae.config.latent_channels, (num_frames - 1) // frames + 1, height // space, width // space
+    channels = vae.config.get("latent_channels") or vae.config.z_dim
+    return channels, (num_frames - 1) // frames + 1, height // space, width // space

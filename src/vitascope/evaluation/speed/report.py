@@ -101,9 +101,14 @@ def markdown(result: BenchResult) -> str:
     return "\n".join(lines) + "\n"
 
 
+def named(target: Path, suffix: str) -> Path:
+    """`target` with `suffix` behind its whole name: that of wan2.1-t2v-1.3b has dots of its own."""
+    return target.with_name(target.name + suffix)
+
+
 def write(result: BenchResult, target: Path) -> list[Path]:
     """`target`.json, .md and, with matplotlib (the extra eval), .png."""
-    written = [target.with_suffix(".json"), target.with_suffix(".md")]
+    written = [named(target, ".json"), named(target, ".md")]
     write_bytes(written[0], (result.model_dump_json(indent=1, exclude_none=True) + "\n").encode())
     write_bytes(written[1], markdown(result).encode())
     return written
@@ -129,6 +134,6 @@ def plot(result: BenchResult, target: Path) -> Path:
     axes.margins(x=0.15)
     axes.set_xlabel("seconds a denoising step")
     axes.set_title(f"{result.model}, {result.environment.get('gpu', result.environment.get('device'))}")
-    path = target.with_suffix(".png")
+    path = named(target, ".png")
     figure.savefig(path, dpi=120)
     return path

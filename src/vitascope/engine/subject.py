@@ -1,0 +1,97 @@
+"""What decides the levers: of a model and of a GPU, which need not be here."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.engine.denoisers import BLOCKS, blocks_of
+from vitascope.engine.memory import GIB
+
+HOPPER = (9, 0)
+
+
+class Gpu(BaseModel):
+    """What of a CUDA device decides the levers. Units: memory in GiB."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    capability: tuple[int, int]
+    memory_gib: float
+    fa3: bool
+    int8: bool = False  # whether our 8-bit attention kernel can be built
+    triton: bool = True  # which compiled blocks are written in
+    amd: bool = False  # ROCm: torch calls it "cuda", and its own numbers are no CUDA capability
+    sage: str | None = (
+        "SageAttention2 is looked for on the machine that runs"  # what it lacks; None: it is here
+    )
+
+    @classmethod
+    def here(cls, device: str) -> Gpu | None:
+        """The GPU called `device` on this machine; None for another kind of device."""
+        import torch
+
+        if not device.startswith("cuda"):
+            return None
+        from vitascope.engine.attention import cuda_capability, has_fa3, has_int8, sage_lacks
+
+        found = torch.cuda.get_device_properties(device)
+        capability = cuda_capability(device)
+        return cls(
+            name=found.name,
+            capability=capability,
+            memory_gib=found.total_memory / GIB,
+            fa3=capability == HOPPER and has_fa3(),
+            int8=capability == HOPPER and has_int8(),
+            triton=importlib.util.find_spec("triton") is not None,
+            amd=torch.version.hip is not None,
+            sage=sage_lacks(),
+        )
+
+
+class Subject(BaseModel):
+    """What of a model decides the levers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transformer: str
+    vae: str
+    num_parameters: float
+    head_dim: int = 0
+    fp8_parameters: float = 0.0  # those in linears that fp8 can halve
+    quantized: bool = False  # its weights came in few bits (GGUF, bitsandbytes)
+    parts_gib: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pipeline: Any) -> Subject:
+        """A loaded pipeline's."""
+        from vitascope.engine.quantize import num_fp8_parameters
+
+        transformer: Any = getattr(pipeline, "transformer", None)
+        name = type(transformer).__name__
+        quantized = getattr(transformer, "hf_quantizer", None) is not None
+        shrinkable = name in BLOCKS and not quantized
+        parts = {
+            # A text encoder that is not loaded yet says what it will take.
+            part: getattr(module, "pending_gib", None)
+            or sum(p.numel() * p.element_size() for p in module.parameters()) / GIB
+            for part, module in pipeline.components.items()
+            if hasattr(module, "parameters")
+        }
+        return cls(
+            transformer=name,
+            vae=type(getattr(pipeline, "vae", None)).__name__,
+            num_parameters=sum(p.numel() for p in transformer.parameters()) if transformer is not None else 0,
+            head_dim=transformer.config.attention_head_dim if name in BLOCKS else 0,
+            fp8_parameters=num_fp8_parameters(blocks_of(transformer)) if shrinkable else 0,
+            quantized=quantized,
+            parts_gib=parts,
+        )
+
+    def denoiser_gib(self, linears: str) -> float:
+        """The transformer's weights with these linears."""
+        saved = self.fp8_parameters / GIB if linears == "fp8" else 0.0
+        return self.parts_gib.get("transformer", 0.0) - saved
