@@ -33,5 +33,6 @@ def denoiser_names(pipeline: Any, first: str = "transformer") -> list[str]:
 
 
 def denoisers_of(pipeline: Any) -> list[Any]:
-    """The networks of `denoiser_names`."""
-    return [getattr(pipeline, name) for name in denoiser_names(pipeline)]
+    """The transformers that denoise; none where a U-Net does, which has no lever."""
+    networks = (getattr(pipeline, name, None) for name in denoiser_names(pipeline))
+    return [network for network in networks if network is not None]
