@@ -5,7 +5,6 @@ import torch
 from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
 
 from tests.engine.parallel.ranks import on_ranks
-from tests.parity import golden
 from vitascope.engine.attention import joined
 from vitascope.engine.attention_processors import install
 from vitascope.engine.parallel.layout import Layout
@@ -17,17 +16,26 @@ ROUNDING = 5e-6
 
 
 def mochi_and_inputs():
-    (case,) = golden.cases("mochi-xdit")
-    model = MochiTransformer3DModel(**case.config["dit"]["config"]).eval()
-    model.load_state_dict(case.group("dit", "sd."))
-    given = case.group("dit", "in.")
+    torch.manual_seed(0)
+    model = MochiTransformer3DModel(
+        num_attention_heads=8,
+        attention_head_dim=8,
+        num_layers=3,
+        pooled_projection_dim=32,
+        in_channels=4,
+        text_embed_dim=32,
+        time_embed_dim=32,
+        max_sequence_length=8,
+    ).eval()
+    torch.nn.init.normal_(model.pos_frequencies)
     inputs = {
-        "hidden_states": given["x"],
-        "encoder_hidden_states": given["text"],
-        "timestep": given["timestep"],
-        "encoder_attention_mask": given["mask"],
+        "hidden_states": torch.randn(2, 4, 3, 6, 10),  # 45 tokens
+        "encoder_hidden_states": torch.randn(2, 8, 32),
+        "timestep": torch.tensor([500.0, 500.0]),
+        "encoder_attention_mask": torch.arange(8) < torch.tensor([[5], [1]]),
     }
-    return model, inputs, case.group("dit", "out.")["sample"]
+    with torch.no_grad():
+        return model, inputs, model(**inputs).sample
 
 
 def cogvideox_and_inputs():
