@@ -69,24 +69,15 @@ class MochiJointProcessor:
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Shape: (B, N, D), (B, L, D_text) -> the same."""
-        query, key, value = (
-            project(hidden_states).unflatten(2, (attn.heads, -1))
-            for project in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        text_query, text_key, text_value = (
-            project(encoder_hidden_states).unflatten(2, (attn.heads, -1))
-            for project in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
-        )
-        query, key = attn.norm_q(query), attn.norm_k(key)
-        text_query, text_key = attn.norm_added_q(text_query), attn.norm_added_k(text_key)
+        video = _projected(attn, hidden_states, _own(attn))
+        text = _projected(attn, encoder_hidden_states, _added(attn))
         if image_rotary_emb is not None:
-            query, key = (_rotate_per_head(tensor, image_rotary_emb) for tensor in (query, key))
-        video, text = self.joint(
-            QKV(query, key, value), QKV(text_query, text_key, text_value), self.text_lengths.values
-        )
-        video = attn.to_out[1](attn.to_out[0](video.flatten(2)))
-        text = text.flatten(2)
-        return video, attn.to_add_out(text) if hasattr(attn, "to_add_out") else text
+            query, key = (_rotate_per_head(tensor, image_rotary_emb) for tensor in (video.query, video.key))
+            video = QKV(query, key, video.value)
+        attended = self.joint(video, text, self.text_lengths.values)
+        video_states, text_states = (states.flatten(2) for states in attended)
+        video_states = attn.to_out[1](attn.to_out[0](video_states))
+        return video_states, attn.to_add_out(text_states) if hasattr(attn, "to_add_out") else text_states
 
 
 class CogVideoXJointProcessor:
@@ -106,24 +97,14 @@ class CogVideoXJointProcessor:
         """Shape: (B, N, D), (B, L, D) -> the same."""
         if attention_mask is not None:
             raise RequestError("CogVideoX attention takes no mask here", param="attention")
-        video = self._qkv(attn, hidden_states)
+        video = _projected(attn, hidden_states, _own(attn))
         if image_rotary_emb is not None:
             query, key = (_rotate(tensor, image_rotary_emb) for tensor in (video.query, video.key))
             video = QKV(query, key, video.value)
-        outputs = self.joint(video, self._qkv(attn, encoder_hidden_states), None)
+        text = _projected(attn, encoder_hidden_states, _own(attn))
+        outputs = self.joint(video, text, None)
         projected = [attn.to_out[1](attn.to_out[0](output.flatten(2))) for output in outputs]
         return projected[0], projected[1]
-
-    @staticmethod
-    def _qkv(attn: Any, states: Tensor) -> QKV:
-        query, key, value = (
-            project(states).unflatten(2, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        if attn.norm_q is not None:
-            query = attn.norm_q(query)
-        if attn.norm_k is not None:
-            key = attn.norm_k(key)
-        return QKV(query, key, value)
 
 
 def _rotate_per_head(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
@@ -166,11 +147,9 @@ class HunyuanVideoJointProcessor:
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Shape: (B, N, D), (B, L, D) -> the same."""
-        own = (attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
-        added = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k)
         double = attn.add_q_proj is not None
-        video = _projected(attn, hidden_states, own)
-        text = _projected(attn, encoder_hidden_states, added if double else own)
+        video = _projected(attn, hidden_states, _own(attn))
+        text = _projected(attn, encoder_hidden_states, _added(attn) if double else _own(attn))
         if image_rotary_emb is not None:
             query, key = (_rotate(tensor, image_rotary_emb) for tensor in (video.query, video.key))
             video = QKV(query, key, video.value)
@@ -213,6 +192,14 @@ class SelfProcessor:
         attended, _ = self.joint(QKV(query, key, value), no_text, None)
         output: Tensor = attn.to_out[1](attn.to_out[0](attended.flatten(2)))
         return output
+
+
+def _own(attn: Any) -> tuple[Any, ...]:
+    return attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k
+
+
+def _added(attn: Any) -> tuple[Any, ...]:
+    return attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k
 
 
 def _projected(attn: Any, states: Tensor, by: tuple[Any, ...]) -> QKV:
