@@ -48,14 +48,14 @@ def _run(module: Any) -> Any:
 def _timed(bench: Bench, module: Any, inputs: dict[str, Any], run: Any, steps: int) -> dict[str, Any]:
     computed: list[float] = []
     left_out: list[float] = []
-    bench._forget_peak()
+    bench.meter.forget_peak()
     for _ in range(steps):
         before = run.num_cached_calls + run.num_unguided_steps
-        seconds, _ = bench._timed(lambda: module(**inputs, return_dict=False))
+        seconds, _ = bench.meter.timed(lambda: module(**inputs, return_dict=False))
         spared = run.num_cached_calls + run.num_unguided_steps > before
         (left_out if spared else computed).append(round(seconds, 4))
         run.num_steps_done += 1
-    peak = bench._peak()
+    peak = bench.meter.peak()
     return {"computed_s": computed, "left_out_s": left_out, "peak_gib": peak and round(peak, 2)}
 
 
@@ -73,11 +73,11 @@ def main() -> None:
     )
     result: dict[str, Any] = {**conditions(device, "diffusers"), "model": arguments.model, "rows": {}}
     with torch.inference_mode():
-        inputs = bench._step_inputs()
-        module = bench._transformer(arguments.speed)
+        inputs = bench.step_inputs()
+        module = bench.transformer(arguments.speed)
         if arguments.model == "mochi" and not arguments.tiny:
-            bench._parts = {}
-        print("first step", bench._timed(lambda: module(**inputs, return_dict=False))[0], flush=True)
+            bench.parts = {}
+        print("first step", bench.meter.timed(lambda: module(**inputs, return_dict=False))[0], flush=True)
 
         def keep(name: str, row: dict[str, Any]) -> None:
             result["rows"][name] = row

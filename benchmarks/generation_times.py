@@ -26,7 +26,7 @@ from measured_generators import FAMILIES, MEASURED, PROMPT
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.evaluation.speed.bench import WARM_UP_STEPS
+from vitascope.evaluation.speed.whole_clips import WARM_UP_STEPS
 from vitascope.task import TextToVideo
 
 PLACED = (

@@ -16,10 +16,24 @@ def test_a_toy_model_is_timed_and_written(vitascope):
     assert done.code == 0, done.err
     result = json.loads(Path("toy.json").read_text())
     timings = result["timings"]
-    assert set(timings) == {"diffusers", "exact", "balanced", "turbo, whole clip"}
-    assert timings["turbo, whole clip"]["num_denoiser_calls"] < 16
+    assert set(timings) == {"diffusers", "exact", "balanced", "turbo"}
+    assert timings["turbo"]["num_denoiser_calls"] == timings["turbo"]["num_computed_steps"] < 16
+    assert timings["turbo"]["clip_s"] and "clip_s" not in timings["exact"]
     assert timings["exact"]["relative_error"] < 1e-5
-    assert "| diffusers |" in Path("toy.md").read_text()
+    assert "| diffusers |" in Path("toy.md").read_text() and "turbo (11 of 16)" in done.out
+    assert not list(Path().rglob("*.mp4"))
+
+
+def test_what_there_is_no_time_for_is_left_out_and_said(vitascope):
+    done = vitascope(
+        *("bench", "cogvideox-5b", "--random-weights", "--tiny", "--device", "cpu", "--steps", 16),
+        *("--rounds", 1, "--minutes", 0.9, "-o", "short"),
+    )
+    assert done.code == 0, done.err
+    result = json.loads(Path("short.json").read_text())
+    assert "exact: decode" in result["left_out"], "a first decode is given a minute"
+    assert result["timings"]["exact"]["steps_s"]
+    assert "left out, there was no time: diffusers: decode; exact: decode" in done.out
 
 
 def test_another_family_is_timed_without_its_text_encoder(vitascope):

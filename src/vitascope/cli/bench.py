@@ -21,13 +21,15 @@ def bench(
     clip: Annotated[
         list[str] | None,
         typer.Option(
-            "--clip", help="Also one whole clip at this speed (exact, balanced, turbo); may be repeated."
+            "--clip",
+            help="Whole clips at this speed only (exact, balanced, turbo); may be repeated. Else turbo, exact and "
+            "balanced, as far as there is time.",
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels; else the model's own.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of the clip; else the model's own.")] = None,
     steps: Annotated[int, typer.Option(min=4, help="Denoising steps of a clip.")] = 50,
-    rounds: Annotated[int, typer.Option(min=0, help="Alternating blocks of steps; 0: only whole clips.")] = 3,
+    rounds: Annotated[int, typer.Option(min=0, help="Alternating blocks of steps; 0: only whole clips.")] = 2,
     memory: Annotated[
         str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB (whole clips).")
     ] = None,
@@ -35,20 +37,25 @@ def bench(
     tiny: Annotated[
         bool, typer.Option("--tiny", help="A toy size of the same model, to try this command.")
     ] = False,
-    minutes: Annotated[float | None, typer.Option(help="Begin nothing new after this many minutes.")] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="What would take longer than this in all is left out, and said.")
+    ] = 9.0,
 ) -> None:
     """Time a model here: steps and VAE decode of ours and of diffusers, alternating; then whole clips."""
     import sys
     import time
     from dataclasses import replace
 
+    begun = time.time()
     from vitascope.cli.display import print_table
     from vitascope.cli.making import parse_memory, parse_size
     from vitascope.engine.placement import Placement
     from vitascope.errors import DependencyMissing, RequestError, UnknownName
     from vitascope.evaluation.speed import report
-    from vitascope.evaluation.speed.bench import Bench, BenchResult
+    from vitascope.evaluation.speed.bench import Bench
     from vitascope.evaluation.speed.random_models import find
+    from vitascope.evaluation.speed.records import BenchResult
+    from vitascope.evaluation.speed.whole_clips import IN_TURN, WholeClips
 
     if not random_weights:
         raise RequestError(
@@ -56,8 +63,8 @@ def bench(
             param="random_weights",
         )
     for speed in clip or ():
-        if speed not in ("exact", "balanced", "turbo"):
-            raise UnknownName("speed", speed, ("exact", "balanced", "turbo"), param="clip")
+        if speed not in IN_TURN:
+            raise UnknownName("speed", speed, IN_TURN, param="clip")
     found = find(model)
     if clip and not found.pipeline:
         raise RequestError(
@@ -67,7 +74,6 @@ def bench(
     asked: dict[str, Any] = parse_size(size) | ({} if frames is None else {"num_frames": frames})
     if asked and tiny:
         raise RequestError("--tiny has a size of its own; leave --size and --frames out", param="size")
-    deadline = None if minutes is None else time.time() + 60 * minutes
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
 
     def keep(result: BenchResult) -> None:
@@ -78,14 +84,18 @@ def bench(
         placement,
         steps,
         keep,
-        deadline,
+        begun + 60 * minutes,
         tiny,
     )
     if rounds:
         timing.time_parts(rounds)
-    for speed in clip or ():
-        timing.time_clip(speed, output.parent)
+    if found.pipeline:
+        WholeClips(timing).time(clip or IN_TURN, output.parent)
+    timing.result.took_s["all"] = round(time.time() - begun, 1)
+    timing.keep()
     print_table(*report.rows(timing.result))
+    for note in report.notes(timing.result):
+        print(note)
     try:
         report.plot(timing.result, output)
     except DependencyMissing as error:

@@ -34,3 +34,9 @@ def compile_blocks(blocks: Iterable[Any], backend: str = "inductor") -> None:
         if "_uncompiled_forward" not in vars(block):
             block._uncompiled_forward = block.forward
             block.forward = torch.compile(block.forward, dynamic=False, backend=backend)
+
+
+def graphs_so_far() -> tuple[int, int]:
+    """How many graphs this process has compiled, and how many it took from those that were kept."""
+    said = torch._dynamo.utils.counters["inductor"]
+    return said["fxgraph_cache_miss"], said["fxgraph_cache_hit"]

@@ -150,7 +150,7 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     """
     chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
     if placement.device.startswith("cuda"):
-        chosen = _proven(chosen, placement)
+        chosen = proven(chosen, placement)
     memory.cap(placement)
     levers.shrink(pipeline, chosen, placement.device)
     if chosen.offload == "placement":
@@ -166,7 +166,7 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     return pipeline, chosen
 
 
-def _proven(chosen: Levers, placement: Placement) -> Levers:
+def proven(chosen: Levers, placement: Placement) -> Levers:
     """What is new on GPUs is tried on a few tokens first; what does not work here is left out, and said."""
     import torch
 

@@ -1,10 +1,10 @@
-"""Ours against diffusers as it is, in one run: alternating blocks of steps, a VAE decode each, whole clips."""
+"""Ours against diffusers as it is, in one run: alternating blocks of steps, and a VAE decode each."""
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -12,78 +12,24 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from vitascope.clip import Clip
-from vitascope.context import Context, Progress
 from vitascope.engine import levers as levers_of
-from vitascope.engine import memory, streaming_vae
+from vitascope.engine import streaming_vae
 from vitascope.engine.levers import Levers
-from vitascope.engine.pipelines import LoadedPipeline, accelerated, environment, import_class
+from vitascope.engine.memory import GIB
+from vitascope.engine.pipelines import environment, proven
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import CAREFUL_FIRST, CAREFUL_LAST
 from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import other_nets, random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
+from vitascope.evaluation.speed.meter import Meter
 from vitascope.evaluation.speed.random_models import BenchModel
+from vitascope.evaluation.speed.records import AS_IS, BenchResult, Start, Timing
 from vitascope.evaluation.speed.step_inputs import StepInputs, draw
 
-GIB = 2**30
-AS_IS = "diffusers"
-WARM_UP_STEPS = CAREFUL_FIRST + CAREFUL_LAST + 1  # the middle one alone runs what the ends leave out
 PLANS = ("exact", "balanced")  # turbo's steps are balanced's, fewer of them
-
-
-class Timing(BaseModel):
-    """One way of running a model. Units: seconds, GiB."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    levers: dict[str, Any] = Field(default_factory=dict)
-    first_step_s: float | None = None
-    steps_s: list[float] = Field(default_factory=list)
-    step_peak_gib: float | None = None
-    relative_error: float | None = None
-    decode_first_s: float | None = None
-    decodes_s: list[float] = Field(default_factory=list)
-    decode_peak_gib: float | None = None
-    decode_alone_gib: float | None = None  # with the VAE's weights, without the other models' on the card
-    decode_relative_error: float | None = None
-    finish_s: float | None = None  # from latents to a finished MP4
-    clip_s: float | None = None
-    clip_steps_s: list[float] = Field(default_factory=list)  # from step to step as the loop passed them
-    clip_peak_gib: float | None = None
-    clip_device_gib: float | None = None  # as the card sees it: with what torch reserves and CUDA's own
-    first_clip_s: float | None = None
-    num_denoiser_calls: int | None = None
-    failed: str | None = None
-
-    @property
-    def step_s(self) -> float | None:
-        """The median step."""
-        return statistics.median(self.steps_s) if self.steps_s else None
-
-    @property
-    def decode_s(self) -> float | None:
-        """The median decode."""
-        return statistics.median(self.decodes_s) if self.decodes_s else None
-
-
-class BenchResult(BaseModel):
-    """All that one run measured, and where."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str
-    weights: str = "random"
-    task: dict[str, Any]
-    num_steps: int
-    environment: dict[str, str]
-    date: str
-    floor_step_s: float | None = None
-    step_pflop: float | None = None
-    timings: dict[str, Timing] = Field(default_factory=dict)
+A_BLOCK_S, A_DECODE_S = 20.0, 60.0  # what a first block of steps and a first decode are given
 
 
 class Bench:
@@ -100,8 +46,9 @@ class Bench:
     ) -> None:
         import torch
 
-        self._model, self._tiny, self._num_steps = model, tiny, num_steps
-        self._placement, self._deadline, self._told = placement, deadline, on_result
+        self.model, self.num_steps, self.placement = model, num_steps, placement
+        self._tiny, self._told = tiny, on_result
+        self.meter = Meter(placement.device, deadline)
         self._cuda = placement.device.startswith("cuda")
         if not self._cuda and not tiny:
             raise ResourceError(
@@ -109,9 +56,7 @@ class Bench:
             )
         self.task = model.item(num_steps).complete(model.task(tiny))
         dtype = getattr(torch, placement.dtype)
-        self._draw = partial(random_models.components, model, placement.device, dtype, tiny)
-        self._parts = self._draw()
-        self._ready: dict[str, LoadedPipeline] = {}
+        self.draw = partial(random_models.components, model, placement.device, dtype, tiny)
         self.result = BenchResult(
             model=model.name,
             task=self.task.described(),
@@ -119,61 +64,83 @@ class Bench:
             environment=environment(placement),
             date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
+        with self.taking("weights drawn"):
+            self.parts = self.draw()
+        self.accelerated: dict[str, Any] = {}  # the transformer, at a speed
+        self._vae: Any = None
 
-    def time_parts(self, rounds: int = 3) -> None:
+    def time_parts(self, rounds: int = 2) -> None:
         """The steps in alternating blocks, then the decodes."""
         import torch
 
         with torch.inference_mode():
-            self._time_steps(rounds)
-            self._time_decodes(2)
+            with self.taking("steps"):
+                self._time_steps(rounds)
+            with self.taking("decodes"):
+                self._time_decodes()
 
     def _time_steps(self, rounds: int) -> None:
-        inputs = self._step_inputs()
-        runs: dict[str, Any] = {AS_IS: self._parts["transformer"]}
+        inputs = self.step_inputs()
         for speed in PLANS:
-            with self._kept(speed):
-                runs[speed] = self._transformer(speed)
+            with self.kept(speed):
+                self.accelerated[speed] = self.transformer(speed)
+        self._note_schedule()
+        runs = {AS_IS: self.parts["transformer"], **self.accelerated}
         reference = None
         for round_ in range(rounds):
             for name, module in runs.items():
                 timing = self.result.timings.setdefault(name, Timing())
-                if self._too_late(20) or timing.failed:
+                count = 1 if name == AS_IS else 2
+                expected = A_BLOCK_S if timing.step_s is None else count * timing.step_s
+                if timing.failed or self.left_out(expected, f"{name}: round {round_ + 1} of the steps"):
                     continue
                 step = partial(_call, module, inputs)
-                with self._kept(name):
+                with self.kept(name):
                     if round_ == 0:
-                        self._forget_peak()
-                        timing.first_step_s, (output,) = self._timed(step)
+                        self.meter.forget_peak()
+                        (timing.first_step_s, (output,)), timing.first_step = self._first(step)
                         reference = output if reference is None else reference
                         timing.relative_error = _relative_error(output, reference)
                         del output
-                    for _ in range(1 if name == AS_IS else 2):
-                        seconds, _ = self._timed(step)
+                    for _ in range(count):
+                        seconds, _ = self.meter.timed(step)
                         timing.steps_s.append(seconds)
-                    timing.step_peak_gib = self._peak()
-        runs.clear()
+                    timing.step_peak_gib = self.meter.peak()
 
-    def _transformer(self, speed: str) -> Any:
-        module = random_models.sharing_weights(self._parts["transformer"])
+    def transformer(self, speed: str) -> Any:
+        """The network at a speed, on the weights of the one that stays as it is."""
+        module = random_models.sharing_weights(self.parts["transformer"])
         stand_in = SimpleNamespace(transformer=module, vae=None, components={"transformer": module})
-        chosen = self._levers(stand_in, speed)
-        levers_of.shrink(stand_in, chosen, self._placement.device)
-        levers_of.pull(stand_in, chosen, self._placement.device)
+        chosen = self.levers(stand_in, speed)
+        levers_of.shrink(stand_in, chosen, self.placement.device)
+        levers_of.pull(stand_in, chosen, self.placement.device)
         self.result.timings.setdefault(speed, Timing()).levers = chosen.described()
         return module
 
-    def _levers(self, pipeline: Any, speed: str) -> Levers:
-        placement = self._placement.model_copy(update={"speed": speed})
-        return levers_of.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+    def _note_schedule(self) -> None:
+        """Turbo's rule, which steps of a clip are computed: fixed before anything is timed."""
+        transformer = self.parts["transformer"]
+        stand_in = SimpleNamespace(transformer=transformer, vae=None, components={"transformer": transformer})
+        chosen = self.levers(stand_in, "turbo")
+        if chosen.skip is not None:
+            self.result.timings["turbo"] = Timing(
+                levers=chosen.described(), num_computed_steps=sum(chosen.skip.computed(self.num_steps))
+            )
 
-    def _step_inputs(self) -> StepInputs:
-        transformer, text = self._parts["transformer"], self._parts.get("text_encoder")
-        device, vae = self._placement.device, self._parts["vae"]
-        undrawn = other_nets.TINY_WIDTH if self._tiny else self._model.text_width
+    def levers(self, pipeline: Any, speed: str) -> Levers:
+        """What a speed comes to for this pipeline here."""
+        placement = self.placement.model_copy(update={"speed": speed})
+        chosen = levers_of.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
+        return proven(chosen, placement) if self._cuda else chosen
+
+    def step_inputs(self) -> StepInputs:
+        """What the network is called with in a step; the result gets the step's arithmetic."""
+        transformer, text = self.parts["transformer"], self.parts.get("text_encoder")
+        device, vae = self.placement.device, self.parts["vae"]
+        undrawn = other_nets.TINY_WIDTH if self._tiny else self.model.text_width
         width = undrawn if text is None else text.config.d_model
         inputs = draw(
-            transformer, random_models.latent_shape(vae, self.task), self._model.text_length, width, device
+            transformer, random_models.latent_shape(vae, self.task), self.model.text_length, width, device
         )
         flops = inputs.num_calls * step_flops(
             transformer, inputs.num_video, inputs.valid_text, inputs.padded_text
@@ -183,184 +150,98 @@ class Bench:
         self.result.floor_step_s = floor_seconds(flops, gpu) if self._cuda else None
         return inputs
 
-    def _time_decodes(self, repeats: int) -> None:
-        import torch
-
-        vae, task = self._parts["vae"], self.task
-        shape = random_models.latent_shape(vae, task)
-        generator = torch.Generator(self._placement.device).manual_seed(2)
-        latents = torch.randn(1, *shape, generator=generator, device=self._placement.device, dtype=vae.dtype)
-        ours = random_models.sharing_weights(vae)
-        with self._kept(AS_IS):
-            if self._model.tiled_as_is:
-                vae.enable_tiling()  # untiled, diffusers needs more than an 80 GB card
-            self._decode_with(AS_IS, vae, latents, repeats, None)
-            vae.use_tiling = False
-        with self._kept("exact"):
-            stand_in = SimpleNamespace(
-                transformer=self._parts["transformer"], vae=ours, components={"vae": ours}
+    def our_vae(self) -> Any:
+        """The VAE as every speed decodes with it, on the weights of the one that stays as it is."""
+        if self._vae is None:
+            ours = random_models.sharing_weights(self.parts["vae"])
+            transformer = self.parts["transformer"]
+            chosen = self.levers(
+                SimpleNamespace(transformer=transformer, vae=ours, components={"vae": ours}), "exact"
             )
-            chosen = self._levers(stand_in, "exact")
             if chosen.vae == "stream":
                 streaming_vae.install(ours, compiled=chosen.compile)
-            self._decode_with("exact", ours, latents, repeats, self._parts["vae"])
+            self._vae = ours
+        return self._vae
 
-    def _decode_with(self, name: str, vae: Any, latents: Any, repeats: int, reference: Any) -> None:
+    def _time_decodes(self) -> None:
+        import torch
+
+        vae, device = self.parts["vae"], self.placement.device
+        shape = random_models.latent_shape(vae, self.task)
+        generator = torch.Generator(device).manual_seed(2)
+        latents = torch.randn(1, *shape, generator=generator, device=device, dtype=vae.dtype)
+        with self.kept(AS_IS):
+            if self.model.tiled_as_is:
+                vae.enable_tiling()  # untiled, diffusers needs more than an 80 GB card
+            self._time_decode(AS_IS, vae, latents)
+            vae.use_tiling = False
+        with self.kept("exact"):
+            self._time_decode("exact", self.our_vae(), latents)
+            corner = latents[:, :, :4, :30, :40]  # fits in one shot
+            pixels, expected = (v.decode(corner, return_dict=False)[0] for v in (self.our_vae(), vae))
+            self.result.timings["exact"].decode_relative_error = _relative_error(pixels, expected)
+
+    def _time_decode(self, name: str, vae: Any, latents: Any) -> None:
         timing = self.result.timings.setdefault(name, Timing())
-        if self._too_late(60):
+        if self.left_out(A_DECODE_S, f"{name}: decode"):
             return
-        others = self._forget_peak() - sum(p.numel() * p.element_size() for p in vae.parameters()) / GIB
-        timing.decode_first_s, pixels = self._timed(lambda: vae.decode(latents, return_dict=False)[0])
-        del pixels
-        for _ in range(repeats):
-            seconds, pixels = self._timed(lambda: vae.decode(latents, return_dict=False)[0])
-            del pixels
-            timing.decodes_s.append(seconds)
-        timing.decode_peak_gib = self._peak()
+        decode = partial(_decode, vae, latents)
+        others = self.meter.forget_peak() - sum(_bytes(p) for p in vae.parameters()) / GIB
+        (timing.decode_first_s, _), timing.decode_first = self._first(decode)
+        for _ in range(2 if _streams(vae) else 1):
+            timing.decodes_s.append(self.meter.timed(decode)[0])
+        timing.decode_peak_gib = self.meter.peak()
         timing.decode_alone_gib = timing.decode_peak_gib - others if timing.decode_peak_gib else None
-        timing.finish_s, _ = self._timed(lambda: self._finish(vae, latents))
-        if reference is not None:  # against one shot, on a corner that fits
-            corner = latents[:, :, :4, :30, :40]
-            expected = reference.decode(corner, return_dict=False)[0]
-            timing.decode_relative_error = _relative_error(vae.decode(corner, return_dict=False)[0], expected)
-
-    def _finish(self, vae: Any, latents: Any) -> None:
-        """Latents into an MP4: diffusers hands out all frames as floats, a streaming VAE bytes as they come."""
-        from diffusers.video_processor import VideoProcessor
-
-        frames: Any
-        if getattr(vae, "_vitascope_arriving", ()) is None:
-            with streaming_vae.arriving(vae) as clips:
-                vae.decode(latents)
-            frames = clips[0]
+        if _streams(vae):
+            timing.finish_s, _ = self.meter.timed(lambda: self._save(_streamed(vae, latents)))
         else:
-            video = VideoProcessor().postprocess_video(
-                vae.decode(latents, return_dict=False)[0], output_type="np"
-            )
-            frames = (video[0] * 255).round().astype("uint8")
+            seconds, pixels = self.meter.timed(lambda: vae.decode(latents, return_dict=False)[0])
+            timing.decodes_s.append(seconds)
+            saving_s, _ = self.meter.timed(lambda: self._save(_as_bytes(pixels)))
+            timing.finish_s = seconds + saving_s
+
+    def _save(self, frames: Any) -> None:
         with TemporaryDirectory() as folder:
             Clip(frames, fps=self.task.fps or Fraction(8)).save(Path(folder) / "clip.mp4")
 
-    def time_clip(self, speed: str, folder: Path) -> None:
-        """One whole clip, prompt to MP4, every step of it."""
-        name = f"{speed}, whole clip"
-        timing = self.result.timings.setdefault(name, Timing())
-        with self._kept(name):
-            modules = self._modules(speed, timing)
-            timing.levers = modules.levers.described()
-            self._forget_peak()
-            begun = time.perf_counter()
-            clip = self._make(modules, self._num_steps, timing.clip_steps_s)
-            clip.save(folder / f"{self._model.name}-{speed}.mp4")
-            timing.clip_s = time.perf_counter() - begun
-            timing.clip_peak_gib, timing.clip_device_gib = self._peak(), self._device_gib()
-            timing.num_denoiser_calls = clip.recipe.stages[-1].notes.get("num_denoiser_calls")
+    def _first(self, work: Callable[[], Any]) -> tuple[tuple[float, Any], Start | None]:
+        """The first run of something that compiles: how long it took, and whether graphs of an earlier process were
+        there for it. What this process compiled before is neither."""
+        from vitascope.engine.compile import graphs_so_far
 
-    def _modules(self, speed: str, timing: Timing) -> LoadedPipeline:
-        """A pipeline at this speed, its graphs compiled; turbo's is balanced's."""
-        like = "balanced" if speed == "turbo" else speed
-        placement = self._placement.model_copy(update={"speed": like})
-        if like not in self._ready:
-            self._ready.clear()
-            pipeline = import_class(self._model.pipeline)(**self._parts_for_clip())
-            pipeline, chosen = accelerated(pipeline, placement)
-            self._ready[like] = LoadedPipeline(pipeline, placement, "random weights", chosen)
-            # A clip of few steps first, so that compiling is told apart.
-            timing.first_clip_s, _ = self._timed(lambda: self._make(self._ready[like], WARM_UP_STEPS))
-        ready = self._ready[like]
-        placement = placement.model_copy(update={"speed": speed})
-        skip = levers_of.decide(Subject.of(ready.pipeline), placement, Gpu.here(placement.device)).skip
-        levers = ready.levers.model_copy(update={"skip": skip})
-        return LoadedPipeline(ready.pipeline, placement, ready.fingerprint, levers)
+        made, taken = graphs_so_far()
+        timed = self.meter.timed(work)
+        made, taken = (now - before for now, before in zip(graphs_so_far(), (made, taken), strict=True))
+        return timed, "cold" if made else "warm" if taken else None
 
-    def _parts_for_clip(self) -> dict[str, Any]:
-        """Parts that may be changed: on the same weights, or under a memory limit the weights themselves, at home."""
-        if self._placement.memory_gib is None:
-            shared = {
-                name: random_models.sharing_weights(self._parts[name]) for name in ("transformer", "vae")
-            }
-            return {**self._parts, **shared}
-        if not self._parts:
-            memory.uncap(self._placement)
-            self._parts = self._draw()
-        parts, self._parts = self._parts, {}
-        for part in parts.values():
-            if hasattr(part, "parameters"):
-                part.to("cpu")
-        self._forget_peak()
-        return parts
+    def left_out(self, expected_s: float, what: str) -> bool:
+        """Whether there is no time for something that takes so long; then the result says so."""
+        if self.meter.has_time(expected_s):
+            return False
+        self.result.left_out.append(what)
+        return True
 
-    def _make(self, modules: LoadedPipeline, num_steps: int, steps_s: list[float] | None = None) -> Any:
-        passed: list[float] = []
-
-        def listen(progress: Progress) -> None:
-            if progress.stage == "denoise" and steps_s is not None:
-                passed.append(time.perf_counter())
-                if len(passed) > 1:
-                    steps_s.append(round(passed[-1] - passed[-2], 4))
-                self._told(self.result)
-
-        context = Context(on_progress=listen)
-        (clip,) = self._model.item(num_steps).generate([self.task], modules, context)
-        return clip
-
-    def _timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
-        import torch
-
-        if self._cuda:
-            torch.cuda.synchronize()
+    @contextmanager
+    def taking(self, phase: str) -> Iterator[None]:
+        """Notes how long a phase took."""
         begun = time.perf_counter()
-        output = work()
-        if self._cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter() - begun, output
+        yield
+        self.result.took_s[phase] = round(time.perf_counter() - begun, 1)
 
-    def _forget_peak(self) -> float:
-        """Begin to look for the most memory anew; what is taken now. Units: GiB."""
-        import torch
-
-        if not self._cuda:
-            return 0.0
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated() / GIB
-
-    def _peak(self) -> float | None:
-        import torch
-
-        return torch.cuda.max_memory_allocated() / GIB if self._cuda else None
-
-    def _device_gib(self) -> float | None:
-        import torch
-
-        if not self._cuda:
-            return None
-        free, total = torch.cuda.mem_get_info()
-        return (total - free - torch.cuda.memory_reserved() + torch.cuda.max_memory_reserved()) / GIB
-
-    def _too_late(self, needed_s: float) -> bool:
-        return self._deadline is not None and time.time() + needed_s > self._deadline
-
-    def _kept(self, name: str) -> Any:
-        return _Kept(self, name)
-
-
-class _Kept:
-    """Keeps what was measured when one way of running fails, and goes on with the next."""
-
-    def __init__(self, bench: Bench, name: str) -> None:
-        self._bench, self._name = bench, name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        result = self._bench.result
-        if isinstance(error, Exception):
-            timing = result.timings.setdefault(self._name, Timing())
+    @contextmanager
+    def kept(self, name: str) -> Iterator[None]:
+        """Keeps what was measured when one way of running fails, and goes on with the next."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  the next way shall be timed all the same
+            timing = self.result.timings.setdefault(name, Timing())
             timing.failed = f"{type(error).__name__}: {error}"[:2000]
-        self._bench._told(result)
-        return isinstance(error, Exception)
+        finally:
+            self.keep()
+
+    def keep(self) -> None:
+        """Hand out what was measured so far."""
+        self._told(self.result)
 
 
 def _call(module: Any, inputs: StepInputs) -> Any:
@@ -370,5 +251,33 @@ def _call(module: Any, inputs: StepInputs) -> Any:
     return output
 
 
+def _decode(vae: Any, latents: Any) -> None:
+    vae.decode(latents, return_dict=False)
+
+
+def _streams(vae: Any) -> bool:
+    return getattr(vae, "_vitascope_arriving", ()) is None
+
+
+def _streamed(vae: Any, latents: Any) -> Any:
+    """Frames that are written while later ones are decoded."""
+    with streaming_vae.arriving(vae) as clips:
+        vae.decode(latents)
+    return clips[0]
+
+
+def _as_bytes(pixels: Any) -> Any:
+    """Frames as diffusers hands them out, all of them as floats, in bytes."""
+    from diffusers.video_processor import VideoProcessor
+
+    frames: Any = VideoProcessor().postprocess_video(pixels, output_type="np")
+    return (frames[0] * 255).round().astype("uint8")
+
+
 def _relative_error(output: Any, expected: Any) -> float:
     return float((output.float() - expected.float()).norm() / expected.float().norm())
+
+
+def _bytes(tensor: Any) -> int:
+    size: int = tensor.numel() * tensor.element_size()
+    return size

@@ -6,59 +6,69 @@ from pathlib import Path
 
 from vitascope.atomic import write_bytes
 from vitascope.errors import DependencyMissing
-from vitascope.evaluation.speed.bench import AS_IS, BenchResult, Timing
+from vitascope.evaluation.speed.records import AS_IS, BenchResult, Timing
 
-CLIP = ", whole clip"
+HEADER = (
+    *("", "first step, s", "step, s", "x", "of floor", "error"),
+    *("first decode, s", "decode, s", "x", "decode GiB", "clip, s", "x", "clip GiB"),
+)
 
 
 def rows(result: BenchResult) -> tuple[list[str], list[list[str]]]:
     """The table: one row a way of running, compared with diffusers as it is."""
-    base = result.timings.get(AS_IS, Timing())
-    header = [
-        "",
-        "step, s",
-        "x",
-        "of floor",
-        "error",
-        "decode, s",
-        "x",
-        "decode GiB",
-        "clip, s",
-        "x",
-        "clip GiB",
-    ]
-    return header, [_row(name, timing, base, result) for name, timing in result.timings.items()]
+    return list(HEADER), [_row(name, result) for name in _in_order(result)]
 
 
-def clip_estimate(timing: Timing, num_steps: int) -> float | None:
-    """What a whole clip takes from noise to MP4 by the median step, for ways that were not run unbroken."""
-    if timing.step_s is None:
+def _in_order(result: BenchResult) -> list[str]:
+    return sorted(result.timings, key=lambda name: name != AS_IS)
+
+
+def step_of(name: str, result: BenchResult) -> float | None:
+    """Seconds a step of a clip: the median, or the mean over those that a schedule computes and leaves out."""
+    timing = result.timings.get(name, Timing())
+    if timing.num_computed_steps is None:
+        return timing.step_s
+    if timing.clip_s:
+        return sum(timing.clip_steps_s) / len(timing.clip_steps_s)
+    computed = result.timings.get("balanced", Timing()).step_s
+    return computed and computed * timing.num_computed_steps / result.num_steps
+
+
+def clip_estimate(name: str, result: BenchResult) -> float | None:
+    """What a whole clip takes from noise to MP4 by its steps, for ways that were not run unbroken."""
+    step = step_of(name, result)
+    if step is None:
         return None
-    return num_steps * timing.step_s + (timing.finish_s or timing.decode_s or 0.0)
+    timing, ours = result.timings[name], result.timings.get("exact", Timing())
+    finish = timing.finish_s or (None if name == AS_IS else ours.finish_s)  # all of ours decode alike
+    return result.num_steps * step + (finish or timing.decode_s or 0.0)
 
 
-def _row(name: str, timing: Timing, base: Timing, result: BenchResult) -> list[str]:
-    if timing.failed:
-        return [name, f"failed: {timing.failed[:100]}", *[""] * 9]
-    whole_base = clip_estimate(base, result.num_steps)
-    if timing.finish_s is None and not timing.clip_s:
-        timing = timing.model_copy(update={"finish_s": result.timings.get("exact", Timing()).finish_s})
-    whole = timing.clip_s or clip_estimate(timing, result.num_steps)
-    mark = "" if timing.clip_s or whole is None else "~"
-    of_floor = timing.step_s / result.floor_step_s if timing.step_s and result.floor_step_s else None
+def _row(name: str, result: BenchResult) -> list[str]:
+    timing, base = result.timings[name], result.timings.get(AS_IS, Timing())
+    if timing.failed and timing.step_s is None and timing.clip_s is None:
+        return [name, "failed", *[""] * (len(HEADER) - 2)]
+    step, whole = step_of(name, result), timing.clip_s or clip_estimate(name, result)
+    scheduled = timing.num_computed_steps
     return [
-        name,
-        _number(timing.step_s, 3),
-        _ratio(base.step_s, timing.step_s),
-        _number(of_floor, 2),
+        name if scheduled is None else f"{name} ({scheduled} of {result.num_steps})",
+        _first(timing.first_step_s, timing.first_step),
+        _number(step, 3),
+        _ratio(base.step_s, step),
+        _number(step / result.floor_step_s if step and result.floor_step_s else None, 2),
         _number(timing.relative_error, 4),
+        _first(timing.decode_first_s, timing.decode_first),
         _number(timing.decode_s, 2),
         _ratio(base.decode_s, timing.decode_s),
         _number(timing.decode_peak_gib, 1),
-        mark + _number(whole, 1),
-        _ratio(whole_base, whole),
+        ("" if timing.clip_s or whole is None else "~") + _number(whole, 1),
+        _ratio(clip_estimate(AS_IS, result), whole),
         _number(timing.clip_peak_gib or timing.step_peak_gib, 1),
     ]
+
+
+def _first(seconds: float | None, start: str | None) -> str:
+    return " ".join(filter(None, (_number(seconds, 1), start)))
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -69,8 +79,23 @@ def _ratio(base: float | None, ours: float | None) -> str:
     return "" if base is None or not ours else f"{base / ours:.2f}"
 
 
+def notes(result: BenchResult) -> list[str]:
+    """What the table does not say: levers, what failed or was left out, where the time went."""
+    said = [f"{name}: {timing.levers}" for name, timing in result.timings.items() if timing.levers]
+    said += [
+        f"{name} failed: {timing.failed[:200]}" for name, timing in result.timings.items() if timing.failed
+    ]
+    if result.left_out:
+        said.append(f"left out, there was no time: {'; '.join(result.left_out)}")
+    if result.took_s:
+        said.append(
+            "took " + ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in result.took_s.items())
+        )
+    return said
+
+
 def markdown(result: BenchResult) -> str:
-    """The table with its conditions; a clip with ~ is steps times the median step plus decode and MP4."""
+    """The table with its conditions."""
     header, body = rows(result)
     task = result.task
     where = ", ".join(f"{name} {value}" for name, value in result.environment.items())
@@ -79,25 +104,17 @@ def markdown(result: BenchResult) -> str:
         f"# {result.model}: {size}",
         "",
         f"{result.date}; {where}; {result.weights} weights (time and memory do not depend on them; no word on "
-        "quality). x: times faster than diffusers as it is. error: of one step's output, relative. "
-        "~: by the median step, decode and MP4 file.",
+        "quality). x: times faster than diffusers as it is. First: with the compiling; cold: nothing was kept from "
+        "before, warm: all graphs were. Error: of one step's output, relative. A clip without ~: from the prompt to "
+        "the MP4, every step run; with ~: its steps, decode and MP4 added up. A row with steps in brackets computes "
+        "those; its step is the mean of all.",
         "",
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
         *("| " + " | ".join(row) + " |" for row in body),
         "",
+        *(f"- {note}" for note in notes(result)),
     ]
-    for name, timing in result.timings.items():
-        cold = [
-            text
-            for text, value in (
-                (f"first step {timing.first_step_s:.1f} s", 1) if timing.first_step_s else ("", 0),
-                (f"first decode {timing.decode_first_s:.1f} s", 1) if timing.decode_first_s else ("", 0),
-            )
-            if value
-        ]
-        if cold:
-            lines.append(f"- {name}: {', '.join(cold)}; levers {timing.levers or 'none'}")
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +137,7 @@ def plot(result: BenchResult, target: Path) -> Path:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise DependencyMissing("matplotlib", "eval", "the plot") from error
-    timed = {name: timing.step_s for name, timing in result.timings.items() if timing.step_s}
+    timed = {row: step for row in _in_order(result) if (step := step_of(row, result))}
     figure = Figure(figsize=(6, 0.6 * len(timed) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh(list(timed), list(timed.values()), color="#4477aa")

@@ -10,7 +10,7 @@ from typing import Any
 from vitascope.catalogue import load_cards
 from vitascope.catalogue.runnable import measured_here
 from vitascope.errors import InvalidMedia, NotFound
-from vitascope.evaluation.speed.bench import BenchResult
+from vitascope.evaluation.speed.records import BenchResult
 from vitascope.evaluation.speed.report import rows as timing_rows
 
 
