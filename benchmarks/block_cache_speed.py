@@ -73,7 +73,7 @@ def main() -> None:
     )
     result: dict[str, Any] = {**conditions(device, "diffusers"), "model": arguments.model, "rows": {}}
     with torch.inference_mode():
-        inputs = bench.step_inputs()
+        inputs = bench.step_inputs().arguments
         module = bench.transformer(arguments.speed)
         if arguments.model == "mochi" and not arguments.tiny:
             bench.parts = {}

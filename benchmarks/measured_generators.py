@@ -148,10 +148,11 @@ class Meter:
         """A clip of one black frame, where only the steps are of interest."""
         black = latents.new_zeros(latents.shape[0], 3, 1, 8, 8)
         arriving = getattr(self.pipeline.vae, "_vitascope_arriving", None)
-        for clip in black.split(1) if arriving is not None else ():
-            frames = ArrivingFrames()
-            frames.add(clip)
-            arriving.append(frames)
+        if arriving is not None:
+            for clip in black.split(1):
+                frames = ArrivingFrames()
+                frames.add(clip)
+                arriving.append(frames)
         return (black,)
 
     def said(self, modules: Any) -> dict[str, Any]:
