@@ -137,13 +137,18 @@ def _shared_norm_silu(norm: Any, states: Tensor, rows: SharedRows) -> Tensor:
     return functional.silu(rows.normed(rows.around(states), norm.norm_layer, *moments))
 
 
-def _expand(proj: nn.Module, states: Tensor, in_time: int, in_space: int) -> Tensor:
-    """Channels into more frames and pixels. Shape: (B, C, T, H, W) -> (B, c, T*t, H*s, W*s)."""
-    states = proj(states.permute(0, 2, 3, 4, 1))
-    batch, frames, height, width, _ = states.shape
-    states = states.view(batch, frames, height, width, -1, in_time, in_space, in_space)
-    states = states.permute(0, 4, 1, 5, 2, 6, 3, 7)
-    return states.reshape(batch, -1, frames * in_time, height * in_space, width * in_space)
+def _expand(proj: Any, states: Tensor, in_time: int, in_space: int) -> Tensor:
+    """Channels into more frames and pixels. Shape: (B, C, T, H, W) -> (B, c, T*t, H*s, W*s), channels last in memory.
+
+    The layer's outputs are reordered, channels last, so that whole runs of memory move to their pixels at once.
+    """
+    size = in_time * in_space**2
+    weight = proj.weight.unflatten(0, (-1, size)).transpose(0, 1).flatten(0, 1)
+    bias = None if proj.bias is None else proj.bias.unflatten(0, (-1, size)).transpose(0, 1).flatten()
+    states = functional.linear(states.permute(0, 2, 3, 4, 1), weight, bias)
+    states = states.unflatten(-1, (in_time, in_space, in_space, -1)).permute(0, 1, 4, 2, 5, 3, 6, 7)
+    states = states.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    return states.permute(0, 4, 1, 2, 3)
 
 
 def _pixels(proj: nn.Module, states: Tensor) -> Tensor:
