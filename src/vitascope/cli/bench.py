@@ -29,7 +29,9 @@ def bench(
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels; else the model's own.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of the clip; else the model's own.")] = None,
     steps: Annotated[int, typer.Option(min=4, help="Denoising steps of a clip.")] = 50,
-    rounds: Annotated[int, typer.Option(min=0, help="Alternating blocks of steps; 0: only whole clips.")] = 2,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="How often each takes a step in turn; 0: only whole clips.")
+    ] = 2,
     memory: Annotated[
         str | None, typer.Option(help="GPU memory to stay within, e.g. 24GiB (whole clips).")
     ] = None,
@@ -91,6 +93,8 @@ def bench(
         timing.time_parts(rounds)
     if found.pipeline:
         WholeClips(timing).time(clip or IN_TURN, output.parent)
+    if rounds:
+        timing.check_decode()
     timing.result.took_s["all"] = round(time.time() - begun, 1)
     timing.keep()
     print_table(*report.rows(timing.result))

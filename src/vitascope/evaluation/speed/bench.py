@@ -90,8 +90,7 @@ class Bench:
         for round_ in range(rounds):
             for name, module in runs.items():
                 timing = self.result.timings.setdefault(name, Timing())
-                count = 1 if name == AS_IS else 2
-                expected = A_BLOCK_S if timing.step_s is None else count * timing.step_s
+                expected = A_BLOCK_S if timing.step_s is None else timing.step_s
                 if timing.failed or self.left_out(expected, f"{name}: round {round_ + 1} of the steps"):
                     continue
                 step = partial(_call, module, inputs)
@@ -102,9 +101,7 @@ class Bench:
                         reference = output if reference is None else reference
                         timing.relative_error = _relative_error(output, reference)
                         del output
-                    for _ in range(count):
-                        seconds, _ = self.meter.timed(step)
-                        timing.steps_s.append(seconds)
+                    timing.steps_s.append(self.meter.timed(step)[0])
                     timing.step_peak_gib = self.meter.peak()
 
     def transformer(self, speed: str) -> Any:
@@ -150,6 +147,13 @@ class Bench:
         self.result.floor_step_s = floor_seconds(flops, gpu) if self._cuda else None
         return inputs
 
+    def give_parts(self) -> dict[str, Any]:
+        """The parts as they were drawn, for someone who changes them; what was made of them is given up."""
+        self.accelerated.clear()
+        self._vae = None
+        parts, self.parts = self.parts or self.draw(), {}
+        return parts
+
     def our_vae(self) -> Any:
         """The VAE as every speed decodes with it, on the weights of the one that stays as it is."""
         if self._vae is None:
@@ -163,13 +167,16 @@ class Bench:
             self._vae = ours
         return self._vae
 
-    def _time_decodes(self) -> None:
+    def _latents(self) -> Any:
         import torch
 
         vae, device = self.parts["vae"], self.placement.device
         shape = random_models.latent_shape(vae, self.task)
         generator = torch.Generator(device).manual_seed(2)
-        latents = torch.randn(1, *shape, generator=generator, device=device, dtype=vae.dtype)
+        return torch.randn(1, *shape, generator=generator, device=device, dtype=vae.dtype)
+
+    def _time_decodes(self) -> None:
+        vae, latents = self.parts["vae"], self._latents()
         with self.kept(AS_IS):
             if self.model.tiled_as_is:
                 vae.enable_tiling()  # untiled, diffusers needs more than an 80 GB card
@@ -177,8 +184,18 @@ class Bench:
             vae.use_tiling = False
         with self.kept("exact"):
             self._time_decode("exact", self.our_vae(), latents)
-            corner = latents[:, :, :4, :30, :40]  # fits in one shot
-            pixels, expected = (v.decode(corner, return_dict=False)[0] for v in (self.our_vae(), vae))
+
+    def check_decode(self) -> None:
+        """Our decode against diffusers' own in one shot, on a corner that fits; another size, which compiles anew."""
+        import torch
+
+        if not self.parts or self.left_out(A_BLOCK_S, "error of the decode"):
+            return
+        with torch.inference_mode(), self.kept("exact"):
+            corner = self._latents()[:, :, :4, :30, :40]
+            pixels, expected = (
+                vae.decode(corner, return_dict=False)[0] for vae in (self.our_vae(), self.parts["vae"])
+            )
             self.result.timings["exact"].decode_relative_error = _relative_error(pixels, expected)
 
     def _time_decode(self, name: str, vae: Any, latents: Any) -> None:
@@ -188,7 +205,7 @@ class Bench:
         decode = partial(_decode, vae, latents)
         others = self.meter.forget_peak() - sum(_bytes(p) for p in vae.parameters()) / GIB
         (timing.decode_first_s, _), timing.decode_first = self._first(decode)
-        for _ in range(2 if _streams(vae) else 1):
+        for _ in range(2 if _streams(vae) else 0):
             timing.decodes_s.append(self.meter.timed(decode)[0])
         timing.decode_peak_gib = self.meter.peak()
         timing.decode_alone_gib = timing.decode_peak_gib - others if timing.decode_peak_gib else None

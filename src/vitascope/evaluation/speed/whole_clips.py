@@ -29,6 +29,8 @@ class WholeClips:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        # Within a memory limit a clip has modules of its own, that come and go as it says.
+        self._timed = {} if bench.placement.memory_gib is not None else bench.accelerated
         self._ready: dict[str, LoadedPipeline] = {}
 
     def time(self, speeds: Sequence[str], folder: Path) -> None:
@@ -46,7 +48,7 @@ class WholeClips:
         step = result.timings.get(like, Timing()).step_s
         if clip is None or step is None:
             return LOADING_S
-        warm = like in self._ready or like in self._bench.accelerated
+        warm = like in self._ready or like in self._timed
         return MARGIN * clip + TEXT_S + (0.0 if warm else LOADING_S + WARM_UP_STEPS * step)
 
     def _time(self, speed: str, folder: Path) -> None:
@@ -74,7 +76,7 @@ class WholeClips:
         if like not in self._ready:
             self._ready.clear()
             self._ready[like] = self._timed_before(like) or self._new(like)
-            if like not in bench.accelerated:  # a clip of few steps first, so that compiling is told apart
+            if like not in self._timed:  # a clip of few steps first, so that compiling is told apart
                 timing.first_clip_s, _ = bench.meter.timed(
                     lambda: self._make(self._ready[like], WARM_UP_STEPS)
                 )
@@ -86,9 +88,9 @@ class WholeClips:
     def _timed_before(self, speed: str) -> LoadedPipeline | None:
         """The modules whose steps and decodes were timed, as a pipeline."""
         bench = self._bench
-        if speed not in bench.accelerated:
+        if speed not in self._timed:
             return None
-        parts = {**bench.parts, "transformer": bench.accelerated[speed], "vae": bench.our_vae()}
+        parts = {**bench.parts, "transformer": self._timed[speed], "vae": bench.our_vae()}
         pipeline = import_class(bench.model.pipeline)(**parts)
         pipeline.set_progress_bar_config(disable=True)
         placement = bench.placement.model_copy(update={"speed": speed})
@@ -110,8 +112,7 @@ class WholeClips:
             return {**bench.parts, **shared}
         if not bench.parts:
             memory.uncap(bench.placement)
-            bench.parts = bench.draw()
-        parts, bench.parts = bench.parts, {}
+        parts = bench.give_parts()
         for part in parts.values():
             if hasattr(part, "parameters"):
                 part.to("cpu")
