@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,7 @@ class Meter:
 
         if not self._on_gpu:
             return 0.0
+        gc.collect()  # hooks and networks hold each other
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated() / GIB
