@@ -49,26 +49,31 @@ class PeerMemory(Protocol):
 class PeerCopies:
     """A `Carrier` that writes straight into the other ranks' memory.
 
-    No rank says that a room is free: it sends heads into a call's rooms after it had the outputs of the call
-    before, which their owner sent after reading its rooms; and outputs after it had the heads of this call, which
-    their owner sent after it had read the outputs of the one before.
+    Where rooms lie as in the call before, no rank says that they are free: it sends heads after it had the outputs
+    of the call before, which their owner sent after reading heads; and outputs after it had the heads of this
+    call, which their owner sent after reading outputs. Where they come to lie elsewhere, all wait for all.
     """
 
     beside = True
 
     def __init__(self, group: Group, memory: PeerMemory) -> None:
         self.group, self.memory = group, memory
+        self._asked: tuple[object, ...] = ()
         self._begins: list[int] = []
         self._sent: list[Tensor] = []
 
     def rooms(self, like: Tensor, sizes: Sequence[int]) -> list[Room]:
         """Parts of this rank's memory, at the same places on all ranks."""
-        assert len(sizes) * self.group.size <= NUM_SIGNALS, "more rooms than signals"
+        assert len(sizes) < NUM_SIGNALS // self.group.size, "more rooms than signals"
         ends = list(accumulate(-(-size // ALIGNED) * ALIGNED for size in sizes))
+        asked = (like.dtype, *sizes)
+        if self._asked and self._asked != asked:
+            self._wait_for_all(like)
+        self._asked = asked
         own = self.memory.reserve(like, ends[-1])
         self._begins = [0, *ends[:-1]]
         places = zip(self._begins, sizes, strict=True)
-        return [Room(number, own[begin : begin + size]) for number, (begin, size) in enumerate(places)]
+        return [Room(number, own[begin : begin + length]) for number, (begin, length) in enumerate(places)]
 
     def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
         """As said of a `Carrier`."""
@@ -87,6 +92,15 @@ class PeerCopies:
 
         return wait
 
+    def _wait_for_all(self, like: Tensor) -> None:
+        """Every rank has done with the rooms of its last call."""
+        signal = NUM_SIGNALS // self.group.size - 1  # beyond any room's
+        others = [rank for rank in range(self.group.size) if rank != self.group.index]
+        for rank in others:
+            self.memory.push(rank, 0, like.flatten()[:0], signal)
+        for rank in others:
+            self.memory.hear(rank, signal)
+
     def settle(self) -> None:
         """As said of a `Carrier`."""
         self.memory.settle()
@@ -97,9 +111,12 @@ class SymmetricMemory:
     """Memory of the GPUs of one machine, mapped into all ranks' processes by torch."""
 
     def __init__(self, group: Group, device: torch.device) -> None:
-        self.group, self.device = group, device
-        self.stream = torch.cuda.Stream(device)
-        self._set = torch.ones(1, dtype=torch.int32, device=device)
+        self.group = group
+        self.device = (
+            device if device.index is not None else torch.device("cuda", torch.cuda.current_device())
+        )
+        self.stream = torch.cuda.Stream(self.device)
+        self._set = torch.ones(1, dtype=torch.int32, device=self.device)
         self._handle: Any = None
         self._parts: list[Tensor] = []
         self._signals: list[Tensor] = []
@@ -118,11 +135,13 @@ class SymmetricMemory:
         os.environ["TORCH_SYMM_MEM_ALLOW_OVERLAPPING_DEVICES"] = "1"
         torch.cuda.synchronize(self.device)
         self._handle, self._parts, self._signals = None, [], []
-        own = symmetric.empty(size, dtype=dtype, device=self.device)
-        self._handle = symmetric.rendezvous(own, self.group.process_group)
-        ranks = range(self.group.size)
-        self._parts = [self._handle.get_buffer(rank, (size,), dtype) for rank in ranks]
-        self._signals = [self._handle.get_signal_pad(rank, (NUM_SIGNALS,), torch.int32) for rank in ranks]
+        with torch.inference_mode(False):  # written to within and without
+            own = symmetric.empty(size, dtype=dtype, device=self.device)
+            self._handle = symmetric.rendezvous(own, self.group.process_group)
+            ranks = range(self.group.size)
+            self._parts = [self._handle.get_buffer(rank, (size,), dtype) for rank in ranks]
+            self._parts[self.group.index] = own
+            self._signals = [self._handle.get_signal_pad(rank, (NUM_SIGNALS,), torch.int32) for rank in ranks]
 
     def push(self, rank: int, begin: int, numbers: Tensor, signal: int) -> None:
         """As said of `PeerMemory`: two copies, which the copy engines do in turn."""
