@@ -6,9 +6,9 @@ what is then left to do for one sample, on one device or around a ring, is an `O
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from weakref import WeakValueDictionary
 
 import torch
@@ -128,7 +128,8 @@ class SplitAttend:
         text_part = text_out.new_zeros(*text_out.shape[:2], own[me][1] - own[me][0], text_out.shape[3])
         back = []
         for piece, wait in zip(pieces, coming, strict=True):
-            attended = self.one(*(x[None] for x in wait()), num_video)[0]
+            query, key, value = (x[None] for x in wait())
+            attended = self.one(query, key, value, num_video)[0]
             to_each = [list(column) for column in zip(*piece.numbers, strict=True)]
             back.append(carrier.exchanged(piece.rooms[3], attended.flatten()[: sum(to_each[me])], to_each))
             first, last = (head - own[me][0] for head in piece.heads[me])
@@ -153,7 +154,7 @@ class SplitAttend:
             sizes += [(sum(tokens) + num_text) * max(counts) * width] * 3
             sizes += [max(tokens) * sum(counts) * width]
         rooms = self.carrier.rooms(video.query, [*sizes * batch, text.query.numel()])
-        placed = []
+        placed: list[Piece] = []
         for sample in range(batch):
             for piece, begin in zip(pieces, begins, strict=False):
                 numbers = [[count * (last - first) * width for first, last in piece] for count in tokens]
@@ -239,7 +240,7 @@ class RingAttend:
         return wait
 
 
-_NUMBERS = count()
+_NUMBERS = itertools.count()
 # An operation of torch takes no Python object but a name.
 _KNOWN: WeakValueDictionary[str, SplitAttend] = WeakValueDictionary()
 
