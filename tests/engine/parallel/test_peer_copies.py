@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from tests.engine.parallel.ranks import on_ranks
 from tests.engine.parallel.shared_memory import SharedMemory
 from tests.engine.parallel.test_plans import ROUNDING, cogvideox_and_inputs, mochi_and_inputs
+from vitascope.engine.attention import QKV, best_exact
 from vitascope.engine.attention_processors import install
-from vitascope.engine.parallel.attention import SAMPLES_AT_ONCE
-from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.parallel.attention import SAMPLES_AT_ONCE, SplitAttend, Tokens, on_one_device
+from vitascope.engine.parallel.exchange import Collectives
+from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.peer_copies import NUM_SIGNALS, PeerCopies, peer_copies
 from vitascope.engine.parallel.plans import split
@@ -73,3 +76,35 @@ def _none_on_cpus(rank):
 
 def test_where_devices_do_not_reach_each_other_collectives_carry():
     assert all(on_ranks(2, _none_on_cpus))
+
+
+def _both_ways(rank):
+    """How many outputs by copy engines are not bit for bit those by collectives, sizes changing from call to call."""
+    torch.cuda.set_device(rank)
+    torch.manual_seed(rank)
+    mesh, differing = Mesh.join(Layout(ulysses=2), torch.device("cuda", rank)), 0
+    assert mesh.carrier.beside, "these GPUs do not reach each other's memory"
+    for turn in range(12):
+        tokens = Tokens(4001 + 500 * (turn % 3))
+        own = shares(tokens.total, 2)[rank]
+        batch = 1 + turn % 2
+        video, text = (
+            QKV(*torch.randn(3, batch, count, 6, 64, device="cuda", dtype=torch.bfloat16))
+            for count in (own, 16)
+        )
+        for words in text:
+            dist.broadcast(words, 0, group=mesh.ulysses.process_group)
+        lengths = torch.tensor([16, 5][:batch])
+        ways = [
+            SplitAttend(mesh, tokens, on_one_device(best_exact("cuda")), carrier, overlapping=True)
+            for carrier in (mesh.carrier, Collectives(mesh.ulysses))
+        ]
+        outputs = [way(video, text, lengths) for way in ways]
+        differing += sum(not torch.equal(one, other) for one, other in zip(*outputs, strict=True))
+    return differing
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_copy_engines_bring_what_collectives_bring():
+    assert on_ranks(2, _both_ways) == [0, 0]
