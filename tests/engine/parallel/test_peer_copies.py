@@ -9,9 +9,9 @@ from tests.engine.parallel.shared_memory import SharedMemory
 from tests.engine.parallel.test_plans import ROUNDING, cogvideox_and_inputs, mochi_and_inputs
 from vitascope.engine.attention import QKV, best_exact
 from vitascope.engine.attention_processors import install
-from vitascope.engine.parallel.attention import SAMPLES_AT_ONCE, SplitAttend, Tokens, on_one_device
+from vitascope.engine.parallel.attention import SplitAttend, Tokens, on_one_device
 from vitascope.engine.parallel.exchange import Collectives
-from vitascope.engine.parallel.layout import Layout, shares
+from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, Layout, shares
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.peer_copies import NUM_SIGNALS, PeerCopies, peer_copies
 from vitascope.engine.parallel.plans import split

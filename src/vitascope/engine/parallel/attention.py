@@ -17,16 +17,12 @@ from torch import Tensor
 
 from vitascope.engine.attention import QKV, attend
 from vitascope.engine.parallel.exchange import Carrier, Numbers, Room, packed
-from vitascope.engine.parallel.layout import ranges, shares
+from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, ranges, shares
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.partial_attention import PartialAttend, merged
 
 # query, key, value of one sample, video tokens then valid text tokens, and how many are video
 OneSample = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-
-
-# Rooms for more would cost more memory than waiting costs time.
-SAMPLES_AT_ONCE = 2
 
 
 @dataclass
