@@ -164,17 +164,21 @@ class SymmetricMemory:
         own = self.reserve(torch.empty(0, dtype=torch.int32, device=self.device), self.group.size)
         own.fill_(-1)
         mine = self._set * self.group.index
-        torch.cuda.synchronize(self.device)
-        dist.barrier(self.group.process_group)
+        self._meet()
         for rank in range(self.group.size):
             self.push(rank, self.group.index, mine, signal=0)
-        torch.cuda.synchronize(self.device)
-        dist.barrier(self.group.process_group)
+        self._meet()
         signals = self._signals[self.group.index][: self.group.size]
         good = own[: self.group.size].tolist() == list(range(self.group.size)) and bool(signals.all())
         signals.zero_()
         torch.cuda.synchronize(self.device)
         return good
+
+    def _meet(self) -> None:
+        """All ranks have done what they began."""
+        torch.cuda.synchronize(self.device)
+        dist.all_reduce(self._set.clone(), group=self.group.process_group)
+        torch.cuda.synchronize(self.device)
 
 
 def peer_copies(group: Group, device: torch.device) -> PeerCopies | None:
