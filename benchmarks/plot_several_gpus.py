@@ -37,7 +37,7 @@ def named(row: dict[str, Any]) -> tuple[str, float]:
     """What a bar says, and its seconds: of a whole clip as it was, else of the steps alone."""
     where = f"{row['gpus']} x {row['device'].removeprefix('NVIDIA ')[:4]}, {row['layout']}"
     if "end_to_end_s" in row and not row.get("spoilt"):
-        return f"{where}, {row['clip']}, prompt to MP4", row["end_to_end_s"]
+        return f"{where}, {row.get('clip', row['speed'])}, prompt to MP4", row["end_to_end_s"]
     speed = "" if row["speed"] == "exact" else f", {row['speed']}"
     return where + speed, denoising(row)
 
@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     rows = [row for file in given.results for row in json.loads(file.read_text())["rows"]]
-    ours = dict(named(row) for row in rows if "seconds_per_step" in row or row.get("num_steps") == STEPS)
+    whole = [row for row in rows if STEPS in (row.get("num_steps"), row.get("whole"))]
+    ours = dict(named(row) for row in rows if "seconds_per_step" in row or row in whole)
     names = [*(f"report: {name}" for name in REPORT), *ours]
     seconds = [*REPORT.values(), *ours.values()]
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(names) + 1))

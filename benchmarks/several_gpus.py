@@ -28,6 +28,8 @@ import torch.multiprocessing
 
 from measured_generators import PROMPT, TINY, Meter, built
 from vitascope.context import Context
+from vitascope.engine.attention import KERNELS, best_exact
+from vitascope.engine.parallel.exchange import Collectives
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.spreading import spread
@@ -52,6 +54,7 @@ class Ride:
         width, height, frames = (64, 64, 13) if TINY else (given.width, given.height, given.frames)
         task = TextToVideo(prompt=PROMPT, seed=1, width=width, height=height, num_frames=frames)
         self.task = Mochi().complete(task)
+        self.carrier: str | None = None
 
     def run(self) -> None:
         """All layouts at the first speed, the last layout at the others, and with it the whole clip at the last."""
@@ -89,6 +92,9 @@ class Ride:
         layout = Layout(cfg=cfg, ulysses=ulysses, ring=ring)
         if layout.world > 1:
             mesh = Mesh.join(layout, torch.device(self.modules.placement.device))
+            if self.given.by_collectives:
+                mesh.__dict__["carrier"] = Collectives(mesh.ulysses)
+            self.carrier = type(mesh.carrier).__name__ if layout.ulysses > 1 else None
             spread(self.modules, mesh)
         return layout
 
@@ -113,6 +119,7 @@ class Ride:
                 _, said, latents = self._generate(self.given.steps, decoding=False)
                 steps += said["steps_s"]
         row = {"gpus": layout.world, "layout": layout.described(), "speed": speed, **self._asked(), **said}
+        row["carrier"] = self.carrier
         row["seconds_per_step"], row["counted_steps_s"] = statistics.median(steps), steps
         row["warm_up_s"] = round(warm_up_s, 1)
         if self.given.keep and self.rank == 0:
@@ -121,10 +128,24 @@ class Ride:
             alone = self.given.keep / f"{speed}-1x1x1.pt"
             if alone.exists():
                 row["latents_relative_error"] = distance(latents.cpu(), torch.load(alone))
+        if self.given.rounding and layout.world > 1 and speed == "exact":
+            row["rounding_relative_error"] = self._rounding(latents)
+            self.given.rounding = False
         if self.given.profile:
             self._profile(self.given.profile.with_name(f"{speed}-{text}-{self.given.profile.name}"))
             self.given.profile = None
         return row
+
+    def _rounding(self, expected: torch.Tensor) -> float:
+        """How far the latents go when another exact kernel rounds otherwise, and nothing else changes."""
+        exact = best_exact(self.modules.placement.device)
+        kernel = KERNELS[exact]
+        KERNELS[exact] = KERNELS["cudnn" if torch.cuda.is_available() else "sdpa"]
+        try:
+            _, _, latents = self._generate(self.given.steps, decoding=False)
+        finally:
+            KERNELS[exact] = kernel
+        return distance(latents, expected)
 
     def _await_turn(self) -> None:
         """Before the first row's measurement, let others have theirs."""
@@ -221,6 +242,10 @@ def main() -> None:
     parser.add_argument("--reserve", type=float, default=0, help="seconds kept for later speeds")
     parser.add_argument("--repeat", type=int, default=1, help="measured runs of a row, after its warm-up")
     parser.add_argument("--profile", type=Path, help="end of the name of the first row's table of kernels")
+    parser.add_argument(
+        "--rounding", action="store_true", help="the first split row once more by cuDNN's kernel"
+    )
+    parser.add_argument("--by-collectives", action="store_true", help="even where copy engines reach peers")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--warm", type=Path, help="made when the first row is warm")
     parser.add_argument("--measure-after", type=Path, help="the first row is measured when this is there")

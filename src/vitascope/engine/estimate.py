@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.levers import Levers, decide
-from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, Layout
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
 from vitascope.engine.subject import Gpu, Subject
@@ -227,6 +227,8 @@ def _memory(
         denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
     if layout.sequence > 1:
         denoising += rate.exchange_gib_per_million_tokens * million
+    if layout.ulysses > 1:  # where queries, keys, values and outputs of other ranks arrive
+        denoising += 4 * work.tokens * sizes.width * 2 * min(work.samples, SAMPLES_AT_ONCE) / 2**30
     frame = wanted.width * wanted.height / 1e6
     clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
     decode = _decode_rate(sizes, levers, calibration)

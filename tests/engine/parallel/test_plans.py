@@ -96,9 +96,9 @@ def test_every_rank_has_the_output_of_one(build, layouts):
 def _overlapped(rank, model, inputs):
     mesh = Mesh.join(Layout(ulysses=2), torch.device("cpu"))
     installed = split(model, mesh, "sdpa")
-    installed.joint.overlapping = True
+    installed.joint.num_pieces = 2
     install(model, installed.joint)
-    return model(**inputs).sample, len(installed.joint._pieces(1, model.config.num_attention_heads))
+    return model(**inputs).sample, len(installed.joint.pieces(model.config.num_attention_heads))
 
 
 @pytest.mark.parametrize("build", [mochi_and_inputs, cogvideox_and_inputs])

@@ -6,16 +6,18 @@ what is then left to do for one sample, on one device or around a ring, is an `O
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from vitascope.engine.attention import QKV, attend
-from vitascope.engine.parallel.exchange import exchanged, gathered, packed, unpacked
-from vitascope.engine.parallel.layout import ranges, shares
+from vitascope.engine.parallel.exchange import Carrier, Numbers, Room, packed
+from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, ranges, shares
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.partial_attention import PartialAttend, merged
 
@@ -49,120 +51,144 @@ def on_one_device(kernel: str) -> OneSample:
 class Piece:
     """Some heads of one sample on their way between ranks.
 
-    `heads`: among this rank's own; `flat`: their place in what was packed; `coming`, `going`: how many numbers
-    from and to each rank.
+    `heads`: each rank's, first and last; `begin`: where its numbers begin in what was packed; `numbers`: how many
+    each rank has for each; `rooms`: for queries, keys, values and outputs.
     """
 
     sample: int
-    heads: slice
-    flat: slice
-    coming: list[int]
-    going: list[int]
-    exchanges: list[Callable[[], Tensor]]
+    heads: list[tuple[int, int]]
+    begin: int
+    numbers: Numbers
+    rooms: list[Room]
 
 
 class SplitAttend:
     """A `JointAttend` over the ranks of a mesh.
 
-    `torch.compile` sees one operation with plain code around it, so that the exchange breaks no graph and
-    packing costs no pass over memory of its own. `overlapping`: heads of one sample alone go in two halves, so
-    that the second is on its way while the first is attended to, and the first on its way back while the
-    second is.
+    `torch.compile` sees one operation with plain code before it, so that the exchange breaks no graph and
+    packing costs no pass over memory of its own. `overlapping`: heads go in two halves, so that the second is on
+    its way while the first is attended to, and the first on its way back while the second is.
     """
 
-    def __init__(self, mesh: Mesh, tokens: Tokens, one: OneSample, overlapping: bool = False) -> None:
-        self.mesh, self.tokens, self.one, self.overlapping = mesh, tokens, one, overlapping
+    def __init__(
+        self, mesh: Mesh, tokens: Tokens, one: OneSample, carrier: Carrier, overlapping: bool = False
+    ) -> None:
+        self.mesh, self.tokens, self.one, self.carrier = mesh, tokens, one, carrier
+        self.num_pieces = 2 if overlapping else 1
         # The same name in every process and at every start, so that compiled graphs are found again.
-        self.name = f"{mesh.layout.described()} #{len(_KNOWN)}"
+        self.name = f"{mesh.layout.described()} #{next(_NUMBERS)}"
         _KNOWN[self.name] = self
 
     def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Shape: (B, tokens of this rank, H, D) and (B, L, H, D), as they come."""
-        batch, num_tokens, num_heads, width = video.query.shape
-        heads = [part for piece in self._pieces(batch, num_heads) for part in piece]
+        heads = [part for piece in self.pieces(video.query.shape[2]) for part in piece]
         flat = [packed(x, heads) for x in video]
         out, text_out = torch.ops.vitascope.split_attend(*flat, *text, text_lengths, self.name)
-        return unpacked(out, heads, num_tokens, width), text_out
-
-    def run(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The operation itself. Shape: video (B, packed), text (B, L, H, D), as they come."""
-        batch, num_text, num_heads, width = text.query.shape
-        group = self.mesh.ulysses
-        tokens = self.tokens.of_ulysses_groups(self.mesh)[self.mesh.ring.index]
-        lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
-        parts = [
-            self._sent(video, text, sample, lengths[sample], begin, piece, tokens)
-            for sample in range(batch)
-            for begin, piece in self._placed(batch, num_heads, tokens[group.index] * width)
-        ]
-        first, last = ranges(num_heads, group.size)[group.index]
-        out, back = torch.empty_like(video.query), []
-        text_part = text.query.new_zeros(batch, num_text, last - first, width)
-        for part in parts:
-            query, key, value = (wait() for wait in part.exchanges)
-            attended = self.one(query[None], key[None], value[None], sum(tokens))[0]
-            sent = attended.flatten()[: sum(part.coming)]
-            back.append(exchanged(out[part.sample, part.flat], sent, part.going, part.coming, group))
-            text_part[part.sample, : lengths[part.sample], part.heads] = attended[sum(tokens) :]
-        text_out = gathered(text_part, 2, shares(num_heads, group.size), group).contiguous()
-        for wait in back:
-            wait()
         return out, text_out
 
-    def _pieces(self, batch: int, num_heads: int) -> list[list[tuple[int, int]]]:
-        """The heads of each rank, in one piece or two. Samples of a larger batch overlap as they are."""
+    def run(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The operation itself. Shape: video (B, packed), text (B, L, H, D) -> as they come."""
+        batch, num_text, num_heads, width = text.query.shape
+        tokens = self.tokens.of_ulysses_groups(self.mesh)[self.mesh.ring.index]
+        own_tokens = tokens[self.mesh.ulysses.index]
+        lengths = [num_text] * batch if text_lengths is None else text_lengths.tolist()
+        out = video.query.new_empty(batch, own_tokens, num_heads, width)
+        text_out = text.query.new_zeros(text.query.shape)
+        for first in range(0, batch, SAMPLES_AT_ONCE):
+            some = slice(first, first + SAMPLES_AT_ONCE)
+            self._attend(
+                QKV(*(x[some] for x in video)),
+                QKV(*(x[some] for x in text)),
+                lengths[some],
+                tokens,
+                out[some],
+                text_out[some],
+            )
+        return out, text_out
+
+    def pieces(self, num_heads: int) -> list[list[tuple[int, int]]]:
+        """The heads of each rank, in one piece or more."""
         every = ranges(num_heads, self.mesh.layout.ulysses)
-        count = 2 if self.overlapping and batch == 1 and num_heads >= 2 * len(every) > 2 else 1
+        count = min(self.num_pieces, num_heads // len(every)) if len(every) > 1 else 1
         cut = [[(first + a, first + b) for a, b in ranges(last - first, count)] for first, last in every]
         return [[ranges_of_rank[piece] for ranges_of_rank in cut] for piece in range(count)]
 
-    def _placed(
-        self, batch: int, num_heads: int, per_head: int
-    ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Each piece with where its numbers begin in what was packed."""
-        begin = 0
-        for piece in self._pieces(batch, num_heads):
-            yield begin, piece
-            begin += sum(last - first for first, last in piece) * per_head
-
-    def _sent(
-        self,
-        video: QKV,
-        text: QKV,
-        sample: int,
-        length: int,
-        begin: int,
-        piece: list[tuple[int, int]],
-        tokens: list[int],
-    ) -> Piece:
-        """Start the exchange of a piece's queries, keys and values."""
-        group, width = self.mesh.ulysses, text.query.shape[-1]
-        first, last = piece[group.index]
-        before = ranges(text.query.shape[2], group.size)[group.index][0]
-        going = [tokens[group.index] * (b - a) * width for a, b in piece]
-        coming = [count * (last - first) * width for count in tokens]
-        flat = slice(begin, begin + sum(going))
-        exchanges = [
-            self._whole_tokens(x[sample, flat], own[sample, :length, first:last], coming, going)
-            for x, own in zip(video, text, strict=True)
-        ]
-        return Piece(sample, slice(first - before, last - before), flat, coming, going, exchanges)
-
-    def _whole_tokens(
-        self, flat: Tensor, text: Tensor, coming: list[int], going: list[int]
-    ) -> Callable[[], Tensor]:
-        """All video tokens of this rank's heads, then the text's, in one piece of memory."""
-        length, heads, width = text.shape
-        num_video = sum(coming) // (heads * width)
-        whole = flat.new_empty(num_video + length, heads, width)
-        arrived = exchanged(whole.view(-1)[: sum(coming)], flat, coming, going, self.mesh.ulysses)
-        whole[num_video:] = text
-
-        def wait() -> Tensor:
+    def _attend(
+        self, video: QKV, text: QKV, lengths: list[int], tokens: list[int], out: Tensor, text_out: Tensor
+    ) -> None:
+        """Fill `out` and `text_out` for a few samples."""
+        me, carrier = self.mesh.ulysses.index, self.carrier
+        pieces, text_room = self._placed(video, text, tokens)
+        coming = [self._sent(video, text, lengths[piece.sample], piece) for piece in pieces]
+        own, num_video = ranges(out.shape[2], self.mesh.ulysses.size), sum(tokens)
+        text_part = text_out.new_zeros(*text_out.shape[:2], own[me][1] - own[me][0], text_out.shape[3])
+        back = []
+        for piece, wait in zip(pieces, coming, strict=True):
+            query, key, value = (x[None] for x in wait())
+            attended = self.one(query, key, value, num_video)[0]
+            to_each = [list(column) for column in zip(*piece.numbers, strict=True)]
+            back.append(carrier.exchanged(piece.rooms[3], attended.flatten()[: sum(to_each[me])], to_each))
+            first, last = (head - own[me][0] for head in piece.heads[me])
+            text_part[piece.sample, : lengths[piece.sample], first:last] = attended[num_video:]
+        sizes = [text_part[..., 0, :].numel() * (last - first) for first, last in own]
+        to_all = text_part.flatten().repeat(len(own))
+        text_back = carrier.exchanged(text_room, to_all, [[size] * len(own) for size in sizes])
+        for piece, arrived in zip(pieces, back, strict=True):
             arrived()
-            return whole
+            _put(out[piece.sample], piece.rooms[3].memory, piece.heads)
+        text_back()
+        _put(text_out, text_room.memory, own)
+        carrier.settle()
+
+    def _placed(self, video: QKV, text: QKV, tokens: list[int]) -> tuple[list[Piece], Room]:
+        """All pieces with rooms for them, and the room for the text's outputs."""
+        batch, num_text, num_heads, width = text.query.shape
+        me, pieces, begins, sizes = self.mesh.ulysses.index, self.pieces(num_heads), [0], []
+        for piece in pieces:
+            counts = [last - first for first, last in piece]
+            begins.append(begins[-1] + sum(counts) * tokens[me] * width)
+            sizes += [(sum(tokens) + num_text) * max(counts) * width] * 3
+            sizes += [max(tokens) * sum(counts) * width]
+        rooms = self.carrier.rooms(video.query, [*sizes * batch, text.query.numel()])
+        placed: list[Piece] = []
+        for sample in range(batch):
+            for piece, begin in zip(pieces, begins, strict=False):
+                numbers = [[count * (last - first) * width for first, last in piece] for count in tokens]
+                four = rooms[4 * len(placed) : 4 * len(placed) + 4]
+                placed.append(Piece(sample, piece, begin, numbers, four))
+        return placed, rooms[-1]
+
+    def _sent(self, video: QKV, text: QKV, length: int, piece: Piece) -> Callable[[], QKV]:
+        """Start the exchange of a piece's queries, keys and values; wait for them when called.
+
+        All video tokens of this rank's heads, then the text's, are in one piece of memory each.
+        """
+        me, width = self.mesh.ulysses.index, text.query.shape[-1]
+        first, last = piece.heads[me]
+        flat = slice(piece.begin, piece.begin + sum(piece.numbers[me]))
+        num_video = sum(row[me] for row in piece.numbers) // ((last - first) * width)
+        wholes, arrived = [], []
+        for x, words, room in zip(video, text, piece.rooms, strict=False):
+            whole = room.memory[: (num_video + length) * (last - first) * width].view(-1, last - first, width)
+            arrived.append(self.carrier.exchanged(room, x[piece.sample, flat], piece.numbers))
+            whole[num_video:] = words[piece.sample, :length, first:last]
+            wholes.append(whole)
+
+        def wait() -> QKV:
+            for each in arrived:
+                each()
+            return QKV(*wholes)
 
         return wait
+
+
+def _put(out: Tensor, flat: Tensor, heads: list[tuple[int, int]]) -> None:
+    """Heads as they came from each rank, one after the other, where they belong. Shape: out (..., H, D)."""
+    begin = 0
+    for first, last in heads:
+        place = out[..., first:last, :]
+        place.copy_(flat[begin : begin + place.numel()].view(place.shape))
+        begin += place.numel()
 
 
 class RingAttend:
@@ -210,7 +236,9 @@ class RingAttend:
         return wait
 
 
-_KNOWN: dict[str, SplitAttend] = {}  # an operation of torch takes no Python object but a name
+_NUMBERS = itertools.count()
+# An operation of torch takes no Python object but a name.
+_KNOWN: WeakValueDictionary[str, SplitAttend] = WeakValueDictionary()
 
 
 @torch.library.custom_op("vitascope::split_attend", mutates_args=())
@@ -239,4 +267,6 @@ def _(
     name: str,
 ) -> tuple[Tensor, Tensor]:
     del key, value, text_key, text_value, text_lengths, name
-    return query.new_empty(query.shape), text_query.new_empty(text_query.shape)
+    batch, _, heads, width = text_query.shape
+    tokens = query.shape[1] // (heads * width)
+    return query.new_empty(batch, tokens, heads, width), text_query.new_empty(text_query.shape)

@@ -6,13 +6,17 @@ Shares may be unequal: every rank knows the sizes of all, so that nothing is pad
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vitascope.engine.parallel.mesh import Group
+from vitascope.engine.parallel.group import Group
 
+# [i][j]: how many numbers rank i has for rank j
+Numbers = Sequence[Sequence[int]]
 # torch renamed it in 2.13
 _ALL_GATHER = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
@@ -25,33 +29,72 @@ def packed(x: Tensor, heads: Sequence[tuple[int, int]]) -> Tensor:
     return torch.cat([x[:, :, begin:end].flatten(1) for begin, end in heads], 1)
 
 
-def unpacked(flat: Tensor, heads: Sequence[tuple[int, int]], num_tokens: int, width: int) -> Tensor:
-    """The way back. Shape: (B, n * H * D) -> (B, n, H, D)."""
-    sizes = [num_tokens * (end - begin) * width for begin, end in heads]
-    placed = sorted(zip(heads, flat.split(sizes, 1), strict=True), key=lambda pair: pair[0])
-    parts = [part.unflatten(1, (num_tokens, -1, width)) for _, part in placed]
-    return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+@dataclass(frozen=True)
+class Room:
+    """Memory that numbers of other ranks come to in one call, and its place among the call's rooms."""
+
+    number: int
+    memory: Tensor
 
 
-def exchanged(
-    into: Tensor, out_of: Tensor, coming: Sequence[int], going: Sequence[int], group: Group
-) -> Callable[[], None]:
-    """Fill the flat `into` with what every rank has for this one; starts now, waits when called.
+class Carrier(Protocol):
+    """What takes tokens to the ranks that have their heads, and back. All ranks make the same calls in turn.
 
-    `coming`, `going`: how many numbers from and to each rank.
-    Source: Jacobs et al., DeepSpeed Ulysses, https://arxiv.org/abs/2309.14509.
+    `beside`: whether things travel beside a kernel that keeps every multiprocessor to its end.
     """
-    if group.size == 1:
-        into.copy_(out_of)
-        return lambda: None
-    work = dist.all_to_all_single(
-        into, out_of, list(coming), list(going), group=group.process_group, async_op=True
-    )
 
-    def wait() -> None:
-        work.wait()
+    @property
+    def beside(self) -> bool:
+        """See above."""
+        ...
 
-    return wait
+    def rooms(self, like: Tensor, sizes: Sequence[int]) -> list[Room]:
+        """Flat memory, each of at least so many numbers; theirs until `settle`. The sizes are all ranks'."""
+        ...
+
+    def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
+        """Fill `room` with what every rank has for this one, in their order; starts now, waits when called.
+
+        Source: Jacobs et al., DeepSpeed Ulysses, https://arxiv.org/abs/2309.14509.
+        """
+        ...
+
+    def settle(self) -> None:
+        """All is where it was to go: what was sent may be freed, and rooms be asked for anew."""
+        ...
+
+
+class Collectives:
+    """By the process group's own all-to-all, which needs multiprocessors."""
+
+    beside = False
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    def rooms(self, like: Tensor, sizes: Sequence[int]) -> list[Room]:
+        """New memory."""
+        return [Room(number, like.new_empty(size)) for number, size in enumerate(sizes)]
+
+    def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
+        """As said of a `Carrier`."""
+        me = self.group.index
+        coming = [row[me] for row in numbers]
+        into = room.memory[: sum(coming)]
+        if self.group.size == 1:
+            into.copy_(out_of)
+            return lambda: None
+        work = dist.all_to_all_single(
+            into, out_of, coming, list(numbers[me]), group=self.group.process_group, async_op=True
+        )
+
+        def wait() -> None:
+            work.wait()
+
+        return wait
+
+    def settle(self) -> None:
+        """The process group keeps what it sends by itself."""
 
 
 def gathered(x: Tensor, dim: int, sizes: Sequence[int], group: Group) -> Tensor:

@@ -14,8 +14,8 @@ from torch.utils.hooks import RemovableHandle
 
 from vitascope.engine.parallel.attention import Tokens
 from vitascope.engine.parallel.exchange import gathered
+from vitascope.engine.parallel.group import Group
 from vitascope.engine.parallel.layout import ranges, shares
-from vitascope.engine.parallel.mesh import Group
 
 # An argument that stays the same from step to step keeps the same share, since others remember it by identity
 # (the text mask is read from the GPU once a prompt).

@@ -11,6 +11,8 @@ from vitascope.errors import RequestError
 
 # A Ulysses split whose fullest rank has this much more than its share of heads is not worth it: ring instead.
 LEAST_BALANCE = 0.9
+# Ulysses exchanges so many samples together: room for more would cost more memory than waiting costs time.
+SAMPLES_AT_ONCE = 2
 
 
 class Layout(BaseModel):

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Self
 
 import torch
 import torch.distributed as dist
 
+from vitascope.engine.parallel.exchange import Carrier, Collectives
+from vitascope.engine.parallel.group import Group
 from vitascope.engine.parallel.layout import Layout
-
-
-@dataclass(frozen=True)
-class Group:
-    """The ranks that share one thing, and this process's place among them.
-
-    `ranks` are numbers in the whole world, in the group's order.
-    """
-
-    process_group: Any
-    ranks: tuple[int, ...]
-    index: int
-
-    @property
-    def size(self) -> int:
-        """How many ranks."""
-        return len(self.ranks)
+from vitascope.engine.parallel.peer_copies import peer_copies
 
 
 @dataclass(frozen=True)
@@ -47,22 +34,10 @@ class Mesh:
         rank, backend = dist.get_rank(), "nccl" if device.type == "cuda" else "gloo"
         assert layout.world == dist.get_world_size(), "the layout is for another number of ranks"
         kinds = ("everyone", "cfg", "sequence", "ulysses", "ring")
-        mine = {kind: _join(layout.groups(kind), rank, backend) for kind in kinds}
+        mine = {kind: Group.join(layout.groups(kind), backend) for kind in kinds}
         return cls(layout, rank, device, **mine)
 
-
-def _join(groups: list[list[int]], rank: int, backend: str) -> Group:
-    mine: Group | None = None
-    for ranks in groups:
-        made = dist.new_group(ranks, backend=backend, pg_options=_at_once() if backend == "nccl" else None)
-        if rank in ranks:
-            mine = Group(made, tuple(ranks), ranks.index(rank))
-    assert mine is not None, "every rank is in one group of a kind"
-    return mine
-
-
-def _at_once() -> Any:
-    """What is sent goes ahead of blocks of attention that wait for a multiprocessor."""
-    options = dist.ProcessGroupNCCL.Options()
-    options.is_high_priority_stream = True
-    return options
+    @cached_property
+    def carrier(self) -> Carrier:
+        """What takes tokens to the ranks of the Ulysses group and back; the first time, a collective call."""
+        return peer_copies(self.ulysses, self.device) or Collectives(self.ulysses)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.engine.parallel.exchange import gathered
+from vitascope.engine.parallel.group import Group
 from vitascope.engine.parallel.layout import ranges, shares
-from vitascope.engine.parallel.mesh import Group
 
 
 class SharedRows:
