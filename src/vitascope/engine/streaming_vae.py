@@ -68,7 +68,11 @@ class MochiStream:
         states = self._through(decoder.block_in.resnets, states, caches, rows)
         for block in decoder.up_blocks:
             states = self._through(block.resnets, states, caches, rows)
-            states = self._expand(block.proj, states, block.temporal_expansion, block.spatial_expansion)
+            in_time, in_space = block.temporal_expansion, block.spatial_expansion
+            layer = (
+                _channels_last(each, in_time * in_space**2) for each in (block.proj.weight, block.proj.bias)
+            )
+            states = self._expand(states, *layer, in_time, in_space)
             states = states.contiguous(memory_format=self._format)
         states = self._through(decoder.block_out.resnets, states, caches, rows)
         result: Tensor = self._pixels(decoder.proj_out, states)
@@ -137,14 +141,16 @@ def _shared_norm_silu(norm: Any, states: Tensor, rows: SharedRows) -> Tensor:
     return functional.silu(rows.normed(rows.around(states), norm.norm_layer, *moments))
 
 
-def _expand(proj: Any, states: Tensor, in_time: int, in_space: int) -> Tensor:
+def _channels_last(parameter: Tensor, size: int) -> Tensor:
+    """A layer's weight or bias with its outputs reordered: for each of `size` places its channels, not the reverse."""
+    return parameter.unflatten(0, (-1, size)).transpose(0, 1).flatten(0, 1)
+
+
+def _expand(states: Tensor, weight: Tensor, bias: Tensor, in_time: int, in_space: int) -> Tensor:
     """Channels into more frames and pixels. Shape: (B, C, T, H, W) -> (B, c, T*t, H*s, W*s), channels last in memory.
 
-    The layer's outputs are reordered, channels last, so that whole runs of memory move to their pixels at once.
+    With the layer's outputs in that order, whole runs of memory move to their pixels at once.
     """
-    size = in_time * in_space**2
-    weight = proj.weight.unflatten(0, (-1, size)).transpose(0, 1).flatten(0, 1)
-    bias = None if proj.bias is None else proj.bias.unflatten(0, (-1, size)).transpose(0, 1).flatten()
     states = functional.linear(states.permute(0, 2, 3, 4, 1), weight, bias)
     states = states.unflatten(-1, (in_time, in_space, in_space, -1)).permute(0, 1, 4, 2, 5, 3, 6, 7)
     states = states.flatten(5, 6).flatten(3, 4).flatten(1, 2)
