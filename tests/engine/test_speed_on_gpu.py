@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import diffusers
 import pytest
 import torch
 
 from tests.engine.test_attention import OTHERS, mochi, mochi_inputs
 from tests.engine.test_streaming_vae import hunyuan15_vae, hunyuan_vae, mochi_vae, other_norms, wan_vae
-from vitascope.engine import attention, attention_processors, memory, offload, quantize, streaming_vae
+from vitascope.engine import attention, attention_processors, levers, memory, offload, quantize, streaming_vae
 from vitascope.engine.compile import compile_blocks, keep_compiled_in
 from vitascope.engine.denoisers import blocks_of
 from vitascope.engine.placement import Placement
+from vitascope.engine.subject import Gpu, Subject
+from vitascope.evaluation.speed.step_inputs import draw
 
 pytestmark = pytest.mark.gpu
 
@@ -186,3 +190,63 @@ def test_streamed_blocks_give_the_same_result_under_compile():
         offload.take_turns({"transformer": visiting}, "cuda", list(visiting.transformer_blocks))
     for _ in range(3):
         assert relative_error(visiting(**inputs).sample, expected) < 1e-4
+
+
+# Wide enough for the 8-bit kernel and fp8, deep enough to have blocks that are not kept exact.
+WAN = {"num_attention_heads": 2, "attention_head_dim": 128, "text_dim": 64, "freq_dim": 64, "ffn_dim": 512}
+HUNYUAN = {"num_attention_heads": 2, "attention_head_dim": 128, "num_refiner_layers": 1, "text_embed_dim": 64}
+SMALL = {
+    "WanTransformer3DModel": {**WAN, "num_layers": 4},
+    "SkyReelsV2Transformer3DModel": {**WAN, "num_layers": 4},
+    "HunyuanVideoTransformer3DModel": {**HUNYUAN, "num_layers": 3, "num_single_layers": 3, "guidance_embeds": True},
+    "HunyuanVideo15Transformer3DModel": {
+        **HUNYUAN, "num_layers": 4, "in_channels": 33, "text_embed_2_dim": 64, "image_embed_dim": 64,
+        "target_size": 640, "task_type": "t2v",
+    },
+    "LTXVideoTransformer3DModel": {
+        "num_attention_heads": 4, "attention_head_dim": 64, "num_layers": 4, "cross_attention_dim": 256,
+        "caption_channels": 64, "in_channels": 16, "out_channels": 16,
+    },
+}  # fmt: skip
+
+
+def pulled(name, device="cuda", **placed):
+    """A small model as this placement has it, the levers, and the relative error of what it says."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = getattr(diffusers, name)(**SMALL[name]).to(torch.bfloat16).eval().requires_grad_(False)
+    inputs = draw(model, (16, 5, 16, 24), 96, 64, device).arguments
+    expected = model(**inputs, return_dict=False)[0]
+    pipeline = SimpleNamespace(transformer=model, vae=None, components={"transformer": model})
+    placement = Placement(device=device, dtype="bfloat16", **placed)
+    chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(device))
+    levers.shrink(pipeline, chosen, device)
+    levers.pull(pipeline, chosen, device)
+    found = [model(**inputs, return_dict=False)[0] for _ in range(2)]
+    assert relative_error(found[1], found[0]) < 1e-3
+    return chosen, relative_error(found[0], expected)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("speed", ["exact", "balanced"])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_words_keep_their_bounds_on_every_family(name, speed):
+    if not hopper():
+        pytest.skip("no Hopper GPU")
+    chosen, error = pulled(name, speed=speed, compile=True)
+    assert chosen.linears == ("fp8" if speed == "balanced" else "model")
+    assert not chosen.fallbacks
+    assert error < (0.05 if speed == "balanced" else 0.01)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("capability", "kernel", "linears"),
+    [((8, 0), "sdpa", "model"), ((8, 6), "sdpa", "model"), ((8, 9), "sdpa", "fp8"), ((12, 0), "cudnn", "fp8")],
+)
+def test_what_a_card_that_is_no_hopper_falls_back_on_runs(capability, kernel, linears, monkeypatch):
+    monkeypatch.setattr(attention, "cuda_capability", lambda _device: capability)
+    chosen, error = pulled("WanTransformer3DModel", speed="turbo", compile=True)
+    assert (chosen.attention, chosen.linears, chosen.compile) == (kernel, linears, True)
+    assert "8-bit attention needs a Hopper GPU" in chosen.fallbacks[0]
+    assert error < (0.05 if linears == "fp8" else 0.01)
