@@ -47,6 +47,7 @@ def test_exact_on_hopper():
 
 def test_without_fa3_hopper_takes_cudnn_and_older_cards_torchs_choice():
     assert decide(MOCHI, placed(), H100.model_copy(update={"fa3": False})).attention == "cudnn"
+    assert decide(MOCHI, placed(), A100.model_copy(update={"capability": (10, 0)})).attention == "cudnn"
     assert decide(MOCHI, placed(), A100).attention == "sdpa"
     assert decide(MOCHI, placed(dtype="float32"), H100).attention == "sdpa"
 
@@ -82,7 +83,7 @@ def test_other_families_have_the_words_too(family, attention, vae):
         ("RTX 3090", "bfloat16", "sdpa", True, "model", ["8.9 or newer (Ada, Hopper), not RTX 3090"]),
         ("RTX 2080 Ti", "bfloat16", "sdpa", False, "model", ["bfloat16 need a GPU of capability 8.0"]),
         ("RTX 2080 Ti", "float16", "sdpa", True, "model", ["8.9 or newer"]),
-        ("RTX 5090", "bfloat16", "cudnn", True, "fp8", ["needs a Hopper GPU (H100, H200), not RTX 5090"]),
+        ("RTX 5090", "bfloat16", "sdpa", True, "fp8", ["needs a Hopper GPU (H100, H200), not RTX 5090"]),
         ("Radeon RX 7900 XTX", "bfloat16", "sdpa", True, "model", ["CUDA GPU", "not Radeon RX 7900 XTX"]),
     ],
 )

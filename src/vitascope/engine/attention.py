@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vitascope.engine.subject import CUDNN_FIRST, HOPPER
 from vitascope.errors import DependencyMissing, ResourceError, UnknownName
 
-HOPPER = (9, 0)
 SAGE = "https://github.com/thu-ml/SageAttention"
 
 
@@ -123,8 +123,8 @@ def cuda_capability(device: torch.device | str) -> tuple[int, int]:
 def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
     """The name of the fastest kernel on `device` that changes nothing beyond rounding.
 
-    On Hopper: FlashAttention-3 where `fa3-fwd` is installed, else cuDNN; FlashAttention-2, which torch may
-    pick there, was measured 1.3 times slower than cuDNN. Elsewhere torch's own choice.
+    On Hopper: FlashAttention-3 where `fa3-fwd` is installed, else cuDNN, as on a B200; FlashAttention-2, which
+    torch may pick there, was measured 1.3 times slower than cuDNN. Elsewhere torch's own choice.
     """
     device = torch.device(device)
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
@@ -132,7 +132,7 @@ def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     capability = cuda_capability(device)
     if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
         return "fa3"
-    return "cudnn" if capability >= HOPPER else "sdpa"
+    return "cudnn" if capability in CUDNN_FIRST else "sdpa"
 
 
 def check(name: str, device: torch.device | str) -> str:

@@ -14,7 +14,7 @@ from vitascope.engine.denoisers import BLOCKS, blocks_of, denoisers_of
 from vitascope.engine.memory import CONTEXT_GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
-from vitascope.engine.subject import HOPPER, Gpu, Subject
+from vitascope.engine.subject import CUDNN_FIRST, HOPPER, Gpu, Subject
 from vitascope.engine.vae_streams import STREAMS, refusal
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
@@ -169,7 +169,7 @@ def _attention(
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
         return "fa3"
     half = placement.dtype in ("bfloat16", "float16")
-    return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
+    return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
 
 
 def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
