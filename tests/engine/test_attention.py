@@ -306,6 +306,15 @@ def test_sage_attends_to_valid_tokens_alone(sage):
     assert attention.sage_lacks() is None
 
 
+def test_sage_is_tried_before_it_is_trusted(sage, monkeypatch):
+    device = torch.device("cpu")
+    for works, kernel in ((True, attention._sage), (False, lambda query, key, value, out: out.zero_())):
+        monkeypatch.setattr(attention, "_sage", kernel)
+        attention.sage_works.cache_clear()
+        assert attention.sage_works(device) is works
+    attention.sage_works.cache_clear()
+
+
 def test_an_older_sage_is_refused(sage):
     sage["sageattention"] = "1.0.6"
     assert "sageattention 1.0.6 is too old; build version 2 from https://" in attention.sage_lacks()

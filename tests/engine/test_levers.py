@@ -246,11 +246,27 @@ def test_expert_switches_override_the_word():
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
 
 
+def test_sage_stands_in_where_our_kernel_cannot_run():
+    for card in ("RTX 5090", "RTX 4090", "RTX 3090"):
+        here = CONSUMER[card].model_copy(update={"sage": None})
+        levers = decide(MOCHI, placed(speed="balanced"), here)
+        assert levers.attention == "sage" and "8-bit attention" not in " ".join(levers.fallbacks)
+        assert levers.with_proven_kernel(True, "sdpa", "auto") == levers
+        plain = levers.with_proven_kernel(False, "sdpa", "auto")
+        assert plain.attention == "sdpa" and "SageAttention does not work" in plain.fallbacks[-1]
+        assert decide(MOCHI, placed(), here).attention == "sdpa"
+    bare = CONSUMER["RTX 4090"].model_copy(update={"sage": None, "triton": False})
+    assert decide(MOCHI, placed(speed="balanced"), bare).attention == "sdpa"
+    assert decide(MOCHI, placed(speed="balanced"), H100.model_copy(update={"sage": None})).attention == "int8"
+
+
 def test_sage_is_taken_where_it_is_and_never_replaced():
     here = H100.model_copy(update={"sage": None})
     levers = decide(MOCHI, placed(attention="sage"), here)
     assert levers.attention == "sage" and levers.approximate_attention
-    assert levers.with_proven_kernel(False, "fa3", "sage") == levers, "that trial is of our own kernel"
+    assert levers.with_proven_kernel(True, "fa3", "sage") == levers
+    with pytest.raises(ResourceError, match="'sage': SageAttention does not work"):
+        levers.with_proven_kernel(False, "fa3", "sage")
     missing = H100.model_copy(update={"sage": "the package sageattention is not installed"})
     with pytest.raises(ResourceError, match="'sage': the package sageattention is not installed"):
         decide(MOCHI, placed(attention="sage"), missing)

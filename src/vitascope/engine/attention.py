@@ -205,6 +205,16 @@ def int8_works(device: torch.device) -> bool:
 
     Gluon is young and changes; the kernel was measured with Triton 3.6.
     """
+    return _attends(_int8, device)
+
+
+@cache
+def sage_works(device: torch.device) -> bool:
+    """Whether the SageAttention2 that is installed attends as it should on this card: tried likewise."""
+    return _attends(_sage, device)
+
+
+def _attends(kernel: Kernel, device: torch.device) -> bool:
     drawn = torch.Generator(device).manual_seed(0)
     query, key, value = torch.randn(
         3, 1, 1500, 1, 128, generator=drawn, device=device, dtype=torch.bfloat16
@@ -212,8 +222,8 @@ def int8_works(device: torch.device) -> bool:
     expected, found = torch.empty_like(query), torch.empty_like(query)
     _sdpa(query, key, value, expected)
     try:
-        _int8(query, key, value, found)
-    except Exception:  # noqa: BLE001  whatever a compiler says of a language that moved on
+        kernel(query, key, value, found)
+    except Exception:  # noqa: BLE001  whatever a compiler or library says of a card or language it does not know
         return False
     return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 

@@ -74,9 +74,11 @@ class Levers(BaseModel):
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
         """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
-        if works or self.attention != "int8":
+        if works or not self.approximate_attention:
             return self
         said = "8-bit attention does not work as this Triton builds it"
+        if self.attention == "sage":
+            said = "SageAttention does not work on this GPU as it was built"
         if asked != "auto":
             raise ResourceError(f"attention={asked!r}: {said}; use 'fa3', 'cudnn' or 'sdpa'")
         return self._attending_exactly(exact, said)
@@ -159,16 +161,18 @@ def _attention(
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
     if asked != "auto" or gpu is None:
         return asked
+    half = placement.dtype in ("bfloat16", "float16")
     if placement.speed != "exact" and subject.head_dim == INT8_PAYS_AT:
         lacking = _no_int8(subject, placement, gpu)
         if lacking is None and not compiled:
             lacking = "8-bit attention gains nothing without compiled blocks"
         if lacking is None:
             return "int8"
+        if compiled and half and gpu.sage is None:
+            return "sage"
         missed.append(lacking)
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
         return "fa3"
-    half = placement.dtype in ("bfloat16", "float16")
     return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
 
 

@@ -175,9 +175,10 @@ def proven(chosen: Levers, placement: Placement) -> Levers:
     device = torch.device(placement.device)
     if chosen.linears == "fp8":
         chosen = chosen.with_proven_linears(quantize.fp8_works(device), placement.quantize)
-    if chosen.attention == "int8":
+    if chosen.approximate_attention:
         exact = attention.best_exact(device, getattr(torch, placement.dtype))
-        chosen = chosen.with_proven_kernel(attention.int8_works(device), exact, placement.attention)
+        tried = attention.int8_works if chosen.attention == "int8" else attention.sage_works
+        chosen = chosen.with_proven_kernel(tried(device), exact, placement.attention)
     return chosen
 
 
