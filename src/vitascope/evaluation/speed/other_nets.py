@@ -12,7 +12,7 @@ WAN_1_3B = {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30}
 TINY_WIDTH = 32  # of the text
 
 
-def wan(tiny: bool, cls: str = "WanTransformer3DModel", **config: Any) -> dict[str, Any]:
+def wan(tiny: bool, cls: str = "WanTransformer3DModel", /, **config: Any) -> dict[str, Any]:
     """Wan 2.1 (14B if nothing else is said) or what is built alike, its VAE in float32 as diffusers advises."""
     import diffusers
     from diffusers import AutoencoderKLWan
