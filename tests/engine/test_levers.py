@@ -31,6 +31,7 @@ CONSUMER = {
     ),
 }
 TINY = Subject(transformer="CogVideoXTransformer3DModel", vae="AutoencoderKLCogVideoX", num_parameters=1e7)
+ODD_HEADS = MOCHI.model_copy(update={"head_dim": 12})
 OTHER = Subject(transformer="AllegroTransformer3DModel", vae="AutoencoderKLAllegro", num_parameters=1e10)
 UNET = Subject(transformer="NoneType", vae="AutoencoderKL", num_parameters=0)
 
@@ -52,6 +53,13 @@ def test_without_fa3_hopper_takes_cudnn_and_older_cards_torchs_choice():
     assert decide(MOCHI, placed(dtype="float32"), H100).attention == "sdpa"
 
 
+def test_heads_that_fa3_cannot_have_are_attended_by_torch_and_that_is_said():
+    levers = decide(ODD_HEADS, placed(), H100)
+    assert levers.attention == "sdpa" and "multiple of 8 channels, 256 at most, not 12" in levers.fallbacks[0]
+    wide = ODD_HEADS.model_copy(update={"head_dim": 512})
+    assert decide(wide, placed(), H100).attention == "sdpa"
+
+
 def test_a_small_model_is_not_compiled():
     assert not decide(TINY, placed(), H100).compile
     assert decide(TINY, placed(compile=True), H100).compile
@@ -59,7 +67,7 @@ def test_a_small_model_is_not_compiled():
 
 def test_layer_by_layer_offload_stays_eager():
     levers = decide(MOCHI, placed(offload="sequential", speed="balanced"), H100)
-    assert (levers.compile, levers.linears) == (False, "model")
+    assert (levers.compile, levers.linears, levers.vae) == (False, "model", "model")
     assert "sequential" in " ".join(levers.fallbacks)
 
 
@@ -165,6 +173,8 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (OTHER, H100, {"vae_streaming": True}, RequestError, "Allegro"),
         (MOCHI, H100, {"compile": True, "offload": "sequential"}, RequestError, "sequential"),
         (MOCHI, H100, {"quantize": "fp8", "offload": "sequential"}, ResourceError, "sequential"),
+        (MOCHI, H100, {"vae_streaming": True, "offload": "sequential"}, RequestError, "sequential"),
+        (ODD_HEADS, H100, {"attention": "fa3"}, ResourceError, "multiple of 8 channels"),
         (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
         (MOCHI, H100, {"vae_streaming": True, "vae_tiling": True}, RequestError, "not both"),
         (UNET, H100, {"cache": "first-block"}, RequestError, "a model without a transformer"),

@@ -22,6 +22,7 @@ from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, Resou
 COMPILE_FROM_PARAMETERS = 5e8
 FP8_FROM = (8, 9)
 BFLOAT16_FROM = (8, 0)
+FA3_WIDEST = 256
 INT8_HEAD_DIMS = (64, 128)
 INT8_PAYS_AT = (
     128  # at 64 channels the exponentials bound it, and FlashAttention-3 is as fast: H100, 7.4 and 7.7 ms
@@ -159,6 +160,8 @@ def _attention(
             )
         if not gpu.fa3:
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+        if lacking := _no_fa3(subject):
+            raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
     if asked != "auto" or gpu is None:
         return asked
     half = placement.dtype in ("bfloat16", "float16")
@@ -172,8 +175,18 @@ def _attention(
             return "sage"
         missed.append(lacking)
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
+        if lacking := _no_fa3(subject):
+            missed.append(lacking)
+            return "sdpa"
         return "fa3"
     return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
+
+
+def _no_fa3(subject: Subject) -> str | None:
+    """What of the model FlashAttention-3 cannot have; None where it can be had."""
+    if subject.head_dim % 8 == 0 and subject.head_dim <= FA3_WIDEST:
+        return None
+    return f"FlashAttention-3 needs heads of a multiple of 8 channels, {FA3_WIDEST} at most, not {subject.head_dim}"
 
 
 def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
@@ -265,8 +278,16 @@ def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["mo
         raise refusal(subject.vae)
     if placement.vae_streaming and placement.vae_tiling:
         raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
+    scattered = (
+        placement.offload == "sequential"
+    )  # a stream reads weights that hooks bring for their layer alone
+    if placement.vae_streaming and scattered:
+        raise RequestError(
+            "vae_streaming does not go with offload='sequential'; choose one", param="vae_streaming"
+        )
     if placement.vae_streaming is None:
-        return "stream" if known and gpu is not None and not placement.vae_tiling else "model"
+        streams = known and gpu is not None and not placement.vae_tiling and not scattered
+        return "stream" if streams else "model"
     return "stream" if placement.vae_streaming else "model"
 
 
