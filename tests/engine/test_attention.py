@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 
@@ -290,12 +291,14 @@ def sage(monkeypatch):
 
     stand_in = types.ModuleType("sageattention")
     stand_in.sageattn = sageattn
+    attention.works.cache_clear()
     monkeypatch.setitem(sys.modules, "sageattention", stand_in)
     installed = {"sageattention": "2.2.0"}
     monkeypatch.setattr(attention.metadata, "version", installed.__getitem__)
     attention.sage_lacks.cache_clear()
     yield installed
     attention.sage_lacks.cache_clear()
+    attention.works.cache_clear()
 
 
 def test_sage_attends_to_valid_tokens_alone(sage):
@@ -306,13 +309,23 @@ def test_sage_attends_to_valid_tokens_alone(sage):
     assert attention.sage_lacks() is None
 
 
-def test_sage_is_tried_before_it_is_trusted(sage, monkeypatch):
-    device = torch.device("cpu")
-    for works, kernel in ((True, attention._sage), (False, lambda query, key, value, out: out.zero_())):
-        monkeypatch.setattr(attention, "_sage", kernel)
-        attention.sage_works.cache_clear()
-        assert attention.sage_works(device) is works
-    attention.sage_works.cache_clear()
+def refused(*_, **__):
+    raise ValueError("Unsupported head_dim: 8")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "works"),
+    [
+        (None, True),
+        (refused, False),
+        (lambda q, k, v, **_: v * math.nan, False),
+        (lambda q, k, v, **_: v, False),
+    ],
+)
+def test_sage_is_tried_before_it_is_trusted(sage, replaced, works, monkeypatch):
+    if replaced:
+        monkeypatch.setattr(sys.modules["sageattention"], "sageattn", replaced)
+    assert attention.works("sage", torch.device("cpu"), torch.float32, 8) is works
 
 
 def test_an_older_sage_is_refused(sage):

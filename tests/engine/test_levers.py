@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vitascope.engine import attention, quantize
-from vitascope.engine.levers import decide
+from vitascope.engine.levers import decide, decide_without_sage
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -256,27 +256,57 @@ def test_expert_switches_override_the_word():
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
 
 
-def test_sage_stands_in_where_our_kernel_cannot_run():
+@pytest.mark.parametrize("speed", ["balanced", "turbo"])
+def test_a_speed_word_takes_sage_where_it_is_installed_and_else_our_kernel(speed):
+    here = H100.model_copy(update={"sage": None})
+    levers = decide(MOCHI, placed(speed=speed), here)
+    assert levers.attention == "sage" and levers.approximate_attention and not levers.fallbacks
+    assert decide(MOCHI, placed(speed=speed), H100).attention == "int8"
+    assert decide(MOCHI, placed(speed=speed, attention="int8"), here).attention == "int8"
+    without_gluon = here.model_copy(update={"int8": False})
+    assert decide(MOCHI, placed(speed=speed), without_gluon).attention == "sage"
+    assert decide(MOCHI, placed(), here).attention == "fa3", "exact stays exact"
+
+
+def test_sage_serves_cards_that_our_kernel_does_not_know():
     for card in ("RTX 5090", "RTX 4090", "RTX 3090"):
         here = CONSUMER[card].model_copy(update={"sage": None})
         levers = decide(MOCHI, placed(speed="balanced"), here)
         assert levers.attention == "sage" and "8-bit attention" not in " ".join(levers.fallbacks)
-        assert levers.with_proven_kernel(True, "sdpa", "auto") == levers
-        plain = levers.with_proven_kernel(False, "sdpa", "auto")
-        assert plain.attention == "sdpa" and "SageAttention does not work" in plain.fallbacks[-1]
+        plain = decide_without_sage(MOCHI, placed(speed="balanced"), here)
+        assert plain.attention == "sdpa" and "does not work" in plain.fallbacks[-1]
         assert decide(MOCHI, placed(), here).attention == "sdpa"
     bare = CONSUMER["RTX 4090"].model_copy(update={"sage": None, "triton": False})
     assert decide(MOCHI, placed(speed="balanced"), bare).attention == "sdpa"
-    assert decide(MOCHI, placed(speed="balanced"), H100.model_copy(update={"sage": None})).attention == "int8"
+    old = CONSUMER["RTX 2080 Ti"].model_copy(update={"sage": None})
+    assert decide(MOCHI, placed(speed="balanced", dtype="float16"), old).attention == "sdpa"
+    with pytest.raises(ResourceError, match="'sage': SageAttention2 needs a CUDA GPU"):
+        decide(MOCHI, placed(attention="sage", dtype="float16"), old)
 
 
-def test_sage_is_taken_where_it_is_and_never_replaced():
+def test_no_speed_word_takes_sage_where_it_gains_nothing():
+    here = H100.model_copy(update={"sage": None})
+    narrow = MOCHI.model_copy(update={"head_dim": 64})
+    assert decide(narrow, placed(speed="balanced"), here).attention == "fa3"
+    assert decide(narrow, placed(attention="sage"), here).attention == "sage"
+    eager = decide(MOCHI, placed(speed="balanced", compile=False), here)
+    assert eager.attention == "fa3" and "gains nothing" in eager.fallbacks[0]
+
+
+def test_a_sage_that_was_tried_in_vain_gives_way_to_our_kernel_unless_it_was_asked_for():
+    here = H100.model_copy(update={"sage": None})
+    levers = decide_without_sage(MOCHI, placed(speed="balanced"), here)
+    assert levers.attention == "int8"
+    assert levers.fallbacks == ("SageAttention2 as it is installed does not work on H100",)
+    with pytest.raises(ResourceError, match="'sage': SageAttention2 as it is installed does not work"):
+        decide_without_sage(MOCHI, placed(attention="sage"), here)
+
+
+def test_sage_is_taken_where_it_is_asked_for():
     here = H100.model_copy(update={"sage": None})
     levers = decide(MOCHI, placed(attention="sage"), here)
     assert levers.attention == "sage" and levers.approximate_attention
-    assert levers.with_proven_kernel(True, "fa3", "sage") == levers
-    with pytest.raises(ResourceError, match="'sage': SageAttention does not work"):
-        levers.with_proven_kernel(False, "fa3", "sage")
+    assert levers.with_proven_kernel(False, "fa3", "sage") == levers, "that trial is of our own kernel"
     missing = H100.model_copy(update={"sage": "the package sageattention is not installed"})
     with pytest.raises(ResourceError, match="'sage': the package sageattention is not installed"):
         decide(MOCHI, placed(attention="sage"), missing)

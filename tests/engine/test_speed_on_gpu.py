@@ -85,12 +85,12 @@ def test_int8_attention_is_found_to_work_and_not_when_it_gives_something_else(mo
     if not hopper():
         pytest.skip("no Hopper GPU")
     device = torch.device("cuda")
-    attention.int8_works.cache_clear()
-    assert attention.int8_works(device)
-    attention.int8_works.cache_clear()
-    monkeypatch.setattr(attention, "_int8", lambda query, key, value, out: out.zero_())
-    assert not attention.int8_works(device)
-    attention.int8_works.cache_clear()
+    attention.works.cache_clear()
+    assert attention.works("int8", device)
+    attention.works.cache_clear()
+    monkeypatch.setitem(attention.KERNELS, "int8", lambda query, key, value, out: out.zero_())
+    assert not attention.works("int8", device)
+    attention.works.cache_clear()
 
 
 @torch.no_grad()

@@ -200,30 +200,21 @@ def has_int8() -> bool:
 
 
 @cache
-def int8_works(device: torch.device) -> bool:
-    """Whether our 8-bit kernel, as this Triton builds it, attends as it should: tried once a process on a few tokens.
+def works(kernel: str, device: torch.device, dtype: torch.dtype = torch.bfloat16, width: int = 128) -> bool:
+    """Whether a kernel attends here as it should: tried once a process on a few tokens.
 
-    Gluon is young and changes; the kernel was measured with Triton 3.6.
+    Of use for those in 8 bits: Gluon, which ours is written in, is young and changes (it was measured with Triton
+    3.6); SageAttention2 is built for one kind of GPU and one torch.
     """
-    return _attends(_int8, device)
-
-
-@cache
-def sage_works(device: torch.device) -> bool:
-    """Whether the SageAttention2 that is installed attends as it should on this card: tried likewise."""
-    return _attends(_sage, device)
-
-
-def _attends(kernel: Kernel, device: torch.device) -> bool:
     drawn = torch.Generator(device).manual_seed(0)
     query, key, value = torch.randn(
-        3, 1, 1500, 1, 128, generator=drawn, device=device, dtype=torch.bfloat16
+        3, 1, 1500, 1, width, generator=drawn, device=device, dtype=dtype
     ).unbind()
     expected, found = torch.empty_like(query), torch.empty_like(query)
     _sdpa(query, key, value, expected)
     try:
-        kernel(query, key, value, found)
-    except Exception:  # noqa: BLE001  whatever a compiler or library says of a card or language it does not know
+        KERNELS[kernel](query, key, value, found)
+    except Exception:  # noqa: BLE001  whatever a compiler says of a language that moved on, or a package of a GPU
         return False
     return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 
