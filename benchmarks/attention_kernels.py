@@ -3,9 +3,11 @@
     python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8] [--peers] [--sizes mochi]
 
 Inputs: "flat" normal numbers; "outliers", a few channels of the keys far from zero, as CogVideoX has them; "peaky",
-tokens in clusters with outlier channels besides; "sharp", three times the queries. fp8 FlashAttention-3 is there for
-comparison, with scales a head and nothing smoothed, and with keys smoothed and both rotated. With --peers, also the
-kernels of other projects whose packages are here (`attention_peers.py`); one that is missing or fails is named.
+tokens in clusters with outlier channels besides; "sharp", three times the queries; "stretch" and "strewn", a broad
+look at an eighth of all tokens side by side, and at a half of them here and there, which share their values.
+fp8 FlashAttention-3 is there for comparison, with scales a head and nothing smoothed, and with keys smoothed and
+both rotated. With --peers, also the kernels of other projects whose packages are here (`attention_peers.py`); one
+that is missing or fails is named.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from conditions import conditions
 from vitascope.engine.attention import KERNELS
 
 SIZES = {"mochi": (44648, 24, 128), "cogvideox-5b": (17776, 48, 64)}
+KINDS = ("flat", "outliers", "peaky", "sharp", "stretch", "strewn")
 HEADS, ROWS = [0, 5], 256
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
@@ -52,6 +55,13 @@ def inputs(kind: str, length: int, heads: int, width: int) -> tuple[Tensor, Tens
         key[..., :4] += 20.0
     if kind == "sharp":
         query = query * 3
+    if kind in ("stretch", "strewn"):
+        if kind == "stretch":
+            groups = torch.arange(length, device="cuda") * 8 // length
+        else:
+            groups = torch.randint(2, (length,), generator=drawn, device="cuda")
+        centre = noise(8)[:, groups]
+        query, key, value = (query * 0.5 + centre) * 0.7, key * 0.7 + centre, value + noise(8)[:, groups]
     return query.contiguous(), key.contiguous(), value.contiguous()
 
 
@@ -143,7 +153,7 @@ def main() -> None:
         length, heads, width = SIZES[size]
         rows: dict[str, dict[str, Any]] = {name: {"ms": []} for name in kernels}
         result["rows"][size] = rows
-        for kind in ("flat", "outliers", "peaky", "sharp"):
+        for kind in KINDS:
             tensors = inputs(kind, length, heads, width)
             out = torch.empty_like(tensors[0])
             picked, reference = expected(*tensors)

@@ -94,6 +94,27 @@ def test_int8_attention_is_found_to_work_and_not_when_it_gives_something_else(mo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("kind", "sageattention2"), [("flat", 0.0376), ("peaky", 0.0034)])
+def test_int8_attention_errs_no_more_than_sageattention2(kind, sageattention2):
+    """Its errors are those of its version 2.2.0 on such inputs in `benchmarks/attention_kernels.py`."""
+    if not hopper():
+        pytest.skip("no Hopper GPU")
+    torch.manual_seed(0)
+    length = 44_648  # Mochi's, 848x480, 163 frames
+    query, key, value, *centres = (
+        torch.randn(1, length, 2, 128, device="cuda", dtype=torch.bfloat16) for _ in range(5)
+    )
+    if kind == "peaky":
+        cluster, values = (centre[:, :64].repeat_interleave(698, 1)[:, :length] for centre in centres)
+        query, key, value = (query * 0.5 + cluster) * 1.5, key * 0.5 + cluster, value * 0.5 + values
+        key[..., :4] += 20
+    rows = torch.linspace(0, length - 1, 256, device="cuda").long()
+    expected = attention.attend(query[:, rows].float(), key.float(), value.float(), "sdpa")
+    output = attention.attend(query, key, value, "int8")
+    assert relative_error(output[:, rows], expected) < sageattention2
+
+
+@torch.no_grad()
 def test_int8_attention_keeps_small_values_in_long_sums():
     if not hopper():
         pytest.skip("no Hopper GPU")
@@ -107,7 +128,7 @@ def test_int8_attention_keeps_small_values_in_long_sums():
     query[..., 0] = 8.0  # looks at the late tokens
     expected = attention.attend(query.float()[:, :64], key.float(), value.float(), "sdpa")
     output = attention.attend(query[:, :64].contiguous(), key, value, "int8")
-    assert relative_error(output, expected) < 0.01
+    assert relative_error(output, expected) < 0.004
 
 
 def test_a_memory_limit_is_held():

@@ -26,7 +26,7 @@ MAGIC_BITS = gl.constexpr(0x4B400000)
 MAGIC = gl.constexpr(12582912.0)
 BELOW_ALL = gl.constexpr(4000000)  # no score of 128 products of 8-bit integers is that far below zero
 GROUP_QUERIES, BLOCK_QUERIES, BLOCK_KEYS, STAGES = 64, 128, 128, 3
-PROMOTED = 5  # blocks of keys summed by the tensor cores, whose few bits lose what is small
+PROMOTED = 6  # blocks of keys summed by the tensor cores, whose few bits lose what is small
 # Three groups of warps share 65,536 registers a multiprocessor; the two that compute take those of the third.
 REGISTERS_AT_START, REGISTERS_COMPUTING, REGISTERS_FETCHING = 168, gl.constexpr(240), gl.constexpr(24)
 
