@@ -7,6 +7,7 @@ import torch
 
 from vitascope.engine import attention, quantize
 from vitascope.engine.levers import decide, decide_without_sage
+from vitascope.engine.pipelines import levers_for
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -300,6 +301,24 @@ def test_a_sage_that_was_tried_in_vain_gives_way_to_our_kernel_unless_it_was_ask
     assert levers.fallbacks == ("SageAttention2 as it is installed does not work on H100",)
     with pytest.raises(ResourceError, match="'sage': SageAttention2 as it is installed does not work"):
         decide_without_sage(MOCHI, placed(attention="sage"), here)
+
+
+@pytest.mark.parametrize(
+    ("works", "taken"), [(("sage", "int8"), "sage"), (("int8",), "int8"), (("sage",), "sage"), ((), "fa3")]
+)
+def test_kernels_in_8_bits_are_tried_in_turn_when_a_model_is_loaded(works, taken, monkeypatch):
+    here = H100.model_copy(update={"sage": None})
+    monkeypatch.setattr(Gpu, "here", lambda device: here)
+    monkeypatch.setattr(Subject, "of", lambda pipeline: MOCHI)
+    monkeypatch.setattr(quantize, "fp8_works", lambda device: True)
+    monkeypatch.setattr(attention, "best_exact", lambda device, dtype: "fa3")
+    monkeypatch.setattr(attention, "works", lambda kernel, *_: kernel in works)
+    levers = levers_for(object(), placed(speed="balanced"))
+    assert levers.attention == taken and len(levers.fallbacks) == ("sage" not in works) + (taken == "fa3")
+    assert levers_for(object(), placed(speed="balanced", attention="model")).attention == "model"
+    if "sage" not in works:
+        with pytest.raises(ResourceError, match="'sage': SageAttention2 as it is installed does not work"):
+            levers_for(object(), placed(attention="sage"))
 
 
 def test_sage_is_taken_where_it_is_asked_for():
