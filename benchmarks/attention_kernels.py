@@ -34,12 +34,14 @@ HEADS, ROWS = [0, 5], 256
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 
-def inputs(kind: str, length: int, heads: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(
+    kind: str, length: int, heads: int, width: int, device: str = "cuda"
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values. Shape: each (1, L, H, D)."""
-    drawn = torch.Generator("cuda").manual_seed(0)
+    drawn = torch.Generator(device).manual_seed(0)
 
     def noise(tokens: int = length) -> Tensor:
-        return torch.randn(1, tokens, heads, width, generator=drawn, device="cuda", dtype=torch.bfloat16)
+        return torch.randn(1, tokens, heads, width, generator=drawn, device=device, dtype=torch.bfloat16)
 
     def clusters() -> Tensor:
         return noise(64).repeat_interleave(math.ceil(length / 64), 1)[:, :length]
@@ -57,9 +59,9 @@ def inputs(kind: str, length: int, heads: int, width: int) -> tuple[Tensor, Tens
         query = query * 3
     if kind in ("stretch", "strewn"):
         if kind == "stretch":
-            groups = torch.arange(length, device="cuda") * 8 // length
+            groups = torch.arange(length, device=device) * 8 // length
         else:
-            groups = torch.randint(2, (length,), generator=drawn, device="cuda")
+            groups = torch.randint(2, (length,), generator=drawn, device=device)
         centre = noise(8)[:, groups]
         query, key, value = (query * 0.5 + centre) * 0.7, key * 0.7 + centre, value + noise(8)[:, groups]
     return query.contiguous(), key.contiguous(), value.contiguous()
