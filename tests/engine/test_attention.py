@@ -280,6 +280,12 @@ def test_kernels_that_are_not_here_say_so():
         attention.check("fa33", "cpu")
 
 
+def test_few_keys_are_attended_to_exactly():
+    query, key, value = torch.randn(3, 2, 9, 2, 8).unbind()
+    found = attention.attend(query, key, value, "int8")
+    torch.testing.assert_close(found, attention.attend(query, key, value, "sdpa"))
+
+
 @pytest.fixture
 def sage(monkeypatch):
     """A stand-in for SageAttention2, which runs on GPUs alone: exact, in its own layout; and its version."""

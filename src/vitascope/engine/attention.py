@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vitascope.engine.subject import CUDNN_FIRST, HOPPER
 from vitascope.errors import DependencyMissing, ResourceError, UnknownName
 
+FEW_KEYS = 128  # not one block of our 8-bit kernel, which gains nothing then
 SAGE = "https://github.com/thu-ml/SageAttention"
 
 
@@ -79,6 +80,9 @@ def _cudnn(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
 
 
 def _int8(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    if key.shape[1] < FEW_KEYS:
+        _sdpa(query, key, value, out)
+        return
     from vitascope.engine.int8_attention import int8_attention  # triton is on GPU machines only
 
     int8_attention(query, key, value, out)
