@@ -3,9 +3,11 @@
     python benchmarks/attention_kernels.py -o RESULT.json [--repeats 8] [--peers] [--sizes mochi]
 
 Inputs: "flat" normal numbers; "outliers", a few channels of the keys far from zero, as CogVideoX has them; "peaky",
-tokens in clusters with outlier channels besides; "sharp", three times the queries. fp8 FlashAttention-3 is there for
-comparison, with scales a head and nothing smoothed, and with keys smoothed and both rotated. With --peers, also the
-kernels of other projects whose packages are here (`attention_peers.py`); one that is missing or fails is named.
+tokens in clusters with outlier channels besides; "sharp", three times the queries; "stretch" and "strewn", a broad
+look at an eighth of all tokens side by side, and at a half of them here and there, which share their values.
+fp8 FlashAttention-3 is there for comparison, with scales a head and nothing smoothed, and with keys smoothed and
+both rotated. With --peers, also the kernels of other projects whose packages are here (`attention_peers.py`); one
+that is missing or fails is named.
 """
 
 from __future__ import annotations
@@ -27,16 +29,19 @@ from conditions import conditions
 from vitascope.engine.attention import KERNELS
 
 SIZES = {"mochi": (44648, 24, 128), "cogvideox-5b": (17776, 48, 64)}
+KINDS = ("flat", "outliers", "peaky", "sharp", "stretch", "strewn")
 HEADS, ROWS = [0, 5], 256
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 
-def inputs(kind: str, length: int, heads: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(
+    kind: str, length: int, heads: int, width: int, device: str = "cuda"
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values. Shape: each (1, L, H, D)."""
-    drawn = torch.Generator("cuda").manual_seed(0)
+    drawn = torch.Generator(device).manual_seed(0)
 
     def noise(tokens: int = length) -> Tensor:
-        return torch.randn(1, tokens, heads, width, generator=drawn, device="cuda", dtype=torch.bfloat16)
+        return torch.randn(1, tokens, heads, width, generator=drawn, device=device, dtype=torch.bfloat16)
 
     def clusters() -> Tensor:
         return noise(64).repeat_interleave(math.ceil(length / 64), 1)[:, :length]
@@ -52,6 +57,13 @@ def inputs(kind: str, length: int, heads: int, width: int) -> tuple[Tensor, Tens
         key[..., :4] += 20.0
     if kind == "sharp":
         query = query * 3
+    if kind in ("stretch", "strewn"):
+        if kind == "stretch":
+            groups = torch.arange(length, device=device) * 8 // length
+        else:
+            groups = torch.randint(2, (length,), generator=drawn, device=device)
+        centre = noise(8)[:, groups]
+        query, key, value = (query * 0.5 + centre) * 0.7, key * 0.7 + centre, value + noise(8)[:, groups]
     return query.contiguous(), key.contiguous(), value.contiguous()
 
 
@@ -143,7 +155,7 @@ def main() -> None:
         length, heads, width = SIZES[size]
         rows: dict[str, dict[str, Any]] = {name: {"ms": []} for name in kernels}
         result["rows"][size] = rows
-        for kind in ("flat", "outliers", "peaky", "sharp"):
+        for kind in KINDS:
             tensors = inputs(kind, length, heads, width)
             out = torch.empty_like(tensors[0])
             picked, reference = expected(*tensors)

@@ -4,7 +4,8 @@ The nets have the published configurations and random weights: time and memory d
 encoders are one layer at the published width with a byte tokenizer, so that what they cost is not in the figures.
 Each model makes one clip through its generator, at the family's default size and length and a few steps; the
 step time is the median of all steps but the first. Needs the repository's root on PYTHONPATH for the
-configurations, which the tests hold. `--quick` cuts depth and size to try the script itself on a CPU.
+configurations, which the tests hold. `--speed` makes the clip at one of our speeds instead of as diffusers has it.
+`--quick` cuts depth and size to try the script itself on a CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from tests.generators import test_published_configs as published
 from tests.generators import tiny_hunyuan, tiny_hunyuan15, tiny_svd, tiny_text
 from vitascope.clip import Clip, Image
 from vitascope.context import Context, Progress
-from vitascope.engine.pipelines import LoadedPipeline, import_class, place
+from vitascope.engine.levers import Levers
+from vitascope.engine.pipelines import LoadedPipeline, accelerated, import_class, place
 from vitascope.engine.placement import Placement
 from vitascope.generators import GENERATORS
 from vitascope.task import ImageToVideo, VideoToVideo
@@ -446,7 +448,20 @@ def size_of(said: Mapping[str, Any], profile: Any) -> tuple[int, int, int]:
     return (said.get("height") or profile.height, said.get("width") or profile.width, 3)
 
 
-def measure(case: Case, placement: Placement, row: dict[str, Any], save: Callable[[], None]) -> None:
+def placed_modules(case: Case, pipeline: Any, placement: Placement, speed: str | None) -> LoadedPipeline:
+    """As diffusers has it, in tiles where it must, or at one of our speeds."""
+    if speed is not None:
+        placement = placement.model_copy(update={"speed": speed})
+        pipeline, levers = accelerated(pipeline, placement)
+        return LoadedPipeline(pipeline, placement, "random", levers)
+    slicing = case.generator == "allegro"
+    placement = placement.model_copy(update={"vae_tiling": case.vae_tiling, "vae_slicing": slicing})
+    return LoadedPipeline(place(pipeline, placement), placement, "random", Levers())
+
+
+def measure(
+    case: Case, placement: Placement, speed: str | None, row: dict[str, Any], save: Callable[[], None]
+) -> None:
     """Build the model, make one clip, write into `row` what it took."""
     cuda = placement.device.startswith("cuda")
     generator = GENERATORS[case.generator].with_knobs(model=case.model, num_inference_steps=case.steps)
@@ -455,10 +470,7 @@ def measure(case: Case, placement: Placement, row: dict[str, Any], save: Callabl
         parts = case.build()
     profile = generator.profile()
     pipeline = import_class(generator.pipeline_for[profile.kinds[0]])(**parts)
-    placed = placement.model_copy(
-        update={"vae_tiling": case.vae_tiling, "vae_slicing": case.generator == "allegro"}
-    )
-    modules = LoadedPipeline(place(pipeline, placed), placed, "random")
+    modules = placed_modules(case, pipeline, placement, speed)
     denoiser = getattr(pipeline, generator.denoiser)
     row["build_s"] = round(time.perf_counter() - started, 1)
     row["denoiser_parameters_b"] = round(sum(p.numel() for p in denoiser.parameters()) / 1e9, 3)
@@ -479,7 +491,8 @@ def measure(case: Case, placement: Placement, row: dict[str, Any], save: Callabl
     row |= {
         "size": [task.width, task.height, task.num_frames],
         "dtype": placement.dtype,
-        "vae_tiling": placed.vae_tiling,
+        "vae_tiling": modules.placement.vae_tiling,
+        "levers": modules.levers.described(),
         "num_inference_steps": case.steps,
     }
     if cuda:
@@ -504,10 +517,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--speed", choices=("exact", "balanced", "turbo"), help="of ours")
+    parser.add_argument("--steps", type=int, help="denoising steps, else a few")
     arguments = parser.parse_args()
     QUICK.update({"on": True} if arguments.quick else {})
     placement = Placement(device=arguments.device).resolve()
     cases = [case for case in CASES if not arguments.models or case.name in arguments.models]
+    if arguments.steps:
+        cases = [replace(case, steps=arguments.steps) for case in cases]
     if arguments.models:
         cases.sort(key=lambda case: arguments.models.index(case.name))
     result: dict[str, Any] = {
@@ -524,7 +541,7 @@ def main() -> None:
         row: dict[str, Any] = {"model": case.name}
         result["rows"].append(row)
         try:
-            measure(case, placement, row, save)
+            measure(case, placement, arguments.speed, row, save)
         except Exception as error:  # one model that fails must not hide the others
             row["failed"] = f"{type(error).__name__}: {error}"[:600]
             if QUICK:

@@ -18,9 +18,8 @@ from vitascope.engine import levers as levers_of
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.spreading import spread
-from vitascope.engine.pipelines import LoadedPipeline, import_class
+from vitascope.engine.pipelines import LoadedPipeline, import_class, levers_for
 from vitascope.engine.placement import Placement
-from vitascope.engine.subject import Gpu, Subject
 from vitascope.evaluation.speed import random_models
 
 # Seconds of each step but the first, and the latents at the end on the ranks that have them.
@@ -170,7 +169,7 @@ def vitascope(subjects: Subjects, layout: Layout, speed: str, **switches: Any) -
     stand_in = SimpleNamespace(
         transformer=pipeline.transformer, vae=None, components={"transformer": pipeline.transformer}
     )
-    chosen = levers_of.decide(Subject.of(stand_in), placement, Gpu.here(placement.device))
+    chosen = levers_for(stand_in, placement)
     levers_of.shrink(stand_in, chosen, placement.device)
     levers_of.pull(stand_in, chosen, placement.device)
     if layout.world > 1:

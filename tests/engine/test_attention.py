@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 
@@ -279,6 +280,12 @@ def test_kernels_that_are_not_here_say_so():
         attention.check("fa33", "cpu")
 
 
+def test_few_keys_are_attended_to_exactly():
+    query, key, value = torch.randn(3, 2, 9, 2, 8).unbind()
+    found = attention.attend(query, key, value, "int8")
+    torch.testing.assert_close(found, attention.attend(query, key, value, "sdpa"))
+
+
 @pytest.fixture
 def sage(monkeypatch):
     """A stand-in for SageAttention2, which runs on GPUs alone: exact, in its own layout; and its version."""
@@ -290,12 +297,14 @@ def sage(monkeypatch):
 
     stand_in = types.ModuleType("sageattention")
     stand_in.sageattn = sageattn
+    attention.works.cache_clear()
     monkeypatch.setitem(sys.modules, "sageattention", stand_in)
     installed = {"sageattention": "2.2.0"}
     monkeypatch.setattr(attention.metadata, "version", installed.__getitem__)
     attention.sage_lacks.cache_clear()
     yield installed
     attention.sage_lacks.cache_clear()
+    attention.works.cache_clear()
 
 
 def test_sage_attends_to_valid_tokens_alone(sage):
@@ -304,6 +313,25 @@ def test_sage_attends_to_valid_tokens_alone(sage):
     found = attention.attend(query, key, value, "sage", lengths)
     torch.testing.assert_close(found, attention.attend(query, key, value, "sdpa", lengths))
     assert attention.sage_lacks() is None
+
+
+def refused(*_, **__):
+    raise ValueError("Unsupported head_dim: 8")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "works"),
+    [
+        (None, True),
+        (refused, False),
+        (lambda q, k, v, **_: v * math.nan, False),
+        (lambda q, k, v, **_: v, False),
+    ],
+)
+def test_sage_is_tried_before_it_is_trusted(sage, replaced, works, monkeypatch):
+    if replaced:
+        monkeypatch.setattr(sys.modules["sageattention"], "sageattn", replaced)
+    assert attention.works("sage", torch.device("cpu"), torch.float32, 8) is works
 
 
 def test_an_older_sage_is_refused(sage):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import vitascope
 from tests.engine.test_lora import trained
@@ -40,10 +41,10 @@ def models(tmp_path_factory):
     return model
 
 
-def clip(model, family, steps=10, **options):
+def clip(model, family, steps=10, device="cpu", **options):
     width, height, frames = SIZES.get(family, (32, 32, 5))
     size = {"width": width, "height": height, "num_frames": frames, "num_inference_steps": steps}
-    return vitascope.generate("a red fox", model=model, device="cpu", **size, **options)
+    return vitascope.generate("a red fox", model=model, device=device, **size, **options)
 
 
 def notes(made):
@@ -67,6 +68,32 @@ def test_blocks_are_left_out_of_the_middle_steps(models, family, switches, cache
     assert made["num_cached_calls"] == calls * cached
     assert made["num_denoiser_calls"] == calls * (10 - cached)
     assert made["levers"]["cache"]["kind"] == switches["cache"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"cache": "first-block", "cache_threshold": 9.0},
+        {"cache": "mag", "cache_threshold": 9.0},
+        {"cache": "taylor", "skip_interval": 3},
+        {"skip_interval": 3},
+        {"guidance_interval": (0.0, 0.5)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("family", SAVES)
+def test_a_gpu_leaves_out_what_a_cpu_does_compiled_or_not(models, family, switches, monkeypatch):
+    if family == "hunyuan" and "guidance_interval" in switches:
+        pytest.skip("its guidance is no second prompt")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    plain = clip(models(family), family, **switches)
+    for how in ({}, {"compile": True}, {"offload": "model"}):
+        made = clip(models(family), family, device="cuda", dtype="float32", **how, **switches)
+        for what in ("num_denoiser_calls", "num_cached_calls", "num_unguided_steps"):
+            assert notes(made).get(what) == notes(plain).get(what)
+        apart = np.abs(made.frames[:] - plain.frames[:].astype(float))
+        assert apart.mean() < 0.2 and apart.max() <= 6
 
 
 @pytest.mark.parametrize("kind", ["first-block", "mag"])

@@ -75,6 +75,19 @@ def test_a_memory_limit_changes_the_placement_and_is_kept():
         predicted(memory_gib=3)
 
 
+def test_a_plan_says_that_sage_is_taken_and_how_long_it_takes():
+    here = committed().gpu("H200").model_copy(update={"sage": None})
+    balanced = Placement(device="cuda", dtype="bfloat16", speed="balanced")
+    with_sage, ours = (estimate(MOCHI, WHOLE, balanced, gpu) for gpu in (here, committed().gpu("H200")))
+    assert any("SageAttention2 (8-bit), which speed='balanced' allows" in line for line in with_sage.because)
+    assert with_sage.seconds_per_step == pytest.approx(4.19, rel=0.05)
+    assert with_sage.total_s == pytest.approx(ours.total_s, rel=0.01)
+    asked = balanced.model_copy(update={"attention": "int8"})
+    assert any(
+        "8-bit with smoothing, as asked" in line for line in estimate(MOCHI, WHOLE, asked, here).because
+    )
+
+
 def test_what_was_not_measured_gets_no_time_but_a_reason():
     made = predicted(attention="cudnn")
     assert made.seconds is None and made.total_s is None

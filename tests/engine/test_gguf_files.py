@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox
 from tests.generators.families import ENGINE, FAMILIES, Family, built, plain_frames
+from vitascope.context import Context
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
 from vitascope.engine.tensor_files import tensor_shapes
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound
 from vitascope.generators import for_model
@@ -62,6 +65,18 @@ def test_few_bits_make_nearly_the_same_clip_and_fewer_make_less_of_it(name, tmp_
     spread = plain_frames(source).astype(float).std()
     assert 0 < distance(source, eight) < 0.02 * spread
     assert distance(source, eight) < distance(source, four) < 0.3 * spread
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("placed", [{"dtype": "float32"}, {}, {"offload": "model"}], ids=str)
+@pytest.mark.parametrize("name", ["mochi", "hunyuan", "wan", "ltx"])
+def test_few_bits_run_on_a_gpu(name, placed, tmp_path):
+    source = family(name)
+    file = written(tmp_path / "q8.gguf", tensors_of(source))
+    generator = source.generator(model=str(file), base=str(built(source.build)))
+    modules = Engine(Placement(device="cuda", **placed)).modules(generator)
+    (clip,) = generator.generate([generator.complete(source.task())], modules, Context())
+    assert 0 < distance(source, clip) < 0.1 * plain_frames(source).astype(float).std()
 
 
 def test_linears_stay_packed_and_everything_else_is_unpacked(tmp_path):

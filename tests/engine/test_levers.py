@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vitascope.engine import attention, quantize
-from vitascope.engine.levers import decide
+from vitascope.engine.levers import decide, decide_without_sage
+from vitascope.engine.pipelines import levers_for
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
@@ -31,6 +32,7 @@ CONSUMER = {
     ),
 }
 TINY = Subject(transformer="CogVideoXTransformer3DModel", vae="AutoencoderKLCogVideoX", num_parameters=1e7)
+ODD_HEADS = MOCHI.model_copy(update={"head_dim": 12})
 OTHER = Subject(transformer="AllegroTransformer3DModel", vae="AutoencoderKLAllegro", num_parameters=1e10)
 UNET = Subject(transformer="NoneType", vae="AutoencoderKL", num_parameters=0)
 
@@ -47,8 +49,16 @@ def test_exact_on_hopper():
 
 def test_without_fa3_hopper_takes_cudnn_and_older_cards_torchs_choice():
     assert decide(MOCHI, placed(), H100.model_copy(update={"fa3": False})).attention == "cudnn"
+    assert decide(MOCHI, placed(), A100.model_copy(update={"capability": (10, 0)})).attention == "cudnn"
     assert decide(MOCHI, placed(), A100).attention == "sdpa"
     assert decide(MOCHI, placed(dtype="float32"), H100).attention == "sdpa"
+
+
+def test_heads_that_fa3_cannot_have_are_attended_by_torch_and_that_is_said():
+    levers = decide(ODD_HEADS, placed(), H100)
+    assert levers.attention == "sdpa" and "multiple of 8 channels, 256 at most, not 12" in levers.fallbacks[0]
+    wide = ODD_HEADS.model_copy(update={"head_dim": 512})
+    assert decide(wide, placed(), H100).attention == "sdpa"
 
 
 def test_a_small_model_is_not_compiled():
@@ -58,7 +68,7 @@ def test_a_small_model_is_not_compiled():
 
 def test_layer_by_layer_offload_stays_eager():
     levers = decide(MOCHI, placed(offload="sequential", speed="balanced"), H100)
-    assert (levers.compile, levers.linears) == (False, "model")
+    assert (levers.compile, levers.linears, levers.vae) == (False, "model", "model")
     assert "sequential" in " ".join(levers.fallbacks)
 
 
@@ -82,7 +92,7 @@ def test_other_families_have_the_words_too(family, attention, vae):
         ("RTX 3090", "bfloat16", "sdpa", True, "model", ["8.9 or newer (Ada, Hopper), not RTX 3090"]),
         ("RTX 2080 Ti", "bfloat16", "sdpa", False, "model", ["bfloat16 need a GPU of capability 8.0"]),
         ("RTX 2080 Ti", "float16", "sdpa", True, "model", ["8.9 or newer"]),
-        ("RTX 5090", "bfloat16", "cudnn", True, "fp8", ["needs a Hopper GPU (H100, H200), not RTX 5090"]),
+        ("RTX 5090", "bfloat16", "sdpa", True, "fp8", ["needs a Hopper GPU (H100, H200), not RTX 5090"]),
         ("Radeon RX 7900 XTX", "bfloat16", "sdpa", True, "model", ["CUDA GPU", "not Radeon RX 7900 XTX"]),
     ],
 )
@@ -164,6 +174,8 @@ def test_balanced_says_what_it_cannot_have(subject, gpu, said):
         (OTHER, H100, {"vae_streaming": True}, RequestError, "Allegro"),
         (MOCHI, H100, {"compile": True, "offload": "sequential"}, RequestError, "sequential"),
         (MOCHI, H100, {"quantize": "fp8", "offload": "sequential"}, ResourceError, "sequential"),
+        (MOCHI, H100, {"vae_streaming": True, "offload": "sequential"}, RequestError, "sequential"),
+        (ODD_HEADS, H100, {"attention": "fa3"}, ResourceError, "multiple of 8 channels"),
         (UNET, H100, {"skip_interval": 2}, RequestError, "transformer"),
         (MOCHI, H100, {"vae_streaming": True, "vae_tiling": True}, RequestError, "not both"),
         (UNET, H100, {"cache": "first-block"}, RequestError, "a model without a transformer"),
@@ -245,7 +257,71 @@ def test_expert_switches_override_the_word():
     assert (levers.skip, levers.linears, levers.attention) == (None, "model", "model")
 
 
-def test_sage_is_taken_where_it_is_and_never_replaced():
+@pytest.mark.parametrize("speed", ["balanced", "turbo"])
+def test_a_speed_word_takes_sage_where_it_is_installed_and_else_our_kernel(speed):
+    here = H100.model_copy(update={"sage": None})
+    levers = decide(MOCHI, placed(speed=speed), here)
+    assert levers.attention == "sage" and levers.approximate_attention and not levers.fallbacks
+    assert decide(MOCHI, placed(speed=speed), H100).attention == "int8"
+    assert decide(MOCHI, placed(speed=speed, attention="int8"), here).attention == "int8"
+    without_gluon = here.model_copy(update={"int8": False})
+    assert decide(MOCHI, placed(speed=speed), without_gluon).attention == "sage"
+    assert decide(MOCHI, placed(), here).attention == "fa3", "exact stays exact"
+
+
+def test_sage_serves_cards_that_our_kernel_does_not_know():
+    for card in ("RTX 5090", "RTX 4090", "RTX 3090"):
+        here = CONSUMER[card].model_copy(update={"sage": None})
+        levers = decide(MOCHI, placed(speed="balanced"), here)
+        assert levers.attention == "sage" and "8-bit attention" not in " ".join(levers.fallbacks)
+        plain = decide_without_sage(MOCHI, placed(speed="balanced"), here)
+        assert plain.attention == "sdpa" and "does not work" in plain.fallbacks[-1]
+        assert decide(MOCHI, placed(), here).attention == "sdpa"
+    bare = CONSUMER["RTX 4090"].model_copy(update={"sage": None, "triton": False})
+    assert decide(MOCHI, placed(speed="balanced"), bare).attention == "sdpa"
+    old = CONSUMER["RTX 2080 Ti"].model_copy(update={"sage": None})
+    assert decide(MOCHI, placed(speed="balanced", dtype="float16"), old).attention == "sdpa"
+    with pytest.raises(ResourceError, match="'sage': SageAttention2 needs a CUDA GPU"):
+        decide(MOCHI, placed(attention="sage", dtype="float16"), old)
+
+
+def test_no_speed_word_takes_sage_where_it_gains_nothing():
+    here = H100.model_copy(update={"sage": None})
+    narrow = MOCHI.model_copy(update={"head_dim": 64})
+    assert decide(narrow, placed(speed="balanced"), here).attention == "fa3"
+    assert decide(narrow, placed(attention="sage"), here).attention == "sage"
+    eager = decide(MOCHI, placed(speed="balanced", compile=False), here)
+    assert eager.attention == "fa3" and "gains nothing" in eager.fallbacks[0]
+
+
+def test_a_sage_that_was_tried_in_vain_gives_way_to_our_kernel_unless_it_was_asked_for():
+    here = H100.model_copy(update={"sage": None})
+    levers = decide_without_sage(MOCHI, placed(speed="balanced"), here)
+    assert levers.attention == "int8"
+    assert levers.fallbacks == ("SageAttention2 as it is installed does not work on H100",)
+    with pytest.raises(ResourceError, match="'sage': SageAttention2 as it is installed does not work"):
+        decide_without_sage(MOCHI, placed(attention="sage"), here)
+
+
+@pytest.mark.parametrize(
+    ("works", "taken"), [(("sage", "int8"), "sage"), (("int8",), "int8"), (("sage",), "sage"), ((), "fa3")]
+)
+def test_kernels_in_8_bits_are_tried_in_turn_when_a_model_is_loaded(works, taken, monkeypatch):
+    here = H100.model_copy(update={"sage": None})
+    monkeypatch.setattr(Gpu, "here", lambda device: here)
+    monkeypatch.setattr(Subject, "of", lambda pipeline: MOCHI)
+    monkeypatch.setattr(quantize, "fp8_works", lambda device: True)
+    monkeypatch.setattr(attention, "best_exact", lambda device, dtype: "fa3")
+    monkeypatch.setattr(attention, "works", lambda kernel, *_: kernel in works)
+    levers = levers_for(object(), placed(speed="balanced"))
+    assert levers.attention == taken and len(levers.fallbacks) == ("sage" not in works) + (taken == "fa3")
+    assert levers_for(object(), placed(speed="balanced", attention="model")).attention == "model"
+    if "sage" not in works:
+        with pytest.raises(ResourceError, match="'sage': SageAttention2 as it is installed does not work"):
+            levers_for(object(), placed(attention="sage"))
+
+
+def test_sage_is_taken_where_it_is_asked_for():
     here = H100.model_copy(update={"sage": None})
     levers = decide(MOCHI, placed(attention="sage"), here)
     assert levers.attention == "sage" and levers.approximate_attention

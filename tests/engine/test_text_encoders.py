@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload_with_hook
 
 from tests.generators import tiny_cogvideox, tiny_ltx, tiny_mochi
 from vitascope.clip import Clip
@@ -54,6 +55,19 @@ def test_a_prompt_read_before_needs_no_encoder_and_gives_the_same_clip(tmp_path:
     without = engine(prompt_cache=False)
     assert np.array_equal(make(model, without, "a red ball", **MOCHI).array(), clip.array())
     assert encoder(model, without).is_loaded
+
+
+def test_hooks_that_offload_parts_bring_an_encoder_in_its_turn(tmp_path: Path) -> None:
+    placed = engine()
+    model = tiny_mochi.save_mochi(tmp_path / "mochi")
+    stand_in = encoder(model, placed)
+    _, hook = cpu_offload_with_hook(stand_in, torch.device("cpu"))
+    _, following = cpu_offload_with_hook(torch.nn.Linear(1, 1), torch.device("cpu"), prev_module_hook=hook)
+    ids = torch.ones(1, 5, dtype=torch.int64)
+    assert stand_in(ids)[0].shape == (1, 5, 32)
+    following.model(torch.zeros(1))
+    assert not stand_in.state_dict(), "it has no weights of its own"
+    hook.remove()
 
 
 def test_other_encoder_weights_are_another_content(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vitascope.engine.subject import CUDNN_FIRST, HOPPER
 from vitascope.errors import DependencyMissing, ResourceError, UnknownName
 
-HOPPER = (9, 0)
+FEW_KEYS = 128  # not one block of our 8-bit kernel, which gains nothing then
 SAGE = "https://github.com/thu-ml/SageAttention"
 
 
@@ -79,6 +80,9 @@ def _cudnn(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
 
 
 def _int8(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    if key.shape[1] < FEW_KEYS:
+        _sdpa(query, key, value, out)
+        return
     from vitascope.engine.int8_attention import int8_attention  # triton is on GPU machines only
 
     int8_attention(query, key, value, out)
@@ -123,8 +127,8 @@ def cuda_capability(device: torch.device | str) -> tuple[int, int]:
 def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> str:
     """The name of the fastest kernel on `device` that changes nothing beyond rounding.
 
-    On Hopper: FlashAttention-3 where `fa3-fwd` is installed, else cuDNN; FlashAttention-2, which torch may
-    pick there, was measured 1.3 times slower than cuDNN. Elsewhere torch's own choice.
+    On Hopper: FlashAttention-3 where `fa3-fwd` is installed, else cuDNN, as on a B200; FlashAttention-2, which
+    torch may pick there, was measured 1.3 times slower than cuDNN. Elsewhere torch's own choice.
     """
     device = torch.device(device)
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
@@ -132,7 +136,7 @@ def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     capability = cuda_capability(device)
     if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
         return "fa3"
-    return "cudnn" if capability >= HOPPER else "sdpa"
+    return "cudnn" if capability in CUDNN_FIRST else "sdpa"
 
 
 def check(name: str, device: torch.device | str) -> str:
@@ -200,22 +204,23 @@ def has_int8() -> bool:
 
 
 @cache
-def int8_works(device: torch.device) -> bool:
-    """Whether our 8-bit kernel, as this Triton builds it, attends as it should: tried once a process on a few tokens.
+def works(kernel: str, device: torch.device, dtype: torch.dtype = torch.bfloat16, width: int = 128) -> bool:
+    """Whether a kernel attends here as it should: tried once a process on a few tokens.
 
-    Gluon is young and changes; the kernel was measured with Triton 3.6.
+    Of use for those in 8 bits: Gluon, which ours is written in, is young and changes (it was measured with Triton
+    3.6); SageAttention2 is built for one kind of GPU and one torch.
     """
     drawn = torch.Generator(device).manual_seed(0)
     query, key, value = torch.randn(
-        3, 1, 1500, 1, 128, generator=drawn, device=device, dtype=torch.bfloat16
+        3, 1, 1500, 1, width, generator=drawn, device=device, dtype=dtype
     ).unbind()
     expected, found = torch.empty_like(query), torch.empty_like(query)
     _sdpa(query, key, value, expected)
     try:
-        _int8(query, key, value, found)
-    except Exception:  # noqa: BLE001  whatever a compiler says of a language that moved on
+        KERNELS[kernel](query, key, value, found)
+        return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
+    except Exception:  # noqa: BLE001  whatever a compiler says of a language that moved on, or a package of a GPU
         return False
-    return bool((found - expected).float().norm() < 0.1 * expected.float().norm())
 
 
 @torch.library.custom_op("vitascope::attend", mutates_args=())

@@ -26,9 +26,16 @@ MAGIC_BITS = gl.constexpr(0x4B400000)
 MAGIC = gl.constexpr(12582912.0)
 BELOW_ALL = gl.constexpr(4000000)  # no score of 128 products of 8-bit integers is that far below zero
 GROUP_QUERIES, BLOCK_QUERIES, BLOCK_KEYS, STAGES = 64, 128, 128, 3
-PROMOTED = 5  # blocks of keys summed by the tensor cores, whose few bits lose what is small
+PROMOTED = 8  # blocks of keys summed by the tensor cores, whose few bits lose what is small
 # Three groups of warps share 65,536 registers a multiprocessor; the two that compute take those of the third.
 REGISTERS_AT_START, REGISTERS_COMPUTING, REGISTERS_FETCHING = 168, gl.constexpr(240), gl.constexpr(24)
+
+
+# A sum is scaled only where the largest score grew: keys come in no order, so that it soon hardly does. Spares power,
+# which holds these cards back.
+SCALED = gl.constexpr(
+    "{ .reg .pred grew; setp.neu.f32 grew, $2, 0f3F800000; mov.b32 $0, $1; @grew mul.f32 $0, $1, $2; }"
+)
 
 
 # fmt: off
@@ -72,6 +79,12 @@ def _weigh(bits, valid, scale, largest, total, MASKED: gl.constexpr):
 
 
 @gluon.jit
+def _scaled(sums, kept):
+    factors = gl.expand_dims(kept, 1).broadcast_to(sums.shape)
+    return gl.inline_asm_elementwise(SCALED, "=f,f,f", [sums, factors], dtype=gl.float32, is_pure=True, pack=1)
+
+
+@gluon.jit
 def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_free, q_scales, k_scales, v_scales,
              v_mean, out, row, batch, head, first, num_queries, num_keys, padded_queries, num_blocks, stride_b,
              stride_n, stride_h, D: gl.constexpr, BLOCK_M: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
@@ -81,8 +94,7 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
     operand: gl.constexpr = gl.DotOperandLayout(0, acc_layout, 4)
     rows: gl.constexpr = gl.SliceLayout(1, scores_layout)
     acc_rows: gl.constexpr = gl.SliceLayout(1, acc_layout)
-    queries = first + gl.arange(0, BLOCK_M, layout=rows)
-    q_scale = gl.load(q_scales + row.to(gl.int64) * padded_queries + queries)
+    q_scale = gl.load(q_scales + row.to(gl.int64) * padded_queries + first + gl.arange(0, BLOCK_M, layout=rows))
     largest = gl.full([BLOCK_M], float("-inf"), gl.float32, layout=rows)
     total = gl.full([BLOCK_M], 0.0, gl.float32, layout=rows)
     magic = gl.full([BLOCK_M, BLOCK_N], MAGIC_BITS, gl.int32, layout=scores_layout)
@@ -91,8 +103,9 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
     last = num_blocks - 1
     k_scale = gl.load(k_scales)
     mbarrier.wait(q_ready, 0)
+    queries = q_buf.load(gl.DotOperandLayout(0, scores_layout, 4))  # once, not for each block of keys
     mbarrier.wait(k_ready.index(0), 0)
-    token = warpgroup_mma(q_buf, k_buf.index(0).permute((1, 0)), magic, is_async=True)
+    token = warpgroup_mma(queries, k_buf.index(0).permute((1, 0)), magic, is_async=True)
     next_scale = gl.load(k_scales + gl.minimum(1, last))
     bits = warpgroup_mma_wait(0, deps=[token])
     mbarrier.arrive(k_free.index(0), count=1)
@@ -106,7 +119,7 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
             now = j % STAGES
             mbarrier.wait(k_ready.index(ahead), ((j + 1) // STAGES) & 1)
             packed = _in_thread_order(weights.to(gl.float8e4nv), BLOCK_M, BLOCK_N, operand)
-            token = warpgroup_mma(q_buf, k_buf.index(ahead).permute((1, 0)), magic, is_async=True)
+            token = warpgroup_mma(queries, k_buf.index(ahead).permute((1, 0)), magic, is_async=True)
             k_scale = next_scale
             next_scale = gl.load(k_scales + j + 2)
             mbarrier.wait(v_ready.index(now), (j // STAGES) & 1)
@@ -118,7 +131,7 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
             acc, total = warpgroup_mma_wait(0, deps=[summed, total])
             mbarrier.arrive(v_free.index(now), count=1)
             kept_here = gl.convert_layout(kept, acc_rows)
-            acc = acc * kept_here[:, None]
+            acc = _scaled(acc, kept_here)
             since = since * kept_here
         sums.store(sums.load(acc_layout) * since[:, None] + acc)
         acc = gl.full([BLOCK_M, D], 0.0, gl.float32, layout=acc_layout)
@@ -128,7 +141,7 @@ def _compute(q_buf, k_buf, v_buf, sums, q_ready, k_ready, k_free, v_ready, v_fre
         now = j % STAGES
         mbarrier.wait(k_ready.index(ahead), ((j + 1) // STAGES) & 1)
         packed = _in_thread_order(weights.to(gl.float8e4nv), BLOCK_M, BLOCK_N, operand)
-        token = warpgroup_mma(q_buf, k_buf.index(ahead).permute((1, 0)), magic, is_async=True)
+        token = warpgroup_mma(queries, k_buf.index(ahead).permute((1, 0)), magic, is_async=True)
         mbarrier.wait(v_ready.index(now), (j // STAGES) & 1)
         summed = warpgroup_mma(packed, v_buf.index(now).permute((1, 0)), acc, is_async=True)
         bits = warpgroup_mma_wait(1, deps=[token])

@@ -14,7 +14,7 @@ from vitascope.engine.denoisers import BLOCKS, blocks_of, denoisers_of
 from vitascope.engine.memory import CONTEXT_GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
-from vitascope.engine.subject import HOPPER, Gpu, Subject
+from vitascope.engine.subject import CUDNN_FIRST, HOPPER, Gpu, Subject
 from vitascope.engine.vae_streams import STREAMS, refusal
 from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
@@ -22,10 +22,11 @@ from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, Resou
 COMPILE_FROM_PARAMETERS = 5e8
 FP8_FROM = (8, 9)
 BFLOAT16_FROM = (8, 0)
+FA3_WIDEST = 256
 INT8_HEAD_DIMS = (64, 128)
-INT8_PAYS_AT = (
-    128  # at 64 channels the exponentials bound it, and FlashAttention-3 is as fast: H100, 7.4 and 7.7 ms
-)
+INT8_PAYS_AT = 128  # at 64 channels FlashAttention-3 is faster: H200, 6.8 ms, SageAttention2 8.0, ours 9.8
+SAGE_FROM = (8, 0)
+HALF = ("bfloat16", "float16")
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
     "MochiTransformer3DModel": 9.0,  # 5.8 and 8.8 in two runs of `balanced`
@@ -73,7 +74,7 @@ class Levers(BaseModel):
         return self.model_copy(update={"linears": "model", "fallbacks": (*self.fallbacks, said)})
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
-        """These levers, once it was tried whether the 8-bit kernel works. Raises: ResourceError if it was asked for."""
+        """These levers, once it was tried whether our 8-bit kernel works. Raises: ResourceError if it was asked for."""
         if works or self.attention != "int8":
             return self
         said = "8-bit attention does not work as this Triton builds it"
@@ -131,6 +132,13 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
     )
 
 
+def decide_without_sage(subject: Subject, placement: Placement, gpu: Gpu) -> Levers:
+    """The levers where SageAttention2 is installed and was tried in vain. Raises: ResourceError if it was asked for."""
+    said = f"SageAttention2 as it is installed does not work on {gpu.name}"
+    chosen = decide(subject, placement, gpu.model_copy(update={"sage": said}))
+    return chosen.model_copy(update={"fallbacks": (*chosen.fallbacks, said)})
+
+
 def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
@@ -146,10 +154,8 @@ def _attention(
         raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
     if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
         raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
-    if asked == "sage" and gpu is not None:
-        half = placement.dtype in ("bfloat16", "float16")
-        if lacking := gpu.sage or (None if half else f"it takes bfloat16 or float16, not {placement.dtype}"):
-            raise ResourceError(f"attention='sage': {lacking}")
+    if asked == "sage" and gpu is not None and (lacking := _no_sage(placement, gpu)):
+        raise ResourceError(f"attention='sage': {lacking}")
     if asked == "fa3" and gpu is not None:
         if gpu.capability != HOPPER:
             raise ResourceError(
@@ -157,19 +163,50 @@ def _attention(
             )
         if not gpu.fa3:
             raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+        if lacking := _no_fa3(subject):
+            raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
     if asked != "auto" or gpu is None:
         return asked
-    if placement.speed != "exact" and subject.head_dim == INT8_PAYS_AT:
-        lacking = _no_int8(subject, placement, gpu)
-        if lacking is None and not compiled:
-            lacking = "8-bit attention gains nothing without compiled blocks"
-        if lacking is None:
-            return "int8"
-        missed.append(lacking)
+    if kernel := _in_8_bits(subject, placement, gpu, compiled, missed):
+        return kernel
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
+        if lacking := _no_fa3(subject):
+            missed.append(lacking)
+            return "sdpa"
         return "fa3"
-    half = placement.dtype in ("bfloat16", "float16")
-    return "cudnn" if gpu.capability >= HOPPER and half else "sdpa"
+    half = placement.dtype in HALF
+    return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
+
+
+def _no_fa3(subject: Subject) -> str | None:
+    """What of the model FlashAttention-3 cannot have; None where it can be had."""
+    if subject.head_dim % 8 == 0 and subject.head_dim <= FA3_WIDEST:
+        return None
+    return f"FlashAttention-3 needs heads of a multiple of 8 channels, {FA3_WIDEST} at most, not {subject.head_dim}"
+
+
+def _in_8_bits(
+    subject: Subject, placement: Placement, gpu: Gpu, compiled: bool, missed: list[str]
+) -> str | None:
+    """The 8-bit kernel that a speed word takes: SageAttention2 where it is installed, else ours."""
+    if placement.speed == "exact" or subject.head_dim != INT8_PAYS_AT:
+        return None
+    has_sage = _no_sage(placement, gpu) is None
+    lacking = None if has_sage else _no_int8(subject, placement, gpu)
+    if lacking is None and not compiled:
+        lacking = "8-bit attention gains nothing without compiled blocks"
+    if lacking is None:
+        return "sage" if has_sage else "int8"
+    missed.append(lacking)
+    return None
+
+
+def _no_sage(placement: Placement, gpu: Gpu) -> str | None:
+    """What SageAttention2 lacks here; None where it can be had."""
+    if gpu.sage is None and gpu.capability < SAGE_FROM:
+        return f"SageAttention2 needs a CUDA GPU of capability 8.0 or newer, not {gpu.name}"
+    takes = None if placement.dtype in HALF else f"it takes bfloat16 or float16, not {placement.dtype}"
+    return gpu.sage or takes
 
 
 def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
@@ -261,8 +298,16 @@ def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["mo
         raise refusal(subject.vae)
     if placement.vae_streaming and placement.vae_tiling:
         raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
+    scattered = (
+        placement.offload == "sequential"
+    )  # a stream reads weights that hooks bring for their layer alone
+    if placement.vae_streaming and scattered:
+        raise RequestError(
+            "vae_streaming does not go with offload='sequential'; choose one", param="vae_streaming"
+        )
     if placement.vae_streaming is None:
-        return "stream" if known and gpu is not None and not placement.vae_tiling else "model"
+        streams = known and gpu is not None and not placement.vae_tiling and not scattered
+        return "stream" if streams else "model"
     return "stream" if placement.vae_streaming else "model"
 
 

@@ -148,9 +148,7 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
 
     Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
     """
-    chosen = levers.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
-    if placement.device.startswith("cuda"):
-        chosen = proven(chosen, placement)
+    chosen = levers_for(pipeline, placement)
     memory.cap(placement)
     levers.shrink(pipeline, chosen, placement.device)
     if chosen.offload == "placement":
@@ -166,18 +164,30 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     return pipeline, chosen
 
 
-def proven(chosen: Levers, placement: Placement) -> Levers:
+def levers_for(pipeline: Any, placement: Placement) -> Levers:
+    """The levers of a loaded pipeline on this machine, with what is new on GPUs tried first.
+
+    Raises: RequestError, ResourceError, DependencyMissing for a switch that this model or machine cannot have.
+    """
+    subject, gpu = Subject.of(pipeline), Gpu.here(placement.device)
+    chosen = levers.decide(subject, placement, gpu)
+    return chosen if gpu is None else _proven(chosen, subject, placement, gpu)
+
+
+def _proven(chosen: Levers, subject: Subject, placement: Placement, gpu: Gpu) -> Levers:
     """What is new on GPUs is tried on a few tokens first; what does not work here is left out, and said."""
     import torch
 
     from vitascope.engine import attention, quantize
 
-    device = torch.device(placement.device)
+    device, dtype = torch.device(placement.device), getattr(torch, placement.dtype)
+    if chosen.attention == "sage" and not attention.works("sage", device, dtype, subject.head_dim):
+        chosen = levers.decide_without_sage(subject, placement, gpu)
     if chosen.linears == "fp8":
         chosen = chosen.with_proven_linears(quantize.fp8_works(device), placement.quantize)
     if chosen.attention == "int8":
-        exact = attention.best_exact(device, getattr(torch, placement.dtype))
-        chosen = chosen.with_proven_kernel(attention.int8_works(device), exact, placement.attention)
+        exact = attention.best_exact(device, dtype)
+        chosen = chosen.with_proven_kernel(attention.works("int8", device), exact, placement.attention)
     return chosen
 
 

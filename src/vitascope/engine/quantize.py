@@ -65,8 +65,10 @@ def _scale(rows: Tensor) -> Tensor:
 @cache
 def fp8_works(device: torch.device) -> bool:
     """Whether this torch multiplies in fp8 on this card as it should: tried once a process on a small linear."""
-    linear = nn.Linear(256, 256, device=device, dtype=torch.bfloat16)
-    states = torch.randn(32, 256, device=device, dtype=torch.bfloat16)
+    linear = nn.Linear(512, 768, device=device, dtype=torch.bfloat16)
+    states = torch.randn(
+        301, 512, device=device, dtype=torch.bfloat16
+    )  # clips have odd numbers of tokens too
     with torch.no_grad():
         expected = linear(states)
         try:

@@ -11,6 +11,9 @@ from vitascope.engine.denoisers import BLOCKS, blocks_of
 from vitascope.engine.memory import GIB
 
 HOPPER = (9, 0)
+# Where torch itself puts cuDNN's attention first: not on newer GeForce cards, for some of which cuDNN has no plan.
+# Source: https://github.com/pytorch/pytorch/pull/162073
+CUDNN_FIRST = (HOPPER, (10, 0))
 
 
 class Gpu(BaseModel):

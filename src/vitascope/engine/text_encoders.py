@@ -7,7 +7,7 @@ weights in 8 bits, and is never loaded where all prompts were read before (`engi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -51,6 +51,11 @@ class LazyTextEncoder(nn.Module):
     def device(self) -> torch.device:
         """Where the pipeline is: inputs come from there and outputs go there."""
         return cast(Tensor, self._place).device
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Of none: what shows where this is, as those who offload ask the first parameter of a module."""
+        del recurse
+        yield cast(nn.Parameter, self._place)
 
     @property
     def is_loaded(self) -> bool:

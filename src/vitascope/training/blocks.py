@@ -10,6 +10,9 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from vitascope.engine.attention import cuda_capability
+from vitascope.engine.subject import CUDNN_FIRST
+
 Recompute = Literal["none", "attention", "full"]
 
 _ATTENTION = tuple(
@@ -69,7 +72,7 @@ def _recomputing(run: Callable[..., Any], **options: Any) -> Callable[..., Any]:
 @contextmanager
 def fast_attention() -> Iterator[None]:
     """Prefer cuDNN's attention, whose backward pass is the fastest on Hopper; elsewhere torch's own choice."""
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] < 9:
+    if not torch.cuda.is_available() or cuda_capability("cuda") not in CUDNN_FIRST:
         yield
         return
     from torch.nn.attention import SDPBackend, sdpa_kernel

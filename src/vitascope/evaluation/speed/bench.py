@@ -17,9 +17,8 @@ from vitascope.engine import levers as levers_of
 from vitascope.engine import streaming_vae
 from vitascope.engine.levers import Levers
 from vitascope.engine.memory import GIB
-from vitascope.engine.pipelines import environment, proven
+from vitascope.engine.pipelines import environment, levers_for
 from vitascope.engine.placement import Placement
-from vitascope.engine.subject import Gpu, Subject
 from vitascope.errors import ResourceError
 from vitascope.evaluation.speed import other_nets, random_models
 from vitascope.evaluation.speed.flops import floor_seconds, step_flops
@@ -127,8 +126,7 @@ class Bench:
     def levers(self, pipeline: Any, speed: str) -> Levers:
         """What a speed comes to for this pipeline here."""
         placement = self.placement.model_copy(update={"speed": speed})
-        chosen = levers_of.decide(Subject.of(pipeline), placement, Gpu.here(placement.device))
-        return proven(chosen, placement) if self._cuda else chosen
+        return levers_for(pipeline, placement)
 
     def step_inputs(self) -> StepInputs:
         """What the network is called with in a step; the result gets the step's arithmetic."""

@@ -1,4 +1,4 @@
-"""Denoisers and VAEs of Wan, HunyuanVideo and LTX-Video at their published size, drawn at random.
+"""Denoisers and VAEs of Wan, SkyReels-V2, HunyuanVideo and LTX-Video at their published size, drawn at random.
 
 Their text encoders are not drawn, so steps and decodes can be timed, not whole clips.
 """
@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
+WAN_14B = {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40}
 WAN_1_3B = {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30}
 TINY_WIDTH = 32  # of the text
 
 
-def wan(tiny: bool, **config: Any) -> dict[str, Any]:
-    """Wan 2.1 (14B if nothing else is said), its VAE in float32 as diffusers advises."""
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+def wan(tiny: bool, cls: str = "WanTransformer3DModel", /, **config: Any) -> dict[str, Any]:
+    """Wan 2.1 (14B if nothing else is said) or what is built alike, its VAE in float32 as diffusers advises."""
+    import diffusers
+    from diffusers import AutoencoderKLWan
 
-    net = {"text_dim": 4096, **config}
+    net = {"text_dim": 4096, **WAN_14B, **config}
     vae: dict[str, Any] = {}
     if tiny:
         net = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 3, "ffn_dim": 32}
         net |= {"text_dim": TINY_WIDTH, "freq_dim": 16, "rope_max_seq_len": 32}
         vae = {"base_dim": 4, "num_res_blocks": 1}
-    transformer = _as_loaded(WanTransformer3DModel(**net))
+    transformer = _as_loaded(getattr(diffusers, cls)(**net))
     autoencoder: Any = AutoencoderKLWan(**vae)
     return {"transformer": transformer, "vae": autoencoder.float()}
 
@@ -29,6 +31,11 @@ def wan(tiny: bool, **config: Any) -> dict[str, Any]:
 def wan_small(tiny: bool) -> dict[str, Any]:
     """Wan 2.1 of 1.3 billion parameters."""
     return wan(tiny, **WAN_1_3B)
+
+
+def skyreels(tiny: bool) -> dict[str, Any]:
+    """SkyReels-V2 of 14 billion parameters."""
+    return wan(tiny, "SkyReelsV2Transformer3DModel")
 
 
 def hunyuan(tiny: bool) -> dict[str, Any]:

@@ -148,6 +148,9 @@ MODELS = {
     ),
     "wan2.1-t2v-1.3b": _parts_alone("wan", "wan2.1-t2v-1.3b", (832, 480, 81), 512, other_nets.wan_small),
     "wan2.1-t2v-14b": _parts_alone("wan", "wan2.1-t2v-14b", (1280, 720, 81), 512, other_nets.wan),
+    "skyreels-v2-t2v-14b-540p": _parts_alone(
+        "skyreels-v2", "skyreels-v2-t2v-14b-540p", (960, 544, 97), 512, other_nets.skyreels
+    ),
     "hunyuan-video": _parts_alone("hunyuan", "hunyuan-video", (1280, 720, 129), 256, other_nets.hunyuan),
     "hunyuan-video-1.5-480p-t2v": _parts_alone(
         "hunyuan15", "hunyuan-video-1.5-480p-t2v", (848, 480, 121), 1000, other_nets.hunyuan15

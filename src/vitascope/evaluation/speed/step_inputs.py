@@ -46,7 +46,8 @@ class _Drawn:
     def full(self, value: float, *shape: int) -> Any:
         import torch
 
-        return torch.full(shape, value, device=self.device)
+        dtype = self.transformer.dtype if isinstance(value, float) else torch.int64
+        return torch.full(shape, value, device=self.device, dtype=dtype)
 
     def text(self, samples: int) -> Any:
         return self.noise(samples, self.text_length, self.text_width)
@@ -104,8 +105,8 @@ def _hunyuan(drawn: _Drawn) -> StepInputs:
         "encoder_hidden_states": drawn.text(1),
         "encoder_attention_mask": drawn.mask(64).long(),
         "pooled_projections": drawn.noise(1, config.pooled_projection_dim),
-        "timestep": drawn.full(500, 1),
-        "guidance": drawn.full(6000.0, 1).to(drawn.transformer.dtype),
+        "timestep": drawn.full(500.0, 1),
+        "guidance": drawn.full(6000.0, 1),
     }
     return StepInputs(arguments, drawn.num_video(config.patch_size), (64,), drawn.text_length)
 
@@ -149,6 +150,7 @@ INPUTS: dict[str, Callable[[_Drawn], StepInputs]] = {
     "MochiTransformer3DModel": _mochi,
     "CogVideoXTransformer3DModel": _cogvideox,
     "WanTransformer3DModel": _wan,
+    "SkyReelsV2Transformer3DModel": _wan,
     "HunyuanVideoTransformer3DModel": _hunyuan,
     "HunyuanVideo15Transformer3DModel": _hunyuan15,
     "LTXVideoTransformer3DModel": _ltx,
