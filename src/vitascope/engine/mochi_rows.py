@@ -54,20 +54,9 @@ def _rows(
 
 
 @_rows.register_fake
-def _(
-    query: Tensor,
-    key: Tensor,
-    text_query: Tensor,
-    text_key: Tensor,
-    query_weight: Tensor,
-    key_weight: Tensor,
-    eps: float,
-    cos: Tensor,
-    sin: Tensor,
-) -> tuple[Tensor, Tensor]:
-    del key, text_key, query_weight, key_weight, eps, cos, sin
-    batch, num_video, *rest = query.shape
-    shape = (batch, num_video + text_query.shape[1], *rest)
+def _(query: Tensor, _key: Tensor, text_query: Tensor, *_rest: object) -> tuple[Tensor, Tensor]:
+    batch, num_video, *width = query.shape
+    shape = (batch, num_video + text_query.shape[1], *width)
     return query.new_empty(shape), query.new_empty(shape)
 
 
