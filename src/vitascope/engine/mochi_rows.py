@@ -11,22 +11,19 @@ models/normalization.py, MochiRMSNorm, Apache-2.0; nothing is rounded between no
 from __future__ import annotations
 
 import importlib.util
-from functools import cache
 
 import torch
 from torch import Tensor
 
 
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 def can_join(states: Tensor) -> bool:
     """Whether `normed_rotated_joined` takes states like these: on a GPU with Triton, in 16 bits."""
     width = states.shape[-1]
     small = states.dtype in (torch.bfloat16, torch.float16)
-    return states.is_cuda and small and width & (width - 1) == 0 and _has_triton()
+    return states.is_cuda and small and width & (width - 1) == 0 and HAS_TRITON
 
 
 @torch.library.custom_op("vitascope::mochi_rows", mutates_args=())
