@@ -15,7 +15,6 @@ import importlib.util
 import torch
 from torch import Tensor
 
-
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
