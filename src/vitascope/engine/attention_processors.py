@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vitascope.engine import mochi_rows
 from vitascope.engine.attention import QKV, JointAttend, OneRow
@@ -125,8 +124,6 @@ class CogVideoXJointProcessor:
         """Shape: (B, N, D), (B, L, D) -> the same."""
         if attention_mask is not None:
             raise RequestError("CogVideoX attention takes no mask here", param="attention")
-        if isinstance(self.joint, OneRow):
-            return self._in_one_row(attn, hidden_states, encoder_hidden_states, image_rotary_emb, self.joint)
         video = _projected(attn, hidden_states, _own(attn))
         if image_rotary_emb is not None:
             query, key = (_rotate(tensor, image_rotary_emb) for tensor in (video.query, video.key))
@@ -135,25 +132,6 @@ class CogVideoXJointProcessor:
         outputs = self.joint(video, text, None)
         projected = [attn.to_out[1](attn.to_out[0](output.flatten(2))) for output in outputs]
         return projected[0], projected[1]
-
-    def _in_one_row(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        freqs: tuple[Tensor, Tensor] | None,
-        joint: OneRow,
-    ) -> tuple[Tensor, Tensor]:
-        """The same by fewer passes over memory: joined before the projections, cut apart behind the last."""
-        num_video, num_text = hidden_states.shape[1], encoder_hidden_states.shape[1]
-        row = _projected(attn, torch.cat([hidden_states, encoder_hidden_states], dim=1), _own(attn))
-        if freqs is not None:
-            # Text is turned by nothing.
-            cos, sin = (functional.pad(freqs[i], (0, 0, 0, num_text), value=(1.0, 0.0)[i]) for i in (0, 1))
-            row = QKV(_rotate(row.query, (cos, sin)), _rotate(row.key, (cos, sin)), row.value)
-        states = joint.attend(row, None, num_video).flatten(2)
-        states = attn.to_out[1](attn.to_out[0](states))
-        return states[:, :num_video], states[:, num_video:]
 
 
 def _rotate_per_head(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
@@ -172,9 +150,9 @@ def _rotate(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
 def _turn(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
     """Pairs of channels by the angles of their table. Shape: (B, N, H, D), freqs as much or 1."""
     cos, sin = (table.to(states.device) for table in freqs)
-    other = states.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)  # a stack of both would load both for either
-    signs = torch.arange(states.shape[-1], device=states.device) % 2 * 2 - 1
-    return (states.float() * cos + other.float() * (sin * signs)).to(states.dtype)
+    real, imaginary = states.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
+    return (states.float() * cos + turned.float() * sin).to(states.dtype)
 
 
 class HunyuanVideoJointProcessor:
