@@ -1,7 +1,6 @@
-"""A step with video and text tokens in one row beside one that joins them for attention alone, and diffusers'.
+"""Mochi's step with video and text tokens in one row beside one that joins them for attention, and diffusers'.
 
-    python benchmarks/one_row.py -o RESULT.json --model cogvideox-5b
-    python benchmarks/one_row.py -o RESULT.json --model mochi --blocks 12
+    python benchmarks/one_row.py -o RESULT.json --blocks 12
 
 All compiled but diffusers', with exact attention, on the same random weights, in turns. `--blocks` takes the first
 ones alone.
@@ -94,13 +93,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--model", choices=("mochi", "cogvideox-5b"), default="cogvideox-5b")
     parser.add_argument("--blocks", type=int, help="the first ones alone")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     keep_compiled_in(Settings.from_environment().home / "compiled")
     until = float(os.environ.get("DEADLINE", "inf")) - 12
-    steps = Steps(given.model, given.blocks)
+    steps = Steps("mochi", given.blocks)
     row = attention.OneRow(attention.best_exact("cuda" if ON_GPU else "cpu"))
     ways: dict[str, Callable[..., Any] | None] = {
         "diffusers": None,
@@ -109,7 +107,7 @@ def main() -> None:
     }
     result = {
         **conditions("cuda" if ON_GPU else "cpu"),
-        "model": given.model,
+        "model": "mochi",
         "blocks": given.blocks or "all",
         "rows": steps.rows,
     }
