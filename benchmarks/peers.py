@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import torch.multiprocessing
 import peer_mochi
 import peer_systems as systems
 from conditions import conditions
+from kernel_kinds import profiled
 from vitascope.engine.parallel.layout import Layout
 
 TINY = bool(os.environ.get("TINY_MODELS"))  # to try the script on a CPU
@@ -72,7 +74,18 @@ class Race:
         for slow in (False, True):  # whoever compiles for long comes after all others
             for layout in layouts:
                 self.race(layout, slow)
+        if self.given.profile and self.on_gpu:
+            self.profile()
         self.keep()
+
+    def profile(self) -> None:
+        """Two more steps of each, kernel by kernel."""
+        for place, ready in self.ready.items():
+            for name, denoise in ready.items():
+                if self.enough(self.given.needs / 2):
+                    kernels = profiled(partial(denoise, 2), 2)
+                    self.result["races"][place][name]["kernels"] = kernels
+                    self.keep()
 
     def race(self, layout: Layout, slow: bool) -> None:
         """Build and warm up each, then steps in turns; later systems join the turns as they are ready."""
@@ -205,6 +218,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns whenever a system has joined")
     parser.add_argument("--only", nargs="+", help="these systems alone")
     parser.add_argument("--needs", type=float, default=20, help="seconds before DEADLINE to begin a system")
+    parser.add_argument("--profile", action="store_true", help="at the end, where a step of each goes")
     parser.add_argument("--sage", action="store_true", help="also ours with SageAttention2's kernel")
     parser.add_argument("--start-after", type=Path, help="build, then wait until this file is there")
     given = parser.parse_args()

@@ -260,15 +260,26 @@ def attend(
     return result
 
 
-def joined(kernel: str) -> JointAttend:
+class OneRow:
     """Joint attention on one device: video and text tokens in one row."""
 
-    def joint(video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __init__(self, kernel: str) -> None:
+        self.kernel = kernel
+
+    def __call__(self, video: QKV, text: QKV, text_lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Shape: (B, N, H, D), (B, L, H, D)."""
         if not text.query.shape[1]:
-            return attend(*video, kernel), text.query
-        query, key, value = (torch.cat(pair, dim=1) for pair in zip(video, text, strict=True))
+            return attend(*video, self.kernel), text.query
+        row = QKV(*(torch.cat(pair, dim=1) for pair in zip(video, text, strict=True)))
         num_video = video.query.shape[1]
-        out = attend(query, key, value, kernel, text_lengths, besides=num_video)
+        out = self.attend(row, text_lengths, num_video)
         return out[:, :num_video], out[:, num_video:]
 
-    return joint
+    def attend(self, row: QKV, text_lengths: Tensor | None, num_video: int) -> Tensor:
+        """The same of tokens that are in one row already, video first. Shape: (B, N + L, H, D)."""
+        return attend(*row, self.kernel, text_lengths, besides=num_video)
+
+
+def joined(kernel: str) -> JointAttend:
+    """Joint attention on one device, by the kernel of this name."""
+    return OneRow(kernel)
