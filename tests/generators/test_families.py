@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 
 from tests.generators.families import ENGINE, FAMILIES, STEPS, Family, footage, picture, plain_frames
 from vitascope.context import Context, FolderCheckpoints, Progress
+from vitascope.engine.engine import Engine
+from vitascope.engine.placement import Placement
 from vitascope.errors import JobCancelled, UnsupportedTask
 from vitascope.generators import GENERATORS, for_model
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
@@ -58,6 +60,17 @@ def test_a_batch_gives_a_clip_for_each_task(family: Family) -> None:
     alone = plain_frames(family), family.make(tasks[1])[0].array()
     for clip, frames in zip(clips, alone, strict=True):
         assert np.abs(clip.array() - frames.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["hunyuan", "ltx", "mochi", "wan"])
+def test_parts_that_take_turns_make_the_same_clip(name: str) -> None:
+    family = next(family for family in FAMILIES if family.name == name)
+    generator = family.generator()
+    placed = Placement(device="cpu", dtype="float32", prompt_cache=False)
+    modules = Engine(placed).modules(generator)
+    modules.pipeline.enable_model_cpu_offload(device="cpu")  # what offload="model" comes to on a GPU
+    (clip,) = generator.generate([generator.complete(family.task())], modules, Context())
+    assert np.abs(clip.array() - plain_frames(family).astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
