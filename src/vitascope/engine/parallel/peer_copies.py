@@ -134,8 +134,15 @@ class SymmetricMemory:
         os.environ["TORCH_SYMM_MEM_ALLOW_OVERLAPPING_DEVICES"] = "1"
         torch.cuda.synchronize(self.device)
         self._handle, self._parts, self._signals = None, [], []
+        torch.cuda.empty_cache()  # this memory does not come from what torch keeps
         with torch.inference_mode(False):  # written to within and without
-            own = symmetric.empty(size, dtype=dtype, device=self.device)
+            try:
+                own = symmetric.empty(size, dtype=dtype, device=self.device)
+            except RuntimeError as error:
+                if "out of memory" not in str(error):
+                    raise
+                gib = size * dtype.itemsize / 2**30
+                raise torch.OutOfMemoryError(f"no {gib:.1f} GiB for what other GPUs send") from error
             self._handle = symmetric.rendezvous(own, self.group.process_group)
             ranks = range(self.group.size)
             self._parts = [self._handle.get_buffer(rank, (size,), dtype) for rank in ranks]
