@@ -1,4 +1,4 @@
-"""One layer's split attention at Mochi's real size on two GPUs or more: by collectives, by copy engines, in pieces.
+"""One layer's split attention at Mochi's real size on two GPUs or more: by collectives, by copies, in pieces.
 
     python benchmarks/exchange.py -o RESULT.json [--gpus 2] [--samples 2 1] [--pieces 1 2 3 4] [--kernels fa3 int8]
 
@@ -30,6 +30,7 @@ from vitascope.engine.parallel.attention import SplitAttend, Tokens, on_one_devi
 from vitascope.engine.parallel.exchange import Carrier, Collectives
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.parallel.mesh import Mesh
+from vitascope.engine.parallel.peer_copies import PeerCopies
 
 REPEATED, CHECKED = 12, 20
 
@@ -44,7 +45,6 @@ class Bench:
         torch.manual_seed(rank)
         self.mesh = Mesh.join(Layout(ulysses=given.gpus), self.device)
         self.tokens = Tokens(given.tokens)
-        self.own = shares(given.tokens, given.gpus)[rank]
         self.result: dict[str, Any] = {
             "made": time.strftime("%Y-%m-%d"),
             "command": "python benchmarks/exchange.py " + " ".join(given.command),
@@ -66,13 +66,14 @@ class Bench:
                     for pieces in self.given.pieces:
                         what = f"{type(carrier).__name__}, {pieces} pieces"
                         kept(what, lambda n=name, s=samples, c=carrier, p=pieces: self._split(n, s, c, p))
-        if self.mesh.carrier.beside:
-            kept("a copy", self._copy)
+        if isinstance(self.mesh.carrier, PeerCopies):
             kept("equal", self._equal)
+            kept("a copy", self._copy)
 
     def _carriers(self) -> list[Carrier]:
         collectives = Collectives(self.mesh.ulysses)
-        return [collectives, self.mesh.carrier] if self.mesh.carrier.beside else [collectives]
+        both = isinstance(self.mesh.carrier, PeerCopies)
+        return [collectives, self.mesh.carrier] if both else [collectives]
 
     def _kept(self, what: str, work: Callable[[], dict[str, Any]]) -> None:
         try:
@@ -135,7 +136,8 @@ class Bench:
         return {"kernel": kernel, "samples": samples, **self._timed(work)}
 
     def _inputs(self, samples: int) -> tuple[QKV, QKV, torch.Tensor]:
-        video = self._drawn(samples, self.own, self.given.heads)
+        own = shares(self.tokens.total, self.given.gpus)[self.rank]
+        video = self._drawn(samples, own, self.given.heads)
         text = self._drawn(samples, self.given.text, self.given.heads)
         for x in text:
             dist.broadcast(x, 0)
@@ -154,7 +156,8 @@ class Bench:
     def _copy(self) -> dict[str, Any]:
         """One tensor's share of one sample to the next rank: alone, and begun beside attention."""
         memory = self.mesh.carrier.memory
-        size = self.own * (self.given.heads // self.given.gpus) * self.given.width
+        own = shares(self.given.tokens, self.given.gpus)[self.rank]
+        size = own * (self.given.heads // self.given.gpus) * self.given.width
         like = torch.randn(size, device=self.device, dtype=self.dtype)
         memory.reserve(like, size * self.given.gpus)
         after, before = ((self.rank + way) % self.given.gpus for way in (1, -1))
@@ -166,35 +169,39 @@ class Bench:
             memory.settle()
             memory.hear(before, 0)
 
-        def own() -> None:
+        def to_itself() -> None:
             like.clone()
 
-        told["alone"], told["to_itself"] = self._timed(alone)["ms"], self._timed(own)["ms"]
+        told["alone"], told["to_itself"] = self._timed(alone)["ms"], self._timed(to_itself)["ms"]
         for _ in range(3):
-            self._together()
-            marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
-            marks[0].record()
-            attend(*whole, kernel)
-            marks[1].record()
-            with torch.cuda.stream(memory.stream):
-                marks[2].record()
-                memory._parts[after][:size].copy_(like)
-                memory._signals[after][self.rank : self.rank + 1].copy_(memory._set)
-                marks[3].record()
-            torch.cuda.synchronize()
-            times = {"attention": (0, 1), "copy_begins": (0, 2), "copy_ends": (0, 3)}
-            told["beside"] = {
-                name: round(marks[a].elapsed_time(marks[b]), 3) for name, (a, b) in times.items()
-            }
+            told["beside"] = self._beside(memory, after, like, whole, kernel)
             memory.hear(before, 0)
         return {"mb": size * like.element_size() / 1e6, "ms": told}
+
+    def _beside(
+        self, memory: Any, after: int, like: torch.Tensor, whole: QKV, kernel: str
+    ) -> dict[str, float]:
+        """When attention ends, and a copy that begins some milliseconds into it. Units: ms."""
+        self._together()
+        begin, attended, begins, ends = (torch.cuda.Event(enable_timing=True) for _ in range(4))
+        begin.record()
+        attend(*whole, kernel)
+        attended.record()
+        with torch.cuda.stream(memory.stream):
+            time.sleep(0.003)
+            begins.record()
+            memory._parts[after][: like.numel()].copy_(like)
+            ends.record()
+            memory._signals[after][self.rank : self.rank + 1].copy_(memory._set)
+        torch.cuda.synchronize()
+        marks = {"attention": attended, "copy_begins": begins, "copy_ends": ends}
+        return {name: round(begin.elapsed_time(mark), 3) for name, mark in marks.items()}
 
     def _equal(self) -> dict[str, Any]:
         """Whether both carriers give the same bits, on fresh inputs each time, other sizes in between."""
         kernel, differing, total = best_exact(self.device, self.dtype), 0, self.tokens.total
         for turn in range(CHECKED):
             self.tokens.total = total - 37 * (turn % 3)
-            self.own = shares(self.tokens.total, self.given.gpus)[self.rank]
             inputs = self._inputs(1 + turn % 3)
             for pieces in (1, 2):
                 by_all, by_copies = (

@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     rows = [row for file in given.results for row in json.loads(file.read_text())["rows"]]
+    rows.sort(key=lambda row: row["gpus"])
     whole = [row for row in rows if STEPS in (row.get("num_steps"), row.get("whole"))]
     ours = dict(named(row) for row in rows if "seconds_per_step" in row or row in whole)
     names = [*(f"report: {name}" for name in REPORT), *ours]

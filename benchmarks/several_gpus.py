@@ -245,7 +245,9 @@ def main() -> None:
     parser.add_argument(
         "--rounding", action="store_true", help="the first split row once more by cuDNN's kernel"
     )
-    parser.add_argument("--by-collectives", action="store_true", help="even where copy engines reach peers")
+    parser.add_argument(
+        "--by-collectives", action="store_true", help="even where GPUs reach each other's memory"
+    )
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--warm", type=Path, help="made when the first row is warm")
     parser.add_argument("--measure-after", type=Path, help="the first row is measured when this is there")

@@ -46,7 +46,7 @@ def test_copies_into_each_others_memory_give_the_output_of_one(build, layout, tm
     for part in range(layout.cfg):
         (tmp_path / str(part)).mkdir()
     for outputs, num_pieces, _ in on_ranks(layout.world, _by_peers, model, calls, layout, str(tmp_path)):
-        assert num_pieces == 2, "halves of the heads travel beside attention"
+        assert num_pieces == 2, "heads go in halves"
         for output, whole in zip(outputs, expected, strict=True):
             torch.testing.assert_close(output, whole, atol=ROUNDING, rtol=1e-5)
 
@@ -71,7 +71,7 @@ def test_signals_suffice_for_eight_ranks_and_the_largest_group_of_samples():
 
 def _none_on_cpus(rank):
     mesh = Mesh.join(Layout(ulysses=2), torch.device("cpu"))
-    return peer_copies(mesh.ulysses, mesh.device) is None and not mesh.carrier.beside
+    return peer_copies(mesh.ulysses, mesh.device) is None and not mesh.carrier.prefers_halves
 
 
 def test_where_devices_do_not_reach_each_other_collectives_carry():
@@ -79,11 +79,11 @@ def test_where_devices_do_not_reach_each_other_collectives_carry():
 
 
 def _both_ways(rank):
-    """How many outputs by copy engines are not bit for bit those by collectives, sizes changing from call to call."""
+    """How many outputs by copies are not bit for bit those by collectives, sizes changing from call to call."""
     torch.cuda.set_device(rank)
     torch.manual_seed(rank)
     mesh, differing = Mesh.join(Layout(ulysses=2), torch.device("cuda", rank)), 0
-    assert mesh.carrier.beside, "these GPUs do not reach each other's memory"
+    assert isinstance(mesh.carrier, PeerCopies), "these GPUs do not reach each other's memory"
     for turn in range(12):
         tokens = Tokens(4001 + 500 * (turn % 3))
         own = shares(tokens.total, 2)[rank]
@@ -96,7 +96,7 @@ def _both_ways(rank):
             dist.broadcast(words, 0, group=mesh.ulysses.process_group)
         lengths = torch.tensor([16, 5][:batch])
         ways = [
-            SplitAttend(mesh, tokens, on_one_device(best_exact("cuda")), carrier, overlapping=True)
+            SplitAttend(mesh, tokens, on_one_device(best_exact("cuda")), carrier, halves=True)
             for carrier in (mesh.carrier, Collectives(mesh.ulysses))
         ]
         outputs = [way(video, text, lengths) for way in ways]
@@ -106,5 +106,5 @@ def _both_ways(rank):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-def test_copy_engines_bring_what_collectives_bring():
+def test_copies_between_gpus_bring_what_collectives_bring():
     assert on_ranks(2, _both_ways) == [0, 0]

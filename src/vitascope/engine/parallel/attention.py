@@ -66,15 +66,15 @@ class SplitAttend:
     """A `JointAttend` over the ranks of a mesh.
 
     `torch.compile` sees one operation with plain code before it, so that the exchange breaks no graph and
-    packing costs no pass over memory of its own. `overlapping`: heads go in two halves, so that the second is on
-    its way while the first is attended to, and the first on its way back while the second is.
+    packing costs no pass over memory of its own. `halves`: heads go in two, so that the first is attended to
+    before the second is there, and on its way back while the second is attended to.
     """
 
     def __init__(
-        self, mesh: Mesh, tokens: Tokens, one: OneSample, carrier: Carrier, overlapping: bool = False
+        self, mesh: Mesh, tokens: Tokens, one: OneSample, carrier: Carrier, halves: bool = False
     ) -> None:
         self.mesh, self.tokens, self.one, self.carrier = mesh, tokens, one, carrier
-        self.num_pieces = 2 if overlapping else 1
+        self.num_pieces = 2 if halves else 1
         # The same name in every process and at every start, so that compiled graphs are found again.
         self.name = f"{mesh.layout.described()} #{next(_NUMBERS)}"
         _KNOWN[self.name] = self

@@ -40,11 +40,11 @@ class Room:
 class Carrier(Protocol):
     """What takes tokens to the ranks that have their heads, and back. All ranks make the same calls in turn.
 
-    `beside`: whether things travel beside a kernel that keeps every multiprocessor to its end.
+    `prefers_halves`: whether heads in two halves are quicker than all at once, whichever kernel attends.
     """
 
     @property
-    def beside(self) -> bool:
+    def prefers_halves(self) -> bool:
         """See above."""
         ...
 
@@ -65,9 +65,9 @@ class Carrier(Protocol):
 
 
 class Collectives:
-    """By the process group's own all-to-all, which needs multiprocessors."""
+    """By the process group's own all-to-all."""
 
-    beside = False
+    prefers_halves = False
 
     def __init__(self, group: Group) -> None:
         self.group = group

@@ -141,7 +141,7 @@ def _split_tokens(denoiser: Any, mesh: Mesh, kernel: str, edge_kernel: str | Non
     def attends(name: str) -> JointAttend:
         one = RingAttend(mesh, tokens, partial_attend) if layout.ring > 1 else on_one_device(name)
         # FlashAttention-3 keeps every multiprocessor to its end, so that no collective runs beside it.
-        overlapping = layout.ring == 1 and (mesh.carrier.beside or name in APPROXIMATE)
-        return SplitAttend(mesh, tokens, one, mesh.carrier, overlapping)
+        halves = layout.ring == 1 and (mesh.carrier.prefers_halves or name in APPROXIMATE)
+        return SplitAttend(mesh, tokens, one, mesh.carrier, halves)
 
     return Installed(hooks, attends(kernel), attends(edge_kernel) if edge_kernel else None)
