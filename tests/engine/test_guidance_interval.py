@@ -104,6 +104,13 @@ def test_a_batch_of_two_clips_halves_to_their_prompts(outside):
     assert second.flatten().tolist() == [*negative, 10.0, 14.0]
 
 
+def test_an_interval_that_leaves_no_step_out_says_so(models):
+    context = Context()
+    made = notes(clip(models, "mochi", guidance_interval=(0, 0.9), context=context))
+    assert made["num_unguided_steps"] == 0
+    assert context.warnings == ["4 steps are too few for guidance_interval to leave the negative prompt out"]
+
+
 def test_skipped_steps_and_partial_guidance_go_together(models):
     made = notes(clip(models, "mochi", steps=16, skip_interval=2, guidance_interval=(0, 0.5)))
     # The forecast of one prompt begins anew where the batch halves: two answers are computed first.

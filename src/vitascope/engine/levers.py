@@ -134,10 +134,10 @@ def decide(subject: Subject, placement: Placement, gpu: Gpu | None) -> Levers:
 def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
-    asked = placement.attention
+    asked, named = placement.attention, block_cache.in_words(subject.transformer)
     if asked not in ("auto", "model") and subject.transformer not in BLOCKS:
         raise RequestError(
-            f"attention={asked!r} has no effect on {subject.transformer}; leave it at 'auto'",
+            f"attention={asked!r} has no effect on {named}; leave it at 'auto'",
             param="attention",
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in BLOCKS)):
@@ -186,7 +186,8 @@ def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
 def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: list[str]) -> bool:
     known = subject.transformer in BLOCKS
     if placement.compile and not known:
-        raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
+        named = block_cache.in_words(subject.transformer)
+        raise RequestError(f"compile has no effect on {named}; leave it out", param="compile")
     scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
     if placement.compile and scattered:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
@@ -221,7 +222,7 @@ def _linears(
         return "model"
     lacking = None
     if subject.transformer not in BLOCKS:
-        lacking = f"{subject.transformer} has no fp8 linears"
+        lacking = f"{block_cache.in_words(subject.transformer)} has no fp8 linears"
     elif subject.quantized:
         lacking = f"this {subject.transformer} came in fewer bits already"
     elif gpu is None or gpu.capability < FP8_FROM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,7 +64,7 @@ class Placement(BaseModel):
         """This placement with "auto" replaced by what this machine has.
 
         bfloat16 on CUDA, float32 on the CPU (bfloat16 VAE decoding on a CPU was measured to be hopeless).
-        Raises: RequestError for a device that is not here.
+        Raises: RequestError for a device that is not here, or degrees that do not share out `gpus`.
         """
         import torch
 
@@ -88,6 +89,7 @@ class Placement(BaseModel):
                 "the work among CPU processes",
                 param="gpus",
             )
+        self.check_degrees()
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
@@ -103,14 +105,21 @@ class Placement(BaseModel):
                 param=wrong,
             )
 
-    def check_gpus(self) -> None:
-        """See that this machine has the devices of a resolved placement. Raises: RequestError."""
+    def check_degrees(self) -> None:
+        """See that the degrees that are given can be those of `gpus`. Raises: RequestError."""
         degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
         given = {name: degree for name, degree in degrees.items() if degree is not None}
+        wrong = next((name for name, degree in given.items() if degree > 1), None)
+        if self.gpus == 1 and wrong:
+            raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
+        product = prod(given.values())
+        if self.gpus % product:
+            said = " x ".join(f"{name}={degree}" for name, degree in given.items())
+            raise RequestError(f"{said} does not share out gpus={self.gpus}", param=wrong)
+
+    def check_gpus(self) -> None:
+        """See that this machine has the devices of a resolved placement. Raises: RequestError."""
         if self.gpus == 1:
-            wrong = next((name for name, degree in given.items() if degree > 1), None)
-            if wrong:
-                raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
             return
         self.check_alone()
         import torch

@@ -95,3 +95,6 @@ class Subject(BaseModel):
         """The transformer's weights with these linears."""
         saved = self.fp8_parameters / GIB if linears == "fp8" else 0.0
         return self.parts_gib.get("transformer", 0.0) - saved
+
+
+NOTHING = Subject(transformer="NoneType", vae="NoneType", num_parameters=0)  # of what runs no network

@@ -249,7 +249,7 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         if files:
             modules.levers.check_adapters()
-        for warning in modules.warnings:
+        for warning in (*modules.warnings, *memory.unenforced(placement)):
             context.warn(warning)
         step_levers.check_guided(modules.levers, knobs.guidance_scale)
         for fallback in modules.levers.fallbacks:
