@@ -9,7 +9,8 @@ from vitascope.engine import attention, quantize
 from vitascope.engine.levers import decide
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
-from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
+from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError, VitascopeError
+from vitascope.generators import for_model
 
 H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True, int8=True)
 A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
@@ -309,3 +310,16 @@ def test_adapters_need_weights_as_they_were():
         decide(MOCHI, placed(speed="balanced"), H100).check_adapters()
     with pytest.raises(RequestError, match="offload"):
         decide(FULL, placed(memory_gib=24), H100).check_adapters()
+
+
+@pytest.mark.parametrize(
+    ("model", "switch", "said"),
+    [
+        ("mochi-1", {"attention": "cudnn"}, "attention='cudnn' needs a CUDA GPU"),
+        ("genmo/mochi-1-preview", {"quantize": "fp8"}, "fp8 linears need a CUDA GPU"),
+        ("cogvideox-5b", {"vae_streaming": True, "vae_tiling": True}, "choose vae_streaming or vae_tiling"),
+    ],
+)
+def test_a_switch_that_cannot_be_had_is_refused_before_the_download(model, switch, said):
+    with pytest.raises(VitascopeError, match=said):
+        for_model(model).load(Placement(device="cpu", dtype="float32", **switch))

@@ -64,7 +64,8 @@ class Placement(BaseModel):
         """This placement with "auto" replaced by what this machine has.
 
         bfloat16 on CUDA, float32 on the CPU (bfloat16 VAE decoding on a CPU was measured to be hopeless).
-        Raises: RequestError for a device that is not here, or degrees that do not share out `gpus`.
+        Raises: RequestError for a device that is not here, an offload without a GPU, or degrees that do not
+        share out `gpus`.
         """
         import torch
 
@@ -90,6 +91,8 @@ class Placement(BaseModel):
                 param="gpus",
             )
         self.check_degrees()
+        if kind == "cpu" and self.offload != "none":
+            raise RequestError(f"offload={self.offload!r} needs a GPU, not device 'cpu'", param="offload")
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"

@@ -200,6 +200,8 @@ class DiffusersGenerator(Generator):
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         block_cache.check_calibrated(placement, self.profile().cache, self.model)
+        if (known := self.known_model(self.model)) is not None:
+            pipelines.check_switches(known.name, placement)
         file = Path(source.name) if source.kind == "file" else None
         lent = (self.denoiser,) if file else ()
         lender = self.lender(file).source() if file else source
