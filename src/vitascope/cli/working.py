@@ -27,8 +27,6 @@ from vitascope.workflows.generate import clip_from, task_from
 from vitascope.workflows.replay import replay
 from vitascope.workflows.workflow import names, of_recipe
 
-PLACED = ("device", "speed", "memory_gib", "gpus")
-
 
 def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     """`--factor 4 --method=dis --loop` as knobs; a flag without a value means true. Raises: RequestError."""
@@ -64,7 +62,13 @@ def run_workflow(
     """
     check_writable(output)
     labelling = Labelling.of(label, output)
-    where = {name: options.pop(name) for name in PLACED if name in options}
+    # A step's parameter is said as step.parameter; a name alone is a switch of where and how all of it runs.
+    where = {
+        name: given.pop(name)
+        for given in (settings, options)
+        for name in Placement.model_fields
+        if name in given
+    }
     path = Path(name)
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)

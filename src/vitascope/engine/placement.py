@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,8 @@ Offload = Literal["none", "model", "sequential"]
 Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8", "sage"]
 Quantize = Literal["auto", "none", "fp8"]
 Cache = Literal["none", "first-block", "mag", "taylor"]
+# Fields that change no frame beyond rounding.
+MOVES_ONLY = ("memory_gib", "offload", "vae_slicing", "vae_streaming", "text_encoder_device", "prompt_cache")
 
 
 class Placement(BaseModel):
@@ -59,6 +61,11 @@ class Placement(BaseModel):
     cfg_degree: int | None = Field(None, ge=1, le=2, description="of them, how many share the two prompts")
     ulysses_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens by its heads")
     ring_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens in a ring")
+
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides a clip's frames: not where weights and prompts are kept, nor how much memory is taken."""
+        kind = self.device.partition(":")[0]
+        return {**self.model_dump(mode="json", exclude=set(MOVES_ONLY)), "device": kind}
 
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.
