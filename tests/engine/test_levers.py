@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
 from vitascope.engine import attention, quantize
+from vitascope.engine.compile import compiler_for
 from vitascope.engine.levers import decide
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
@@ -323,3 +326,20 @@ def test_adapters_need_weights_as_they_were():
 def test_a_switch_that_cannot_be_had_is_refused_before_the_download(model, switch, said):
     with pytest.raises(VitascopeError, match=said):
         for_model(model).load(Placement(device="cpu", dtype="float32", **switch))
+
+
+def test_without_a_c_compiler_nothing_is_compiled_and_that_is_said():
+    bare = H100.model_copy(update={"c_compiler": False})
+    levers = decide(MOCHI, placed(), bare)
+    assert not levers.compile and levers.fallbacks == ("compiled blocks need a C compiler such as gcc",)
+    with pytest.raises(ResourceError, match="C compiler such as gcc"):
+        decide(MOCHI, placed(compile=True), bare)
+
+
+@pytest.mark.parametrize(
+    ("named", "found"), [("no-such-compiler -O2", False), (f"{sys.executable} -O2", True)]
+)
+def test_a_compiler_that_is_named_is_the_one_that_is_looked_for(monkeypatch, named, found):
+    for name, device in (("CC", "cuda"), ("CXX", "cpu")):
+        monkeypatch.setenv(name, named)
+        assert (compiler_for(device) is not None) is found

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
-from vitascope.cli.making import cancelled_by_signals, parse_knobs, written
+from vitascope.cli.making import cancelled_by_signals, parse_knobs, stopped_runs, written
 from vitascope.clip import Clip
-from vitascope.context import Context, FolderCheckpoints
+from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, invalid_value
@@ -158,7 +158,7 @@ def _work(
         context = Context(
             on_progress=listen,
             settings=settings,
-            checkpoints=FolderCheckpoints(settings.home / "checkpoints"),
+            checkpoints=None if fresh else stopped_runs(settings),
         )
         with cancelled_by_signals(context):
             clip = run(Engine(placement), context, store)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vitascope.atomic import ready_folder
+from vitascope.errors import VitascopeError
+
 # Sizes and lengths that one process may meet before it is told, instead of falling back in silence.
 MAX_SHAPES = 64
+
+
+def compiler_for(device: str) -> str | None:
+    """The compiler that inductor needs for code on `device`: of C++ for a CPU, of C for what starts Triton's kernels.
+
+    None where none is found.
+    """
+    named, usual = ("CXX", ("g++", "clang++")) if device == "cpu" else ("CC", ("gcc", "clang"))
+    names = os.environ.get(named, "").split()[:1] or usual  # its flags may stand behind it
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def keep_compiled_in(folder: Path) -> None:
     """Let inductor keep what it compiles in `folder`, so that the next process starts warm.
 
-    A folder that the user named in TORCHINDUCTOR_CACHE_DIR goes first.
+    A folder that the user named in TORCHINDUCTOR_CACHE_DIR goes first; where `folder` cannot be written, torch's
+    own is taken.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    with suppress(VitascopeError):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ready_folder(folder)))
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_SHAPES)
     torch._dynamo.config.fail_on_recompile_limit_hit = True
 

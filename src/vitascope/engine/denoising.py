@@ -22,6 +22,7 @@ from vitascope.context import Context
 from vitascope.engine import denoising_state
 from vitascope.engine.denoising_state import DenoisingState, Unsaveable
 from vitascope.engine.preview import Previews
+from vitascope.errors import ResourceError
 
 DENOISERS = ("transformer", "transformer_2", "unet")
 
@@ -156,7 +157,10 @@ class Denoising:
         state.num_unguided_steps = self.num_unguided_steps
         state.kept = self.kept
         state.denoiser_output_shape = self.output_shape
-        store.save(self.name, denoising_state.to_bytes(state, self.identity))
+        try:
+            store.save(self.name, denoising_state.to_bytes(state, self.identity))
+        except ResourceError as error:
+            self.context.warn(f"the denoising state is not kept: {error}")
 
 
 @contextmanager

@@ -209,6 +209,8 @@ def _no_compiling(placement: Placement, gpu: Gpu) -> str | None:
     """What compiled blocks lack here; None where they can be had."""
     if not gpu.triton:
         return "compiled blocks need the package triton"
+    if not gpu.c_compiler:
+        return "compiled blocks need a C compiler such as gcc"
     if placement.dtype == "bfloat16" and not gpu.amd and gpu.capability < BFLOAT16_FROM:
         return f"compiled blocks in bfloat16 need a GPU of capability 8.0 or newer, not {gpu.name}"
     return None
@@ -311,9 +313,11 @@ def shrink(pipeline: Any, levers: Levers, device: str) -> None:
 def pull(pipeline: Any, levers: Levers, device: str) -> None:
     """The other levers, once for each set of modules."""
     from vitascope.engine import attention, attention_processors, offload, streaming_vae
-    from vitascope.engine.compile import compile_blocks, keep_compiled_in
+    from vitascope.engine.compile import compile_blocks, compiler_for, keep_compiled_in
     from vitascope.settings import Settings
 
+    if levers.compile and device == "cpu" and compiler_for(device) is None:
+        raise ResourceError("compile: it needs a C++ compiler such as g++; leave it out")
     for denoiser in denoisers_of(pipeline):
         if levers.attention != "model":
             exact = None
