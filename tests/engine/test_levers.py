@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
 from vitascope.engine import attention, quantize
-from vitascope.engine.compile import compiler_for
 from vitascope.engine.levers import decide
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
-from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError, VitascopeError
-from vitascope.generators import for_model
+from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, ResourceError
 
 H100 = Gpu(name="H100", capability=(9, 0), memory_gib=80, fa3=True, int8=True)
 A100 = Gpu(name="A100", capability=(8, 0), memory_gib=40, fa3=False)
@@ -313,33 +309,3 @@ def test_adapters_need_weights_as_they_were():
         decide(MOCHI, placed(speed="balanced"), H100).check_adapters()
     with pytest.raises(RequestError, match="offload"):
         decide(FULL, placed(memory_gib=24), H100).check_adapters()
-
-
-@pytest.mark.parametrize(
-    ("model", "switch", "said"),
-    [
-        ("mochi-1", {"attention": "cudnn"}, "attention='cudnn' needs a CUDA GPU"),
-        ("genmo/mochi-1-preview", {"quantize": "fp8"}, "fp8 linears need a CUDA GPU"),
-        ("cogvideox-5b", {"vae_streaming": True, "vae_tiling": True}, "choose vae_streaming or vae_tiling"),
-    ],
-)
-def test_a_switch_that_cannot_be_had_is_refused_before_the_download(model, switch, said):
-    with pytest.raises(VitascopeError, match=said):
-        for_model(model).load(Placement(device="cpu", dtype="float32", **switch))
-
-
-def test_without_a_c_compiler_nothing_is_compiled_and_that_is_said():
-    bare = H100.model_copy(update={"c_compiler": False})
-    levers = decide(MOCHI, placed(), bare)
-    assert not levers.compile and levers.fallbacks == ("compiled blocks need a C compiler such as gcc",)
-    with pytest.raises(ResourceError, match="C compiler such as gcc"):
-        decide(MOCHI, placed(compile=True), bare)
-
-
-@pytest.mark.parametrize(
-    ("named", "found"), [("no-such-compiler -O2", False), (f"{sys.executable} -O2", True)]
-)
-def test_a_compiler_that_is_named_is_the_one_that_is_looked_for(monkeypatch, named, found):
-    for name, device in (("CC", "cuda"), ("CXX", "cpu")):
-        monkeypatch.setenv(name, named)
-        assert (compiler_for(device) is not None) is found

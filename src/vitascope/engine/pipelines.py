@@ -166,20 +166,6 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
     return pipeline, chosen
 
 
-def check_switches(model: str, placement: Placement) -> None:
-    """See that a published model of known sizes can have what `placement` asks for, before it is downloaded.
-
-    Memory is looked at once the weights are here. Raises: as `levers.decide`.
-    """
-    from vitascope.engine.estimate import subject_of
-    from vitascope.engine.workload import published
-
-    sizes = published().get(model)
-    if sizes is not None:
-        asked = placement.model_copy(update={"memory_gib": None})
-        levers.decide(subject_of(sizes, placement.dtype), asked, Gpu.here(placement.device))
-
-
 def proven(chosen: Levers, placement: Placement) -> Levers:
     """What is new on GPUs is tried on a few tokens first; what does not work here is left out, and said."""
     import torch
@@ -264,3 +250,17 @@ def environment(placement: Placement) -> dict[str, str]:
     if placement.device.startswith("cuda"):
         said["gpu"] = torch.cuda.get_device_name(placement.device)
     return said
+
+
+def check_switches(model: str, placement: Placement) -> None:
+    """See that a published model of known sizes can have what `placement` asks for, before it is downloaded.
+
+    Memory is looked at once the weights are here. Raises: as `levers.decide`.
+    """
+    from vitascope.engine.estimate import subject_of
+    from vitascope.engine.workload import published
+
+    sizes = published().get(model)
+    if sizes is not None:
+        asked = placement.model_copy(update={"memory_gib": None})
+        levers.decide(subject_of(sizes, placement.dtype), asked, Gpu.here(placement.device))
