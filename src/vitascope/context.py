@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from vitascope.atomic import write_bytes
+from vitascope.atomic import ready_folder, write_bytes
 from vitascope.errors import JobCancelled
 from vitascope.settings import Settings
 
@@ -52,9 +53,8 @@ class FolderCheckpoints:
     folder: Path
 
     def save(self, name: str, data: bytes) -> None:
-        """Keep `data` under `name`. Raises: DiskFull."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(self.folder / name, data)
+        """Keep `data` under `name`. Raises: DiskFull, ResourceError."""
+        write_bytes(ready_folder(self.folder) / name, data)
 
     def load(self, name: str) -> bytes | None:
         """What was kept under `name`, or None."""
@@ -64,6 +64,20 @@ class FolderCheckpoints:
     def delete(self, name: str) -> None:
         """Forget `name`."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def prune(self, room: float) -> int:
+        """Forget what was kept longest ago until the rest fits into `room`; gives what was freed. Units: bytes."""
+        kept = []
+        for file in self.folder.glob("*"):
+            with suppress(OSError):  # another run may be done with it meanwhile
+                kept.append((file.stat().st_mtime, file.stat().st_size, file))
+        taken = freed = 0
+        for _, size, file in sorted(kept, reverse=True):
+            taken += size
+            if taken > room:
+                file.unlink(missing_ok=True)
+                freed += size
+        return freed
 
 
 def _ignore(_: Progress) -> None:
@@ -81,7 +95,7 @@ class Context:
     on_progress: Callable[[Progress], None] = _ignore
     cancel: threading.Event = field(default_factory=threading.Event)
     checkpoints: CheckpointStore | None = None
-    checkpoint_every: int = 0
+    checkpoint_every: int = 5
     preview_every_s: float = 0.0
     settings: Settings = field(default_factory=Settings.from_environment)
     warnings: list[str] = field(default_factory=list)

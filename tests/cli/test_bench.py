@@ -50,6 +50,14 @@ def test_another_family_is_timed_without_its_text_encoder(vitascope):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["mochi-1", "--random-weights", "--device", "cpu"], 3, "timing mochi needs a CUDA GPU"),
+        (["mochi", "--random-weights", "--tiny", "-o", "no/where"], 2, "no folder 'no'"),
+        (
+            ["ltx-video", "--random-weights", "--tiny", "--rounds", 0],
+            2,
+            "leaves nothing of ltx-video to time",
+        ),
+        (["ltx-video", "--random-weights", "--tiny", "--memory", "9GiB"], 2, "--memory is for whole clips"),
         (["mochi"], 2, "--random-weights"),
         (["moch", "--random-weights", "--tiny", "--device", "cpu"], 2, "mochi"),
         (["mochi", "--random-weights", "--clip", "turb"], 2, "turbo"),

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vitascope as package
+from tests.generators import tiny_cogvideox
 
 BARS = ("--model", "colour-bars", "-q")
 
@@ -30,6 +32,29 @@ def test_writes_a_clip_that_says_how_to_make_it_again(vitascope, tmp_path):
     assert again.code == 0, again.err
     assert np.array_equal(package.read("again.mp4").array(), clip.array())
     assert "made again by" in vitascope("info", "star.mp4").out
+
+
+def test_a_run_that_was_stopped_goes_on(vitascope, monkeypatch, tmp_path):
+    model = tiny_cogvideox.save(tmp_path / "5b", "5b")
+    asked = ("generate", "a star", "-m", model, "--steps", 8, "--device", "cpu", "--json")
+    whole = vitascope(*asked, "-o", "whole/")
+    assert whole.code == 0, whole.err
+
+    @contextmanager
+    def falling(_quiet):
+        def fall(progress):
+            if progress.stage == "denoise" and progress.step == 7:
+                raise OSError("the power went")
+
+        yield fall
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vitascope.cli.making.progress_bar", falling)
+        assert vitascope(*asked, "-o", "again/").code == 1
+    again = vitascope(*asked, "-o", "again/")
+    assert again.json()[0]["recipe"]["stages"][0]["notes"]["resumed_from_step"] == 5
+    assert np.array_equal(package.read("again").array(), package.read("whole").array())
+    assert "checkpoints: 0.0 MiB freed" in vitascope("clean").out
 
 
 def test_several_clips_have_following_seeds(vitascope):

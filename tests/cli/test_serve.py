@@ -34,3 +34,8 @@ def test_a_slot_that_another_worker_has(vitascope, tmp_path):
     assert done.code == 3 and done.err.count("\n") == 1 and "'mine' is taken" in done.err
     done = vitascope("worker", "--house", house.root, "--slot", "../mine")
     assert done.code == 2 and "../mine" in done.err
+
+
+def test_a_memory_limit_that_is_no_size(vitascope, tmp_path):
+    done = vitascope("worker", "--house", tmp_path / "house", "--memory", "lots")
+    assert done.code == 2 and "memory 'lots' is not a size, such as 24GiB" in done.err

@@ -51,6 +51,12 @@ def test_a_generator_that_cannot_be_shared_says_so(vitascope):
         (("--gpus", 2), "gpus=2, and this machine has no GPU"),
         (("--speed", "fast"), "'exact', 'balanced' or 'turbo'"),
         (("--memory", "much"), "24GiB"),
+        (
+            ("--set", "gpus=2", "--set", "device=cpu", "--set", "ring_degree=3"),
+            "ring_degree=3 does not share",
+        ),
+        (("--set", "cache_threshold=0.1"), "no effect without cache"),
+        (("--set", "attentive=sdpa"), "neither step.parameter=value nor a switch"),
     ],
 )
 def test_a_workflow_says_what_it_cannot_be_placed_on(vitascope, asked, words):

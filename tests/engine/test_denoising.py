@@ -33,8 +33,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def run(engine, folder):
-    def run(context, scheduler=None, seed=3):
-        generator = for_model(str(folder), num_inference_steps=STEPS, scheduler=scheduler)
+    def run(context, scheduler=None, seed=3, steps=STEPS, engine=engine):
+        generator = for_model(str(folder), num_inference_steps=steps, scheduler=scheduler)
         task = generator.complete(TextToVideo(prompt="a red ball", seed=seed))
         return generator.generate([task], engine.modules(generator), context)[0]
 
@@ -64,6 +64,30 @@ def test_a_resumed_clip_is_equal_to_the_bit(run, tmp_path, scheduler, stopped_in
     assert resumed.recipe.stages[0].notes["num_denoiser_calls"] == STEPS
     assert [told.step for told in heard if told.stage == "denoise"] == list(range(1, STEPS + 1))
     assert not list(tmp_path.iterdir()), "the state is forgotten when the clip is made"
+
+
+@pytest.mark.parametrize("stopped_in", [7, 9])
+@pytest.mark.parametrize(
+    ("switches", "counted"),
+    [
+        ({"speed": "turbo"}, {"num_denoiser_calls": 11}),
+        ({"skip_interval": 3}, {"num_denoiser_calls": 9}),
+        (
+            {"guidance_interval": (0, 0.4), "guidance_outside": "reuse"},
+            {"num_denoiser_calls": 16, "num_unguided_steps": 10},
+        ),
+    ],
+)
+def test_what_levers_remember_is_part_of_the_state(run, tmp_path, switches, counted, stopped_in):
+    levers = {"steps": 16, "engine": Engine(Placement(device="cpu", **switches))}
+    whole = run(Context(), **levers)
+    store = FolderCheckpoints(tmp_path)
+    interrupted(run, store, stopped_in, **levers)
+    resumed = run(Context(checkpoints=store), **levers)
+    assert np.array_equal(resumed.array(), whole.array())
+    notes = resumed.recipe.stages[0].notes
+    assert notes["resumed_from_step"] in (stopped_in - 1, stopped_in)
+    assert {name: notes[name] for name in counted} == counted
 
 
 def test_only_the_remaining_calls_run(run, engine, folder, tmp_path):

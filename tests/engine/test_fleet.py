@@ -128,6 +128,8 @@ def test_what_cannot_be_shared_is_refused_before_anything_starts():
         ({"gpus": 2, "device": "cuda:1"}, "device"),
         ({"gpus": 1, "device": "cpu", "ring_degree": 3}, "ring_degree=3"),
         ({"ulysses_degree": 2, "device": "cpu"}, "needs gpus"),
+        ({"gpus": 2, "device": "cpu", "cfg_degree": 2, "ulysses_degree": 2}, "does not share out gpus=2"),
+        ({"gpus": 4, "device": "cpu", "ring_degree": 3}, "ring_degree=3 does not share out gpus=4"),
     ],
 )
 def test_placements_that_cannot_be(fields, words):

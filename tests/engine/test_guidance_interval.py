@@ -90,7 +90,7 @@ class MochiTransformer3DModel(Denoiser):
 @pytest.mark.parametrize("outside", ["none", "reuse"])
 def test_a_batch_of_two_clips_halves_to_their_prompts(outside):
     module = MochiTransformer3DModel()
-    run = SimpleNamespace(replaying=False, num_steps=2, num_steps_done=0, num_unguided_steps=0)
+    run = SimpleNamespace(replaying=False, num_steps=2, num_steps_done=0, num_unguided_steps=0, kept={})
     interval = GuidanceInterval(start=0, stop=0.5, outside=outside)
     text = torch.tensor([1.0, 2.0, 5.0, 7.0])[:, None]  # negative of each clip, then the prompts
     unbatched, latents = torch.zeros(3), torch.ones(4, 1)
@@ -104,13 +104,20 @@ def test_a_batch_of_two_clips_halves_to_their_prompts(outside):
     assert second.flatten().tolist() == [*negative, 10.0, 14.0]
 
 
+def test_an_interval_that_leaves_no_step_out_says_so(models):
+    context = Context()
+    made = notes(clip(models, "mochi", guidance_interval=(0, 0.9), context=context))
+    assert made["num_unguided_steps"] == 0
+    assert context.warnings == ["4 steps are too few for guidance_interval to leave the negative prompt out"]
+
+
 def test_skipped_steps_and_partial_guidance_go_together(models):
     made = notes(clip(models, "mochi", steps=16, skip_interval=2, guidance_interval=(0, 0.5)))
     # The forecast of one prompt begins anew where the batch halves: two answers are computed first.
     assert made["num_denoiser_calls"] == 12 and made["num_unguided_steps"] == 8
 
 
-def test_a_run_taken_up_again_asks_for_both_once(models, tmp_path):
+def test_a_run_taken_up_again_knows_the_last_difference(models, tmp_path):
     store = FolderCheckpoints(tmp_path)
 
     def fall(progress):
@@ -127,7 +134,7 @@ def test_a_run_taken_up_again_asks_for_both_once(models, tmp_path):
         )
     made = notes(clip(models, "mochi", context=Context(checkpoints=store, checkpoint_every=1), **options))
     assert made["resumed_from_step"] == 3
-    assert made["num_unguided_steps"] == 0  # the last step was asked for both
+    assert made["num_unguided_steps"] == 2
 
 
 @pytest.mark.parametrize(

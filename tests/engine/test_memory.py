@@ -55,3 +55,10 @@ def test_torchs_own_complaints_become_one_line():
 def test_an_allocation_that_cannot_be_is_explained():
     with pytest.raises(OutOfMemory), memory.exhaustion_explained(CPU, "allocating"):
         torch.empty(2**50)
+
+
+def test_a_limit_that_nothing_enforces_is_said():
+    (said,) = memory.unenforced(CPU.model_copy(update={"memory_gib": 2.5}))
+    assert "memory_gib=2.5" in said and "on cpu" in said
+    assert not memory.unenforced(CPU)
+    assert not memory.unenforced(Placement(device="cuda", memory_gib=2.5))

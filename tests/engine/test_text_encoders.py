@@ -70,6 +70,17 @@ def test_hooks_that_offload_parts_bring_an_encoder_in_its_turn(tmp_path: Path) -
     hook.remove()
 
 
+def test_a_prompt_that_cannot_be_kept_or_was_damaged_costs_no_clip(tmp_path: Path, monkeypatch) -> None:
+    model = tiny_mochi.save_mochi(tmp_path / "mochi")
+    clip = make(model, engine(), "a green tree", **MOCHI)
+    for kept in prompt_cache.folder().glob("*.safetensors"):
+        kept.write_bytes(b"not a file of tensors")
+    assert np.array_equal(make(model, engine(), "a green tree", **MOCHI).array(), clip.array())
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VITASCOPE_HOME", str(tmp_path / "file" / "home"))
+    assert np.array_equal(make(model, engine(), "a green tree", **MOCHI).array(), clip.array())
+
+
 def test_other_encoder_weights_are_another_content(tmp_path: Path) -> None:
     model = tiny_mochi.save_mochi(tmp_path / "mochi")
     make(model, engine(), "a red ball", **MOCHI)

@@ -170,6 +170,17 @@ def test_mp4_starts_fast_and_says_its_colours(tmp_path, clip):
         assert (codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range) == (1, 1, 1, 1)
 
 
+def test_the_same_frames_make_the_same_file(tmp_path):
+    # 7 blocks of 16 pixels wide: with macroblock trees, x264's AVX-512 code makes several files of it.
+    drawn = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :112]
+    moving = [90 + 60 * np.sin((x + 3 * at) / 9) + 40 * np.cos((y - at) / 7) for at in range(9)]
+    noisy = np.stack(moving)[..., None] + drawn.integers(-6, 7, (9, 64, 112, 3))
+    clip = Clip(noisy.clip(0, 255).astype(np.uint8), 8)
+    files = {clip.save(tmp_path / f"{number}.mp4").read_bytes() for number in range(16)}
+    assert len(files) == 1
+
+
 def test_crf_trades_size_for_quality(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), np.uint8)
     sizes = [write(Clip(noise, 8), tmp_path / f"{crf}.mp4", crf=crf).stat().st_size for crf in (10, 40)]

@@ -87,8 +87,8 @@ def test_the_command_names_the_generator_where_its_model_does_not_tell_it(genera
     assert words in command(Recipe(stages=(stage,)))
 
 
-def made_with(**fields):
-    task = {"kind": "text-to-video", "prompt": "a star", "seed": 3}
+def made_with(prompt="a star", **fields):
+    task = {"kind": "text-to-video", "prompt": prompt, "seed": 3}
     stage = Stage(kind="generator", name="colour-bars", task=task)
     return command(Recipe(stages=(stage,), placement=Placement(**fields).model_dump(mode="json")))
 
@@ -107,3 +107,7 @@ def test_speed_memory_and_switches_are_in_the_command():
 
 def test_defaults_are_not():
     assert "--set" not in made_with() and "--speed" not in made_with()
+
+
+def test_a_prompt_that_looks_like_a_flag_stays_a_prompt():
+    assert made_with(prompt="--help me").endswith("-o again.mp4 -- '--help me'")

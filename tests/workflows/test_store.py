@@ -46,10 +46,11 @@ def _nothing_ran():
     RAN.clear()
 
 
-def run(tmp_path, *after, fresh=False, prompt="a star"):
+def run(tmp_path, *after, fresh=False, prompt="a star", **placed):
     chain = Chain(generator=Counting(), after=after)
     store = ClipStore(tmp_path / "clips", fresh=fresh)
-    clip = chain.run(TextToVideo(prompt=prompt), Engine(Placement(device="cpu")), Context(), store)
+    engine = Engine(Placement(device="cpu", **placed))
+    clip = chain.run(TextToVideo(prompt=prompt), engine, Context(), store)
     return clip, list(RAN)
 
 
@@ -61,6 +62,24 @@ def test_a_second_run_makes_nothing_again(tmp_path):
     assert np.array_equal(first.array(), second.array())
     assert first.recipe == second.recipe
     assert first.fps == second.fps
+
+
+@pytest.mark.parametrize(
+    ("placed", "again"),
+    [
+        ({"speed": "turbo"}, True),
+        ({"dtype": "bfloat16"}, True),
+        ({"text_encoder_precision": "int8"}, True),
+        ({"vae_tiling": True}, True),
+        ({"memory_gib": 24.0}, False),
+        ({"prompt_cache": False}, False),
+    ],
+)
+def test_what_decides_the_frames_makes_the_clip_again(tmp_path, placed, again):
+    run(tmp_path, Shift(by=3))
+    RAN.clear()
+    _, ran = run(tmp_path, Shift(by=3), **placed)
+    assert ran == (["generate", "shift 3"] if again else [])
 
 
 def test_one_changed_parameter_restarts_at_its_step(tmp_path):

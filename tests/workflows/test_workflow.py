@@ -47,7 +47,7 @@ def test_settings_reach_the_step_they_name(write):
     assert load(path, {"generate.num_inference_steps": 9}).chain.generator.num_inference_steps == 9
     with pytest.raises(UnknownName, match="did you mean 'reverse'"):
         load(path, {"revers.and_forth": True})
-    with pytest.raises(RequestError, match=r"not step\.parameter"):
+    with pytest.raises(RequestError, match=r"neither step\.parameter"):
         load(path, {"and_forth": True})
 
 

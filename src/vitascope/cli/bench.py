@@ -49,6 +49,7 @@ def bench(
     from dataclasses import replace
 
     begun = time.time()
+    from vitascope.atomic import check_writable
     from vitascope.cli.display import print_table
     from vitascope.cli.making import parse_memory, parse_size
     from vitascope.engine.placement import Placement
@@ -76,6 +77,13 @@ def bench(
     asked: dict[str, Any] = parse_size(size) | ({} if frames is None else {"num_frames": frames})
     if asked and tiny:
         raise RequestError("--tiny has a size of its own; leave --size and --frames out", param="size")
+    if not found.pipeline and not rounds:
+        raise RequestError(f"--rounds 0 leaves nothing of {model} to time; leave it out", param="rounds")
+    if not found.pipeline and memory is not None:
+        raise RequestError(
+            f"--memory is for whole clips, which of {model} are not timed; leave it out", param="memory"
+        )
+    check_writable(report.named(output, ".json"))
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
 
     def keep(result: BenchResult) -> None:
@@ -100,11 +108,12 @@ def bench(
     print_table(*report.rows(timing.result))
     for note in report.notes(timing.result):
         print(note)
+    written = [f"{output}.json", f"{output}.md"]
     try:
-        report.plot(timing.result, output)
+        written.append(str(report.plot(timing.result, output)))
     except DependencyMissing as error:
         print(f"no plot: {error}", file=sys.stderr)
-    print(f"written: {output}.json, {output}.md")
+    print(f"written: {', '.join(written)}")
     failed = [name for name, row in timing.result.timings.items() if row.failed]
     if failed:
         print(f"failed: {', '.join(failed)}; the reasons are in {output}.json", file=sys.stderr)

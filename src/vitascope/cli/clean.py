@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 def clean() -> None:
-    """Remove the clips of workflows' stages that are kept in VITASCOPE_HOME for reruns."""
+    """Remove what is kept in VITASCOPE_HOME for reruns: clips of workflows' stages, and denoising that was stopped."""
+    from vitascope.context import FolderCheckpoints
     from vitascope.settings import Settings
     from vitascope.workflows import ClipStore
 
-    folder = Settings.from_environment().home / "clips"
-    freed = ClipStore(folder).prune(0)
-    print(f"{folder}: {freed / 2**20:.1f} MiB freed")
+    home = Settings.from_environment().home
+    for kept in (ClipStore(home / "clips"), FolderCheckpoints(home / "checkpoints")):
+        print(f"{kept.folder}: {kept.prune(0) / 2**20:.1f} MiB freed")

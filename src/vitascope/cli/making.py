@@ -14,10 +14,11 @@ from typing import Any
 from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
 from vitascope.clip import Clip
-from vitascope.context import Context
+from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError
 from vitascope.labels.policy import Labelling
+from vitascope.settings import Settings
 from vitascope.workflows import Chain
 from vitascope.workflows.generate import order
 
@@ -82,6 +83,13 @@ def cancelled_by_signals(context: Context) -> Iterator[None]:
             signal(number, handler)
 
 
+def stopped_runs(settings: Settings) -> FolderCheckpoints:
+    """The denoising states that a run which was stopped left: asked for again, it goes on from there."""
+    states = FolderCheckpoints(settings.home / "checkpoints")
+    states.prune(settings.keep_gib * 2**30)
+    return states
+
+
 def make_clips(
     prompt: str,
     model: str | None,
@@ -108,8 +116,9 @@ def make_clips(
     chain.check(asked.task)
     engine = Engine(asked.placement)
     made: list[dict[str, Any]] = []
+    states = stopped_runs(Settings.from_environment())
     with progress_bar(quiet) as listen:
-        context = Context(on_progress=listen)
+        context = Context(on_progress=listen, checkpoints=states)
         with cancelled_by_signals(context):
             context.progress("load", 0, 0)
             for group in [list(range(len(tasks)))] if batch else [[i] for i in range(len(tasks))]:

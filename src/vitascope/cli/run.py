@@ -26,7 +26,10 @@ def run(
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
     frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="step.parameter=value; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="step.parameter=value, or a switch such as attention=sdpa; may be repeated."
+        ),
     ] = None,
     label: Label = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,

@@ -29,6 +29,7 @@ Database = Annotated[str | None, typer.Option(help=DATABASE_HELP)]
 Store = Annotated[str | None, typer.Option(help=_STORE_HELP)]
 Device = Annotated[str, typer.Option(help="Of the workers: auto, cpu, cuda, cuda:1.")]
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that share each clip of one worker.")]
+Memory = Annotated[str | None, typer.Option(help="GPU memory that a worker stays within, e.g. 24GiB.")]
 Days = Annotated[float, typer.Option(min=0.01, help=_DAYS_HELP)]
 Attempts = Annotated[int, typer.Option(min=1, max=40, help=_ATTEMPTS_HELP)]
 _BATCH_HELP = (
@@ -49,6 +50,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes to keep running.")] = 1,
     device: Device = "auto",
     gpus: Gpus = 1,
+    memory: Memory = None,
     public_name: Annotated[
         list[str] | None, typer.Option(help="Name under which clients call this service; may be repeated.")
     ] = None,
@@ -94,7 +96,7 @@ def serve(
     app = create_app(office, manners, stands)
     stop = threading.Event()
     slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
-    supervisor = Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch))
+    supervisor = Supervisor(place, slots, _worker_words(device, gpus, memory, keep_days, max_attempts, batch))
     watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
@@ -114,6 +116,7 @@ def worker(
     artifacts: Store = None,
     device: Device = "auto",
     gpus: Gpus = 1,
+    memory: Memory = None,
     cards: Annotated[
         list[str] | None,
         typer.Option(help="GPUs of one worker, such as 0 or 2,3; repeated, one worker each."),
@@ -144,9 +147,9 @@ def worker(
     stop = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
-    Supervisor(place, slots, _worker_words(device, gpus, keep_days, max_attempts, batch), cards=owned).run(
-        stop
-    )
+    Supervisor(
+        place, slots, _worker_words(device, gpus, memory, keep_days, max_attempts, batch), cards=owned
+    ).run(stop)
 
 
 def _free_slots(house: House, names: Iterator[str], number: int) -> list[str]:
@@ -156,15 +159,20 @@ def _free_slots(house: House, names: Iterator[str], number: int) -> list[str]:
     return list(islice((name for name in names if not is_held(house.lock(name))), number))
 
 
-def _worker_words(device: str, gpus: int, keep_days: float, max_attempts: int, batch: int) -> tuple[str, ...]:
+def _worker_words(
+    device: str, gpus: int, memory: str | None, keep_days: float, max_attempts: int, batch: int
+) -> tuple[str, ...]:
     """Flags for worker processes, after a look at whether this machine has what they ask for."""
+    from vitascope.cli.making import parse_memory
     from vitascope.engine.placement import Placement
 
+    memory_gib = parse_memory(memory)
     if gpus > 1:
         Placement(device=device, gpus=gpus).resolve().check_gpus()
     words = {
         "device": device,
         "gpus": gpus,
+        **({} if memory_gib is None else {"memory-gib": memory_gib}),
         "lifetime": keep_days * DAY_S,
         "max-attempts": max_attempts,
         "batch": batch,

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
-from vitascope.cli.making import cancelled_by_signals, parse_knobs, written
+from vitascope.cli.making import cancelled_by_signals, parse_knobs, stopped_runs, written
 from vitascope.clip import Clip
-from vitascope.context import Context, FolderCheckpoints
+from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, invalid_value
@@ -26,8 +26,6 @@ from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows.generate import clip_from, task_from
 from vitascope.workflows.replay import replay
 from vitascope.workflows.workflow import names, of_recipe
-
-PLACED = ("device", "speed", "memory_gib", "gpus")
 
 
 def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
@@ -64,7 +62,13 @@ def run_workflow(
     """
     check_writable(output)
     labelling = Labelling.of(label, output)
-    where = {name: options.pop(name) for name in PLACED if name in options}
+    # A step's parameter is said as step.parameter; a name alone is a switch of where and how all of it runs.
+    where = {
+        name: given.pop(name)
+        for given in (settings, options)
+        for name in Placement.model_fields
+        if name in given
+    }
     path = Path(name)
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)
@@ -154,7 +158,7 @@ def _work(
         context = Context(
             on_progress=listen,
             settings=settings,
-            checkpoints=FolderCheckpoints(settings.home / "checkpoints"),
+            checkpoints=None if fresh else stopped_runs(settings),
         )
         with cancelled_by_signals(context):
             clip = run(Engine(placement), context, store)

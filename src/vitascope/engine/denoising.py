@@ -22,13 +22,17 @@ from vitascope.context import Context
 from vitascope.engine import denoising_state
 from vitascope.engine.denoising_state import DenoisingState, Unsaveable
 from vitascope.engine.preview import Previews
+from vitascope.errors import ResourceError
 
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
 @dataclass
 class Denoising:
-    """One watched call: how many steps were done, how often the denoiser ran, where it was taken up again."""
+    """One watched call: how many steps were done, how often the denoiser ran, where it was taken up again.
+
+    `kept`: plain values and tensors that a lever remembers from step to step; saved with the state.
+    """
 
     pipeline: Any
     context: Context
@@ -41,6 +45,7 @@ class Denoising:
     num_cached_calls: int = 0
     num_unguided_steps: int = 0
     output_shape: tuple[int, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict)
     _saved: DenoisingState | None = None
     _scheduler_at_start: dict[str, Any] = field(default_factory=dict)
 
@@ -129,6 +134,8 @@ class Denoising:
         self.num_steps_done += 1
         if self.num_steps_done == saved.step:
             self.num_denoiser_calls = saved.num_denoiser_calls
+            self.num_unguided_steps = saved.num_unguided_steps
+            self.kept.update(saved.kept)
             self.output_shape = saved.denoiser_output_shape
             denoising_state.restore(saved, self.pipeline.scheduler, self.generators)
         return _as_returned(saved.output)
@@ -147,8 +154,13 @@ class Denoising:
             return
         state.step = self.num_steps_done
         state.num_denoiser_calls = self.num_denoiser_calls
+        state.num_unguided_steps = self.num_unguided_steps
+        state.kept = self.kept
         state.denoiser_output_shape = self.output_shape
-        store.save(self.name, denoising_state.to_bytes(state, self.identity))
+        try:
+            store.save(self.name, denoising_state.to_bytes(state, self.identity))
+        except ResourceError as error:
+            self.context.warn(f"the denoising state is not kept: {error}")
 
 
 @contextmanager

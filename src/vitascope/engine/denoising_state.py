@@ -9,7 +9,7 @@ from typing import Any
 
 from vitascope.errors import InvalidMedia
 
-FORMAT = "vitascope denoising state 1"
+FORMAT = "vitascope denoising state 2"
 NOT_STATE = {"step", "_internal_dict"}  # our wrapper, and the configuration
 
 
@@ -19,13 +19,18 @@ class Unsaveable(Exception):
 
 @dataclass
 class DenoisingState:
-    """Everything that step k+1 depends on and the loop would not compute again."""
+    """Everything that step k+1 depends on and the loop would not compute again.
+
+    `kept`: what the levers of single steps remember, such as answers that later ones are foretold from.
+    """
 
     output: dict[str, Any]
     scheduler: dict[str, Any]
     generators: list[Any]
+    kept: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     num_denoiser_calls: int = 0
+    num_unguided_steps: int = 0
     denoiser_output_shape: tuple[int, ...] = ()
     identity: str = field(default="", repr=False)
 
@@ -66,10 +71,12 @@ def to_bytes(state: DenoisingState, identity: str) -> bytes:
         "identity": identity,
         "step": state.step,
         "num_denoiser_calls": state.num_denoiser_calls,
+        "num_unguided_steps": state.num_unguided_steps,
         "denoiser_output_shape": list(state.denoiser_output_shape),
         "output": _encode(state.output, tensors),
         "scheduler": _encode(state.scheduler, tensors),
         "generators": _encode(state.generators, tensors),
+        "kept": _encode(state.kept, tensors),
     }
     return save(tensors, metadata={"format": FORMAT, "state": json.dumps(described)})
 
@@ -97,8 +104,10 @@ def from_bytes(data: bytes, identity: str) -> DenoisingState:
         output=_decode(described["output"], tensors),
         scheduler=_decode(described["scheduler"], tensors),
         generators=_decode(described["generators"], tensors),
+        kept=_decode(described["kept"], tensors),
         step=described["step"],
         num_denoiser_calls=described["num_denoiser_calls"],
+        num_unguided_steps=described["num_unguided_steps"],
         denoiser_output_shape=tuple(described["denoiser_output_shape"]),
         identity=identity,
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TOGETHER = ("MochiTransformer3DModel", "CogVideoXTransformer3DModel", "LTXVideoTransformer3DModel")
 IN_TURN = ("WanTransformer3DModel",)
 NUM_KEPT = 8
+DIFFERENCE = "the last difference of the two prompts' answers"
 
 
 class GuidanceInterval(BaseModel):
@@ -86,10 +87,7 @@ def decide(transformer: str, placement: Placement) -> GuidanceInterval | None:
 
 @contextmanager
 def guided_within(pipeline: Any, denoiser: str, run: Denoising, interval: GuidanceInterval) -> Iterator[None]:
-    """Ask for the prompt alone outside of `interval`, during one guided call of `pipeline`.
-
-    A run taken up again outside of it asks for both once, where it must know their difference.
-    """
+    """Ask for the prompt alone outside of `interval`, during one guided call of `pipeline`."""
     module = getattr(pipeline, denoiser)
     one = (
         _Together(module, run, interval)
@@ -105,7 +103,6 @@ class _Together:
 
     def __init__(self, module: Any, run: Denoising, interval: GuidanceInterval) -> None:
         self._module, self._forward, self._run, self._interval = module, module.forward, run, interval
-        self._difference: Tensor | None = None
         self._within = False
         self._halves: list[tuple[weakref.ref[Tensor], Tensor]] = []
 
@@ -115,11 +112,11 @@ class _Together:
         run, reuse = self._run, self._interval.outside == "reuse"
         if run.replaying or self._within:
             return self._forward(*args, **kwargs)
-        if self._interval.guided(run.num_steps)[run.num_steps_done] or (reuse and self._difference is None):
+        if self._interval.guided(run.num_steps)[run.num_steps_done] or (reuse and DIFFERENCE not in run.kept):
             output = self._forward(*args, **kwargs)
             if reuse:
                 negative, prompt = answered(output).chunk(2)
-                self._difference = negative - prompt
+                run.kept[DIFFERENCE] = negative - prompt
             return output
         batch = batch_size(args, kwargs)
         args = tuple(self._second_half(value, batch) for value in args)
@@ -131,7 +128,7 @@ class _Together:
         finally:
             self._within = False
         run.num_unguided_steps += 1
-        negative = prompt if self._difference is None else prompt + self._difference
+        negative = prompt + run.kept.get(DIFFERENCE, 0)
         both = torch.cat([negative, prompt])
         run.output_shape = tuple(both.shape)  # what the pipeline is given while steps are replayed
         return answer(both, kwargs)
@@ -157,7 +154,6 @@ class _InTurn:
         self._forward, self._run, self._interval = module.forward, run, interval
         self._place = PlaceInStep()
         self._prompt: Tensor | None = None
-        self._difference: Tensor | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         run, reuse = self._run, self._interval.outside == "reuse"
@@ -169,11 +165,11 @@ class _InTurn:
             self._prompt = answered(output)
             return output
         assert self._prompt is not None, "the prompt is asked first"
-        if self._interval.guided(run.num_steps)[run.num_steps_done] or (reuse and self._difference is None):
+        if self._interval.guided(run.num_steps)[run.num_steps_done] or (reuse and DIFFERENCE not in run.kept):
             output = self._forward(*args, **kwargs)
             if reuse:
-                self._difference = answered(output) - self._prompt
+                run.kept[DIFFERENCE] = answered(output) - self._prompt
             return output
         run.num_unguided_steps += 1
-        negative = self._prompt if self._difference is None else self._prompt + self._difference
+        negative = self._prompt + run.kept.get(DIFFERENCE, 0)
         return answer(negative, kwargs)

@@ -142,10 +142,10 @@ def decide_without_sage(subject: Subject, placement: Placement, gpu: Gpu) -> Lev
 def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
-    asked = placement.attention
+    asked, named = placement.attention, block_cache.in_words(subject.transformer)
     if asked not in ("auto", "model") and subject.transformer not in BLOCKS:
         raise RequestError(
-            f"attention={asked!r} has no effect on {subject.transformer}; leave it at 'auto'",
+            f"attention={asked!r} has no effect on {named}; leave it at 'auto'",
             param="attention",
         )
     if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in BLOCKS)):
@@ -223,7 +223,8 @@ def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
 def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: list[str]) -> bool:
     known = subject.transformer in BLOCKS
     if placement.compile and not known:
-        raise RequestError(f"compile has no effect on {subject.transformer}; leave it out", param="compile")
+        named = block_cache.in_words(subject.transformer)
+        raise RequestError(f"compile has no effect on {named}; leave it out", param="compile")
     scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
     if placement.compile and scattered:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
@@ -245,6 +246,8 @@ def _no_compiling(placement: Placement, gpu: Gpu) -> str | None:
     """What compiled blocks lack here; None where they can be had."""
     if not gpu.triton:
         return "compiled blocks need the package triton"
+    if not gpu.c_compiler:
+        return "compiled blocks need a C compiler such as gcc"
     if placement.dtype == "bfloat16" and not gpu.amd and gpu.capability < BFLOAT16_FROM:
         return f"compiled blocks in bfloat16 need a GPU of capability 8.0 or newer, not {gpu.name}"
     return None
@@ -258,7 +261,7 @@ def _linears(
         return "model"
     lacking = None
     if subject.transformer not in BLOCKS:
-        lacking = f"{subject.transformer} has no fp8 linears"
+        lacking = f"{block_cache.in_words(subject.transformer)} has no fp8 linears"
     elif subject.quantized:
         lacking = f"this {subject.transformer} came in fewer bits already"
     elif gpu is None or gpu.capability < FP8_FROM:
@@ -355,9 +358,11 @@ def shrink(pipeline: Any, levers: Levers, device: str) -> None:
 def pull(pipeline: Any, levers: Levers, device: str) -> None:
     """The other levers, once for each set of modules."""
     from vitascope.engine import attention, attention_processors, offload, streaming_vae
-    from vitascope.engine.compile import compile_blocks, keep_compiled_in
+    from vitascope.engine.compile import compile_blocks, compiler_for, keep_compiled_in
     from vitascope.settings import Settings
 
+    if levers.compile and device == "cpu" and compiler_for(device) is None:
+        raise ResourceError("compile: it needs a C++ compiler such as g++; leave it out")
     for denoiser in denoisers_of(pipeline):
         if levers.attention != "model":
             exact = None

@@ -44,6 +44,16 @@ def cap(placement: Placement) -> None:
     _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
 
 
+def unenforced(placement: Placement) -> tuple[str, ...]:
+    """What is to be said of a limit that nothing holds this process to."""
+    if placement.memory_gib is None or placement.device.startswith("cuda"):
+        return ()
+    return (
+        f"memory_gib={placement.memory_gib:g} is held to on GPUs alone: on {placement.device} the weights are compared "
+        "with it, what computing takes is not",
+    )
+
+
 def uncap(placement: Placement) -> None:
     """Let this process have all of its GPU again."""
     if placement.device.startswith("cuda"):

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def import_class(where: str) -> Any:
 def load(where: str, folder: Path, placement: Placement, **components: Any) -> Any:
     """The pipeline class "module:Class" with the weights in `folder`, placed, as diffusers has it.
 
-    Raises: as `read`, RequestError for an offload without a GPU.
+    Raises: as `read` and `place`.
     """
     return place(read(where, folder, placement, **components), placement)
 
@@ -191,30 +191,14 @@ def _proven(chosen: Levers, subject: Subject, placement: Placement, gpu: Gpu) ->
     return chosen
 
 
-def lazy_text_encoders(folder: Path, placement: Placement, taken: Mapping[str, Any]) -> dict[str, Any]:
-    """Stand-ins for the text encoders in `folder` that load when a prompt has to be read; not for `taken` parts."""
-    from vitascope.engine.text_encoders import lazily
-
-    return dict(lazily(folder, placement, taken.__contains__))
-
-
-def prompts_remembered(pipeline: Any, placement: Placement) -> AbstractContextManager[None]:
-    """While it lasts, prompts that were read before come from disk; see `prompt_cache`."""
-    from vitascope.engine.prompt_cache import remembered
-
-    return remembered(pipeline, placement)
-
-
 def place(pipeline: Any, placement: Placement) -> Any:
     """Move a pipeline to where `placement` says, with its VAE options.
 
-    Raises: RequestError for an offload without a GPU, or tiling that this VAE cannot do.
+    Raises: RequestError for tiling that this VAE cannot do.
     """
     from vitascope.engine.cpu_convolutions import use_onednn
 
     pipeline.set_progress_bar_config(disable=True)
-    if placement.offload != "none" and placement.device == "cpu":
-        raise RequestError(f"offload={placement.offload!r} needs a GPU, not device 'cpu'", param="offload")
     if placement.offload == "model":
         pipeline.enable_model_cpu_offload(device=placement.device)
     elif placement.offload == "sequential":
@@ -276,3 +260,17 @@ def environment(placement: Placement) -> dict[str, str]:
     if placement.device.startswith("cuda"):
         said["gpu"] = torch.cuda.get_device_name(placement.device)
     return said
+
+
+def check_switches(model: str, placement: Placement) -> None:
+    """See that a published model of known sizes can have what `placement` asks for, before it is downloaded.
+
+    Memory is looked at once the weights are here. Raises: as `levers.decide`.
+    """
+    from vitascope.engine.estimate import subject_of
+    from vitascope.engine.workload import published
+
+    sizes = published().get(model)
+    if sizes is not None:
+        asked = placement.model_copy(update={"memory_gib": None})
+        levers.decide(subject_of(sizes, placement.dtype), asked, Gpu.here(placement.device))

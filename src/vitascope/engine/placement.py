@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from math import prod
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,8 @@ Offload = Literal["none", "model", "sequential"]
 Attention = Literal["auto", "model", "fa3", "cudnn", "sdpa", "int8", "sage"]
 Quantize = Literal["auto", "none", "fp8"]
 Cache = Literal["none", "first-block", "mag", "taylor"]
+# Fields that change no frame beyond rounding.
+MOVES_ONLY = ("memory_gib", "offload", "vae_slicing", "vae_streaming", "text_encoder_device", "prompt_cache")
 
 
 class Placement(BaseModel):
@@ -59,11 +62,17 @@ class Placement(BaseModel):
     ulysses_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens by its heads")
     ring_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens in a ring")
 
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides a clip's frames: not where weights and prompts are kept, nor how much memory is taken."""
+        kind = self.device.partition(":")[0]
+        return {**self.model_dump(mode="json", exclude=set(MOVES_ONLY)), "device": kind}
+
     def resolve(self) -> Self:
         """This placement with "auto" replaced by what this machine has.
 
         bfloat16 on CUDA, float32 on the CPU (bfloat16 VAE decoding on a CPU was measured to be hopeless).
-        Raises: RequestError for a device that is not here.
+        Raises: RequestError for a device that is not here, an offload without a GPU, or degrees that do not
+        share out `gpus`.
         """
         import torch
 
@@ -88,6 +97,9 @@ class Placement(BaseModel):
                 "the work among CPU processes",
                 param="gpus",
             )
+        self.check_degrees()
+        if kind == "cpu" and self.offload != "none":
+            raise RequestError(f"offload={self.offload!r} needs a GPU, not device 'cpu'", param="offload")
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
@@ -103,14 +115,21 @@ class Placement(BaseModel):
                 param=wrong,
             )
 
-    def check_gpus(self) -> None:
-        """See that this machine has the devices of a resolved placement. Raises: RequestError."""
+    def check_degrees(self) -> None:
+        """See that the degrees that are given can be those of `gpus`. Raises: RequestError."""
         degrees = {name: getattr(self, name) for name in ("cfg_degree", "ulysses_degree", "ring_degree")}
         given = {name: degree for name, degree in degrees.items() if degree is not None}
+        wrong = next((name for name, degree in given.items() if degree > 1), None)
+        if self.gpus == 1 and wrong:
+            raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
+        product = prod(given.values())
+        if self.gpus % product:
+            said = " x ".join(f"{name}={degree}" for name, degree in given.items())
+            raise RequestError(f"{said} does not share out gpus={self.gpus}", param=wrong)
+
+    def check_gpus(self) -> None:
+        """See that this machine has the devices of a resolved placement. Raises: RequestError."""
         if self.gpus == 1:
-            wrong = next((name for name, degree in given.items() if degree > 1), None)
-            if wrong:
-                raise RequestError(f"{wrong}={given[wrong]} needs gpus, how many share the work", param=wrong)
             return
         self.check_alone()
         import torch

@@ -8,7 +8,7 @@ import inspect
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitascope.atomic import replacing
+from vitascope.atomic import ready_folder, replacing
 from vitascope.engine import weights
 from vitascope.engine.pipelines import environment
 from vitascope.engine.placement import Placement
 from vitascope.engine.text_encoders import LazyTextEncoder
-from vitascope.errors import ResourceError
+from vitascope.errors import VitascopeError
 from vitascope.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -121,15 +121,17 @@ def _content(value: Any) -> str:
 
 
 def _load(key: str, device: Any) -> tuple[Tensor | None, ...] | None:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = folder() / f"{key}.safetensors"
-    if not path.is_file():
+    try:
+        with safe_open(path, framework="pt") as file:
+            length = int(file.metadata()["length"])
+            tensors = {int(name): file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError):  # not there, or damaged: read anew
         return None
-    with safe_open(path, framework="pt") as file:
-        length = int(file.metadata()["length"])
-        tensors = {int(name): file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    path.touch()
+    with suppress(OSError):
+        path.touch()
     return tuple(tensors.get(index) for index in range(length))
 
 
@@ -141,13 +143,13 @@ def _save(key: str, made: Any) -> None:
     tensors = {
         str(index): part.detach().cpu().contiguous() for index, part in enumerate(made) if part is not None
     }
-    folder().mkdir(parents=True, exist_ok=True)
     try:
-        with replacing(folder() / f"{key}.safetensors") as unfinished:
+        with replacing(ready_folder(folder()) / f"{key}.safetensors") as unfinished:
             save_file(tensors, unfinished, metadata={"length": str(len(made))})
-    except ResourceError as error:
+    except VitascopeError as error:
         logger.warning("the prompt was not kept: %s", error)
-    _make_room()
+    with suppress(OSError):  # another process may remove a file meanwhile
+        _make_room()
 
 
 def _make_room() -> None:

@@ -42,8 +42,11 @@ def pulled(
         if levers.guidance:
             stack.enter_context(guided_within(pipeline, denoiser, run, levers.guidance))
         yield
+    count = "1 step is" if run.num_steps == 1 else f"{run.num_steps} steps are"
     if levers.skip and all(levers.skip.computed(run.num_steps)):
-        run.context.warn(f"{run.num_steps} steps are too few to skip any")
+        run.context.warn(f"{count} too few to skip any")
+    if levers.guidance and all(levers.guidance.guided(run.num_steps)):
+        run.context.warn(f"{count} too few for guidance_interval to leave the negative prompt out")
     if levers.cache and not run.num_cached_calls:
         run.context.warn(
             f"cache={levers.cache.kind!r} left nothing out of {run.num_steps} steps; {levers.cache.advice()}"
@@ -59,6 +62,8 @@ def noted(levers: Levers, run: Denoising, calibration: CacheCalibration) -> dict
             notes["cache_threshold"] = levers.cache.calibrated(calibration)
     if levers.guidance:
         notes["num_unguided_steps"] = run.num_unguided_steps
+    if spread := getattr(run.denoisers[0], "_vitascope_spread", None):
+        notes["layout"] = spread.layout.described()
     if described := levers.described():
         notes["levers"] = described
     return notes

@@ -86,12 +86,8 @@ class Forecast:
 
 @contextmanager
 def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedule) -> Iterator[None]:
-    """Foretell the steps that `schedule` skips during one call of `pipeline`.
-
-    After an interrupted run is taken up again, steps are computed until two answers are known.
-    """
+    """Foretell the steps that `schedule` skips during one call of `pipeline`, from answers in `run.kept`."""
     forward = getattr(pipeline, denoiser).forward
-    forecasts: dict[tuple[int, int], Forecast] = {}
     place = PlaceInStep()
 
     def skipped(*args: Any, **kwargs: Any) -> Any:
@@ -102,13 +98,15 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
         run.context.check_cancelled()
         timesteps = run.timesteps
         # Where guidance ends the batch halves: those answers are another line.
-        forecast = forecasts.setdefault((call, batch_size(args, kwargs)), Forecast())
+        line = f"answers to call {call} of {batch_size(args, kwargs)}"
+        forecast = Forecast(**run.kept.get(line, {}))
         if not schedule.computed(len(timesteps))[step]:
             foretold = forecast.at(timesteps[step])
             if foretold is not None:
                 return answer(foretold, kwargs)
         output = forward(*args, **kwargs)
         forecast.remember(timesteps[step], answered(output))
+        run.kept[line] = vars(forecast)
         return output
 
     with instead_of_forward(getattr(pipeline, denoiser), skipped):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitascope.engine.arriving_frames import ArrivingFrames
+from vitascope.engine.compile import compiled_if
 from vitascope.engine.parallel.rows import SharedRows
 from vitascope.engine.vae_streams import Stream, stream_of
 
@@ -38,9 +39,9 @@ class MochiStream:
         if compiled:
             self._decoder.to(memory_format=torch.channels_last_3d)
         self._format = torch.channels_last_3d if compiled else torch.contiguous_format
-        self._resnet: Callable[..., Any] = _compiled(_resnet) if compiled else _resnet
-        self._expand: Callable[..., Any] = _compiled(_expand) if compiled else _expand
-        self._pixels: Callable[..., Any] = _compiled(_pixels) if compiled else _pixels
+        self._resnet: Callable[..., Any] = compiled_if(compiled, _resnet)
+        self._expand: Callable[..., Any] = compiled_if(compiled, _expand)
+        self._pixels: Callable[..., Any] = compiled_if(compiled, _pixels)
         self.share: Callable[[Tensor], SharedRows | None] = lambda _: None
 
     def decode(self, latents: Tensor, frames_per_group: int | None = None) -> Iterator[Tensor]:
@@ -160,10 +161,6 @@ def _expand(states: Tensor, weight: Tensor, bias: Tensor, in_time: int, in_space
 def _pixels(proj: nn.Module, states: Tensor) -> Tensor:
     pixels: Tensor = proj(functional.silu(states).permute(0, 2, 3, 4, 1))
     return pixels.permute(0, 4, 1, 2, 3)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(function, dynamic=False)
 
 
 class CogVideoXStream:

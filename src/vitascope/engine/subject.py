@@ -27,6 +27,7 @@ class Gpu(BaseModel):
     fa3: bool
     int8: bool = False  # whether our 8-bit attention kernel can be built
     triton: bool = True  # which compiled blocks are written in
+    c_compiler: bool = True  # which builds what starts Triton's kernels
     amd: bool = False  # ROCm: torch calls it "cuda", and its own numbers are no CUDA capability
     sage: str | None = (
         "SageAttention2 is looked for on the machine that runs"  # what it lacks; None: it is here
@@ -40,6 +41,7 @@ class Gpu(BaseModel):
         if not device.startswith("cuda"):
             return None
         from vitascope.engine.attention import cuda_capability, has_fa3, has_int8, sage_lacks
+        from vitascope.engine.compile import compiler_for
 
         found = torch.cuda.get_device_properties(device)
         capability = cuda_capability(device)
@@ -50,6 +52,7 @@ class Gpu(BaseModel):
             fa3=capability == HOPPER and has_fa3(),
             int8=capability == HOPPER and has_int8(),
             triton=importlib.util.find_spec("triton") is not None,
+            c_compiler=compiler_for(device) is not None,
             amd=torch.version.hip is not None,
             sage=sage_lacks(),
         )
@@ -98,3 +101,6 @@ class Subject(BaseModel):
         """The transformer's weights with these linears."""
         saved = self.fp8_parameters / GIB if linears == "fp8" else 0.0
         return self.parts_gib.get("transformer", 0.0) - saved
+
+
+NOTHING = Subject(transformer="NoneType", vae="NoneType", num_parameters=0)  # of what runs no network

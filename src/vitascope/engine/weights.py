@@ -14,7 +14,6 @@ from vitascope.engine import gguf_files, hub
 from vitascope.engine.tensor_files import WEIGHT_SUFFIXES, check_whole
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, WeightsMissing
 
-EMBEDDED = "vitascope_embedded"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 VARIANT = re.compile(r"\.(fp16|bf16)[.-]")
 SMALL_FILE = 64 * 2**20  # hashed whole; of larger files three samples are hashed

@@ -200,6 +200,8 @@ class DiffusersGenerator(Generator):
         source, offline = self.source(), Settings.from_environment().offline
         where = self.pipeline_for[self.profile().kinds[0]]
         block_cache.check_calibrated(placement, self.profile().cache, self.model)
+        if (known := self.known_model(self.model)) is not None:
+            pipelines.check_switches(known.name, placement)
         file = Path(source.name) if source.kind == "file" else None
         lent = (self.denoiser,) if file else ()
         lender = self.lender(file).source() if file else source
@@ -249,7 +251,7 @@ class DiffusersGenerator(Generator):
         files = self._lora_files()
         if files:
             modules.levers.check_adapters()
-        for warning in modules.warnings:
+        for warning in (*modules.warnings, *memory.unenforced(placement)):
             context.warn(warning)
         step_levers.check_guided(modules.levers, knobs.guidance_scale)
         for fallback in modules.levers.fallbacks:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationEr
 
 from vitascope.engine.block_cache import CacheCalibration
 from vitascope.errors import InvalidMedia, UnsupportedTask
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.task import Task, TextToVideo, VideoToVideo
 
 Fps = Annotated[Fraction, Field(gt=0), PlainSerializer(str)]
 
@@ -137,12 +137,3 @@ def nearest(value: int, step: int, offset: int, low: int, high: int | None) -> l
 
 def _either(values: list[int]) -> str:
     return " or ".join(str(value) for value in values)
-
-
-def conditioning_size(task: Task) -> tuple[int, int] | None:
-    """Width and height of the picture or clip that a task is made from; None if there is none."""
-    if isinstance(task, ImageToVideo):
-        return task.image.width, task.image.height
-    if isinstance(task, VideoToVideo):
-        return task.video.width, task.video.height
-    return None

@@ -51,7 +51,11 @@ class ColourBars(Generator):
         return None
 
     def load(self, placement: Placement) -> None:
-        """Nothing to load."""
+        """Nothing to load. Raises: as `levers.decide`, for a switch that would have no effect."""
+        from vitascope.engine.levers import decide
+        from vitascope.engine.subject import NOTHING
+
+        decide(NOTHING, placement, None)
 
     def generate(self, tasks: Sequence[Task], modules: Any, context: Context) -> list[Clip]:  # noqa: ARG002
         """Bars that move by one bar width over the clip."""

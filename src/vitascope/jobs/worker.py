@@ -91,16 +91,17 @@ def run(
 
 
 def _has(engine: Engine) -> tuple[str, float]:
-    """The device of this worker and all of its memory, in GiB."""
+    """The device of this worker, and the memory that a model's weights have. Units: GiB."""
     import psutil
 
-    device = engine.placement.device
-    if device.startswith("cuda"):
-        import torch
+    device, machine_gib = engine.placement.device, psutil.virtual_memory().total / GIB
+    if not device.startswith("cuda"):
+        return device, machine_gib
+    import torch
 
-        has = torch.cuda.get_device_properties(device)
-        return f"{device} {has.name}"[:64], has.total_memory / GIB
-    return device, psutil.virtual_memory().total / GIB
+    has = torch.cuda.get_device_properties(device)
+    # Within a limit, weights live in main memory and visit the card.
+    return f"{device} {has.name}"[:64], machine_gib if engine.placement.memory_gib else has.total_memory / GIB
 
 
 def _live(asked_to_stop: threading.Event, duty: DutyRound, here: str, device: str, memory_gib: float) -> None:
@@ -140,12 +141,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slot", required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--memory-gib", type=float)
     parser.add_argument("--max-attempts", type=int, default=3)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--lifetime", type=float, default=7 * 86_400.0)
     given: Any = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    placement = Placement(device=given.device, gpus=given.gpus)
+    placement = Placement(device=given.device, gpus=given.gpus, memory_gib=given.memory_gib)
     settings = Settings.from_environment()
     house = House(given.house, settings.database, settings.artifacts)
     try:

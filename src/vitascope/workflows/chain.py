@@ -71,7 +71,8 @@ class Chain(BaseModel):
         generator = self._generator()
         prepared, around = self._prepare(task, context)
         completed = generator.complete(prepared)
-        key = key_of(generator.name, generator.model_dump(mode="json"), completed.described())
+        knobs, placed = generator.model_dump(mode="json"), engine.asked.deciding()
+        key = key_of(generator.name, knobs, completed.described(), placed)
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]

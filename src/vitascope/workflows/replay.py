@@ -105,7 +105,9 @@ def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> st
         video = ["--video", made.video] if made.video else []
         return shlex.join(["vitascope", "run", file, *video, "-o", output])
     stage = recipe.stages[0]
-    words = ["vitascope", "generate", str(made.task["prompt"])]
+    prompt = str(made.task["prompt"])
+    first, last = ([], ["--", prompt]) if prompt.startswith("-") else ([prompt], [])
+    words = ["vitascope", "generate", *first]
     for flag, path in (("--image", made.image), ("--video", made.video)):
         words += [flag, path] if path else []
     if "width" in made.task and "height" in made.task:
@@ -115,8 +117,7 @@ def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> st
     words += _placement_words(recipe.placement)
     if recipe.labels.words != "none":
         words += ["--label", recipe.labels.words]
-    words += ["-o", output]
-    return shlex.join(words)
+    return shlex.join([*words, "-o", output, *last])
 
 
 def _placement_words(placement: dict[str, Any]) -> list[str]:

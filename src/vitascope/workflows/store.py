@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vitascope import __version__
+from vitascope.atomic import ready_folder
 from vitascope.clip import Clip
 from vitascope.errors import RequestError
 from vitascope.media import read_lossless, write_lossless
@@ -67,11 +68,11 @@ class ClipStore:
         return clip
 
     def put(self, key: str, clip: Clip) -> Clip:
-        """Keep `clip` under `key`. Raises: DiskFull."""
+        """Keep `clip` under `key`. Raises: DiskFull, ResourceError."""
         size = math.prod(clip.frames.shape)
         if self.limit_gib is not None and size > self.limit_gib * 2**30:
             return clip
-        self.folder.mkdir(parents=True, exist_ok=True)
+        ready_folder(self.folder)
         if self.limit_gib is not None:
             self.prune(self.limit_gib * 2**30 - size)
         write_lossless(clip, self.folder / key)

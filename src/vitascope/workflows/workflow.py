@@ -181,7 +181,7 @@ def _with_settings(entries: list[Entry], settings: Mapping[str, Any], path: Path
     for dotted, value in settings.items():
         owner, dot, knob = dotted.partition(".")
         if not dot:
-            raise RequestError(f"--set {dotted!r} is not step.parameter=value", param=dotted)
+            raise RequestError(f"--set {dotted!r} is neither step.parameter=value nor a switch", param=dotted)
         if owner not in {entry.id for entry in entries}:
             raise UnknownName(f"step of {path.stem}", owner, [entry.id for entry in entries], param=dotted)
         changes.setdefault(owner, {})[knob.replace("-", "_")] = value

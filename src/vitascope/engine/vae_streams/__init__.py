@@ -33,8 +33,9 @@ class Stream(Protocol):
 def refusal(name: str) -> RequestError:
     """What is said of the VAE class `name`, which cannot stream."""
     can = ", ".join(known.removeprefix("AutoencoderKL") for known in STREAMS)
+    named = "a model without a VAE" if name == "NoneType" else name
     return RequestError(
-        f"vae_streaming has no effect on {name}; leave it out (it is for the VAEs of {can})",
+        f"vae_streaming has no effect on {named}; leave it out (it is for the VAEs of {can})",
         param="vae_streaming",
     )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,8 +18,3 @@ def padded(chunk: Tensor, past: Tensor | None) -> Tensor:
 def remembered(frames: Tensor) -> Tensor:
     """What the next chunk needs of a `padded` one: a copy, so that the whole tensor can go."""
     return frames[:, :, -2:].clone()
-
-
-def compiled_if(wanted: bool, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, as one graph for each shape where that is wanted."""
-    return torch.compile(function, dynamic=False) if wanted else function

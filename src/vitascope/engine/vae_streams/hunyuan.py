@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitascope.engine.vae_streams._causal import compiled_if, padded, remembered
+from vitascope.engine.compile import compiled_if
+from vitascope.engine.vae_streams._causal import padded, remembered
 
 # Frames that go through a convolution at once, after one more at the start: time doubles from 1 + n to 1 + 2n.
 FRAMES_AT_ONCE = 4

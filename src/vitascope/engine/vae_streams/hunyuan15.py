@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitascope.engine.vae_streams._causal import compiled_if, padded, remembered
+from vitascope.engine.compile import compiled_if
+from vitascope.engine.vae_streams._causal import padded, remembered
 
 
 class HunyuanVideo15Stream:

@@ -160,10 +160,11 @@ MODELS = {
 
 
 def find(name: str) -> BenchModel:
-    """The model called `name`. Raises: UnknownName."""
-    if name not in MODELS:
+    """The model called `name`, here or by its generator. Raises: UnknownName."""
+    found = MODELS.get(name) or next((model for model in MODELS.values() if model.model == name), None)
+    if found is None:
         raise UnknownName("model to time", name, MODELS, param="model")
-    return MODELS[name]
+    return found
 
 
 def components(model: BenchModel, device: str, dtype: Any, tiny: bool = False) -> dict[str, Any]:

@@ -37,9 +37,6 @@ class Tiling:
         return _fits(latents, self.latent_size, self.latent_frames)
 
 
-LOW_MEMORY_TILING = Tiling(sample_size=256, latent_size=32)
-
-
 def run_tiled(
     x: Tensor, run: Callable[[Tensor], Tensor], frames: int, size: int, size_out: int, overlap: float
 ) -> Tensor:

@@ -1,0 +1,61 @@
+"""Compiled functions go on past the number of shapes that torch keeps graphs for; compilers are looked for."""
+
+import sys
+
+import pytest
+import torch
+
+from tests.engine.test_levers import H100, MOCHI, placed
+from vitascope.engine.compile import compile_blocks, compiled, compiler_for
+from vitascope.engine.levers import decide
+from vitascope.errors import ResourceError
+
+
+@pytest.fixture
+def few_graphs():
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        yield
+    torch._dynamo.reset()
+
+
+def test_a_size_more_than_there_are_graphs_is_compiled_too(few_graphs):
+    graphs = []
+
+    def keep(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    blocks = [torch.nn.Linear(4, 4) for _ in range(3)]
+    plain = [block.forward for block in blocks]
+    compile_blocks(blocks, backend=keep)
+    for num_tokens in (1, 2, 3, 4, 5):
+        states = torch.randn(num_tokens, 4)
+        for block, forward in zip(blocks, plain, strict=True):
+            assert torch.equal(block(states), forward(states))
+    assert len(graphs) == 5, "one for each size: blocks of one class share them"
+
+
+def test_what_fails_in_a_compiled_function_is_told(few_graphs):
+    def fail(states):
+        raise ValueError("no such token")
+
+    with pytest.raises(ValueError, match="no such token"):
+        compiled(fail, backend="eager")(torch.zeros(1))
+
+
+def test_without_a_c_compiler_nothing_is_compiled_and_that_is_said():
+    bare = H100.model_copy(update={"c_compiler": False})
+    levers = decide(MOCHI, placed(), bare)
+    assert not levers.compile and levers.fallbacks == ("compiled blocks need a C compiler such as gcc",)
+    with pytest.raises(ResourceError, match="C compiler such as gcc"):
+        decide(MOCHI, placed(compile=True), bare)
+
+
+@pytest.mark.parametrize(
+    ("named", "found"), [("no-such-compiler -O2", False), (f"{sys.executable} -O2", True)]
+)
+def test_a_compiler_that_is_named_is_the_one_that_is_looked_for(monkeypatch, named, found):
+    for name, device in (("CC", "cuda"), ("CXX", "cpu")):
+        monkeypatch.setenv(name, named)
+        assert (compiler_for(device) is not None) is found
