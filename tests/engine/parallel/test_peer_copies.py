@@ -1,5 +1,7 @@
 """Exchange by writing into each other's memory, on CPUs: files mapped by all ranks stand for GPUs' memory."""
 
+import sys
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -69,13 +71,33 @@ def test_signals_suffice_for_eight_ranks_and_the_largest_group_of_samples():
     assert (4 * 2 * SAMPLES_AT_ONCE + 2) * 8 <= NUM_SIGNALS
 
 
-def _none_on_cpus(rank):
+class _Unreachable:
+    """Memory that the second rank cannot have."""
+
+    def __init__(self, group, device):
+        self.index = group.index
+
+    def ready(self):
+        if self.index == 1:
+            raise RuntimeError("peer access is not supported between these two devices")
+        return True
+
+    def greet(self):
+        raise AssertionError("a rank goes on alone")
+
+    greeted = greet
+
+
+def _carriers(rank):
     mesh = Mesh.join(Layout(ulysses=2), torch.device("cpu"))
-    return peer_copies(mesh.ulysses, mesh.device) is None and not mesh.carrier.prefers_halves
+    on_cpus = peer_copies(mesh.ulysses, mesh.device)
+    module = sys.modules[peer_copies.__module__]
+    module.SymmetricMemory, module.cuda_capability = _Unreachable, lambda _: (9, 0)
+    return on_cpus, peer_copies(mesh.ulysses, torch.device("cuda")), type(mesh.carrier)
 
 
-def test_where_devices_do_not_reach_each_other_collectives_carry():
-    assert all(on_ranks(2, _none_on_cpus))
+def test_where_one_rank_does_not_reach_the_others_collectives_carry_for_all():
+    assert on_ranks(2, _carriers) == [(None, None, Collectives)] * 2
 
 
 def _both_ways(rank):

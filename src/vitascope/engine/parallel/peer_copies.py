@@ -165,37 +165,46 @@ class SymmetricMemory:
         """As said of `PeerMemory`."""
         torch.cuda.current_stream(self.device).wait_stream(self.stream)
 
-    def works(self) -> bool:
-        """Whether what this rank and the others push comes through; a collective call that waits for the GPU."""
-        own = self.reserve(torch.empty(0, dtype=torch.int32, device=self.device), self.group.size)
+    def ready(self) -> bool:
+        """Whether there is such memory here; a collective call, like the next two, which try it."""
+        own = self.reserve(self._set, self.group.size)
         own.fill_(-1)
+        torch.cuda.synchronize(self.device)
+        return True
+
+    def greet(self) -> bool:
+        """Push a number to every rank."""
         mine = self._set * self.group.index
-        self._meet()
         for rank in range(self.group.size):
             self.push(rank, self.group.index, mine, signal=0)
-        self._meet()
-        signals = self._signals[self.group.index][: self.group.size]
-        good = own[: self.group.size].tolist() == list(range(self.group.size)) and bool(signals.all())
+        torch.cuda.synchronize(self.device)
+        return True
+
+    def greeted(self) -> bool:
+        """Whether every rank's came, with its signal."""
+        own, signals = (each[self.group.index][: self.group.size] for each in (self._parts, self._signals))
+        good = own.tolist() == list(range(self.group.size)) and bool(signals.all())
         signals.zero_()
         torch.cuda.synchronize(self.device)
         return good
 
-    def _meet(self) -> None:
-        """All ranks have done what they began."""
-        torch.cuda.synchronize(self.device)
-        dist.all_reduce(self._set.clone(), group=self.group.process_group)
-        torch.cuda.synchronize(self.device)
-
 
 def peer_copies(group: Group, device: torch.device) -> PeerCopies | None:
-    """The carrier for GPUs that reach each other's memory, None for others; a collective call."""
+    """The carrier for GPUs that reach each other's memory, None for others; a collective call of all ranks."""
     if group.size == 1 or device.type != "cuda" or cuda_capability(device) == (0, 0):
         return None
-    memory, works = SymmetricMemory(group, device), False
+    memory = SymmetricMemory(group, device)
+    tried = all(_on_all_ranks(attempt) for attempt in (memory.ready, memory.greet, memory.greeted))
+    return PeerCopies(group, memory) if tried else None
+
+
+def _on_all_ranks(attempt: Callable[[], bool]) -> bool:
+    """Whether it is well on every rank of the world, on which all agree before they go on."""
     try:
-        works = memory.works()
+        good = attempt()
     except Exception as error:  # noqa: BLE001  whatever a driver says that cannot
         logger.warning("tokens go by collectives, not by copies between GPUs: %s", error)
-    agreed = torch.tensor([int(works)], device=device)
-    dist.all_reduce(agreed, dist.ReduceOp.MIN, group=group.process_group)
-    return PeerCopies(group, memory) if agreed.item() else None
+        good = False
+    agreed = torch.tensor([int(good)])
+    dist.all_reduce(agreed, dist.ReduceOp.MIN)
+    return bool(agreed.item())
