@@ -33,26 +33,33 @@ class StepRate(_Rates):
 
 
 class Activations(_Rates):
-    """Peak memory beside the weights while denoising. Units: GiB."""
+    """Peak memory beside the weights while denoising, in 16-bit numbers, of tokens 3072 channels wide. Units: GiB."""
 
     family: str
+    compiled: bool = True
+    linears: str = "model"
     fixed_gib: float
     gib_per_million_tokens: float
-    exchange_gib_per_million_tokens: float
+    exchange_gib_per_million_tokens: float = 0.0
 
 
 class Decode(_Rates):
     """How a VAE decodes. Units: a million pixels of the clip for seconds, of one frame for memory.
 
     `shared_s`: what sharing its rows among GPUs costs a clip; None where each GPU decodes all.
+    `tile`: width and height of the tiles, where a frame is decoded in tiles.
     """
 
     family: str
     vae: str
-    seconds_per_megapixel: float
+    seconds_per_megapixel: float | None = None  # memory alone is known
     group_gib_per_megapixel: float
+    latent_frames_at_once: bool = False  # memory is that of one latent frame, times all of them
+    tile: tuple[int, int] | None = None
     shared_s: float | None = None
-    odd_gib_per_megapixel: float | None = None  # if an odd number of latent frames is decoded otherwise
+    # Where an odd number of latent frames is decoded otherwise.
+    odd_seconds_per_megapixel: float | None = None
+    odd_gib_per_megapixel: float | None = None
 
 
 class Exchange(_Rates):
@@ -98,8 +105,11 @@ class Calibration(BaseModel):
     other: Other
 
     def device_called(self, gpu_name: str) -> str | None:
-        """The calibrated device that a GPU is, by its short name; None for another one."""
-        return next((name for name, device in self.devices.items() if name in gpu_name), None)
+        """The calibrated device that a GPU is, by its short name; None for another one, be it of the same chip.
+
+        An "NVIDIA H100 PCIe" has half the power of the H100 that was measured.
+        """
+        return next((name for name, device in self.devices.items() if device.gpu == gpu_name), None)
 
     def gpu(self, name: str) -> Gpu:
         """A calibrated device as the levers see it, with FlashAttention-3 and a Triton that can build our kernel."""
@@ -116,9 +126,14 @@ class Calibration(BaseModel):
             None,
         )
 
-    def activation(self, family: str) -> Activations:
-        """The memory of a family's blocks."""
-        return _only(self.activations, family=family)
+    def activation(self, family: str, levers: Levers) -> Activations:
+        """The memory of a family's blocks that run so; those of exact linears where fp8's were not measured."""
+        return next(
+            row
+            for linears in (levers.linears, "model")
+            for row in self.activations
+            if (row.family, row.compiled, row.linears) == (family, levers.compile, linears)
+        )
 
     def decode(self, family: str, vae: str) -> Decode | None:
         """How a family's VAE decodes; None if never measured so."""

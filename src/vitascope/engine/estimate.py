@@ -6,13 +6,15 @@ from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.levers import Levers, decide
-from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, Layout
+from vitascope.engine.memory import BYTES
+from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
 from vitascope.engine.subject import Gpu, Subject
 from vitascope.engine.workload import Architecture, StepWork
 
 # Tensors of all video tokens that stay on the GPU between steps.
+TEXT_GIB = 0.12  # what reading a prompt takes beside the weights
 KEPT_BY_CACHE = {"first-block": 5, "mag": 2, "taylor": 2}
 
 
@@ -120,7 +122,7 @@ def estimate(
         seconds=seconds,
         weights_gib=weights,
         gib=_memory(sizes, wanted, levers, placement, work, layout, weights, calibration),
-        context_gib=calibration.other.context_gib,
+        context_gib=calibration.other.context_gib if gpu else 0.0,
         step_flop=(work.linears + work.attention) * layout.world,
         because=_reasons(levers, layout, gpu, rate, placement),
     )
@@ -134,7 +136,7 @@ def subject_of(sizes: Architecture, dtype: str) -> Subject:
         vae=sizes.vae,
         num_parameters=sizes.billions.denoiser * 1e9,
         head_dim=sizes.head_dim,
-        fp8_parameters=sizes.billions.linears * 1e9,
+        fp8_parameters=sizes.fp8_billions * 1e9,
         parts_gib={
             "transformer": weights["denoiser"],
             "text_encoder": weights["text_encoder"],
@@ -190,9 +192,10 @@ def _decode_seconds(
     sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, calibration: Calibration
 ) -> float | None:
     rate = _decode_rate(sizes, levers, calibration)
-    if rate is None:
+    if rate is None or rate.seconds_per_megapixel is None:
         return None
-    alone = rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
+    odd = sizes.num_latent_frames(wanted.num_frames) % 2 and rate.odd_seconds_per_megapixel
+    alone = (odd or rate.seconds_per_megapixel) * wanted.width * wanted.height * wanted.num_frames / 1e6
     if layout.world == 1 or rate.shared_s is None:
         return alone
     return alone / layout.world + rate.shared_s
@@ -202,11 +205,37 @@ def _decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) 
     return calibration.decode(sizes.family, "tiles" if levers.vae_tiling else levers.vae)
 
 
-def _group_gib(rate: Decode | None, latent_frames: int) -> float:
+def _decoding_gib(
+    sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, rate: Decode | None
+) -> float:
+    """Beside the weights, in 16-bit numbers: what is decoded at once, and the whole clip where it does not stream."""
     if rate is None:
         return 0.0
-    odd = rate.odd_gib_per_megapixel if latent_frames % 2 else None
-    return rate.group_gib_per_megapixel if odd is None else odd
+    width, height = wanted.width, wanted.height
+    latent_frames = sizes.num_latent_frames(wanted.num_frames)
+    each = (latent_frames % 2 and rate.odd_gib_per_megapixel) or rate.group_gib_per_megapixel
+    at_once = min(width, rate.tile[0]) * min(height, rate.tile[1]) if rate.tile else width * height
+    decoding = each * at_once / 1e6 * (latent_frames if rate.latent_frames_at_once else 1)
+    if layout.world > 1 and rate.shared_s is not None:
+        decoding /= layout.world
+    # All frames, and once more put together.
+    clip = 0.0 if levers.vae == "stream" else 2 * 3 * 2 * width * height * wanted.num_frames / 2**30
+    return decoding + clip
+
+
+def _denoising_gib(
+    sizes: Architecture, levers: Levers, work: StepWork, layout: Layout, calibration: Calibration
+) -> float:
+    """Beside the weights, in 16-bit numbers: a block's activations, and what is kept from step to step."""
+    rate = calibration.activation(sizes.family, levers)
+    million = work.samples * work.tokens / 1e6
+    each = rate.gib_per_million_tokens + (
+        rate.exchange_gib_per_million_tokens if layout.sequence > 1 else 0.0
+    )
+    denoising = rate.fixed_gib + each * million * sizes.width / 3072
+    if levers.cache is not None:
+        denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
+    return denoising
 
 
 def _memory(
@@ -220,34 +249,27 @@ def _memory(
     calibration: Calibration,
 ) -> dict[str, float]:
     """Peak of each part: the weights that are on the GPU then, and what the part itself needs."""
-    rate = calibration.activation(sizes.family)
-    million = work.samples * work.tokens / 1e6
-    denoising = rate.fixed_gib + rate.gib_per_million_tokens * million
-    if levers.cache is not None:  # tokens kept from step to step, in bfloat16
-        denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
-    if layout.sequence > 1:
-        denoising += rate.exchange_gib_per_million_tokens * million
-    if layout.ulysses > 1:  # where queries, keys, values and outputs of other ranks arrive
-        denoising += 4 * work.tokens * sizes.width * 2 * min(work.samples, SAMPLES_AT_ONCE) / 2**30
-    frame = wanted.width * wanted.height / 1e6
-    clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
+    precision = BYTES[placement.dtype] / 2
     decode = _decode_rate(sizes, levers, calibration)
-    sharing = layout.world if decode and decode.shared_s is not None else 1
-    decoding = clip + _group_gib(decode, sizes.num_latent_frames(wanted.num_frames)) * frame / sharing
-    alone = placement.offload != "none" or levers.offload != "placement"
-    everything = sum(weights.values())
-    slots = 2 * weights["denoiser"] / sizes.num_layers if levers.offload == "blocks" else 0.0
-
-    def beside(part: str) -> float:
-        if placement.offload == "sequential" or (levers.offload == "blocks" and part == "denoiser"):
-            return 3 * weights[part] / sizes.num_layers
-        return weights[part] + slots if alone else everything
-
-    return {
-        "text": beside("text_encoder") + 0.1,
-        "denoise": beside("denoiser") + denoising,
-        "decode": beside("vae") + decoding,
+    working = {
+        "text": TEXT_GIB,
+        "denoise": _denoising_gib(sizes, levers, work, layout, calibration),
+        "decode": _decoding_gib(sizes, wanted, levers, layout, decode),
     }
+    parts = {"text": "text_encoder", "denoise": "denoiser", "decode": "vae"}
+    block = sizes.weights_gib(placement.dtype)["denoiser"] / sizes.num_layers  # the first and last stay exact
+
+    def weights_here(part: str) -> float:
+        if placement.offload == "sequential":
+            return 3 * weights[part] / sizes.num_layers
+        if (
+            levers.offload == "blocks"
+        ):  # two places for blocks stay on the GPU; what is no block is half of one
+            return 2.5 * block if part == "denoiser" else 2 * block + weights[part]
+        in_turns = placement.offload == "model" or levers.offload == "turns"
+        return weights[part] if in_turns else sum(weights.values())
+
+    return {name: weights_here(part) + working[name] * precision for name, part in parts.items()}
 
 
 def _reasons(

@@ -14,12 +14,11 @@ from vitascope.engine.memory import BYTES, GIB
 
 
 class Billions(BaseModel):
-    """Parameters. Units: billions. `linears`: those of the denoiser that 8-bit linears halve."""
+    """Parameters. Units: billions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     denoiser: float
-    linears: float = 0.0
     text_encoder: float = 0.0
     vae: float = 0.0
 
@@ -61,6 +60,11 @@ class Architecture(BaseModel):
         return 24.0 * d * d  # q, k, v, out; feed-forward of four widths
 
     @property
+    def fp8_billions(self) -> float:
+        """Parameters that 8-bit linears halve: of all blocks but the first and the last. Units: billions."""
+        return (self.num_layers - 2) * self.linears_per_token / 2 / 1e9
+
+    @property
     def text_linears(self) -> float:
         """The same of one layer for all text tokens of a sample."""
         if self.family == "cogvideox":
@@ -83,7 +87,7 @@ class Architecture(BaseModel):
         of = self.billions
         each = BYTES[dtype] * 1e9 / GIB
         return {
-            "denoiser": (of.denoiser - of.linears) * each + of.linears * (1e9 / GIB if fp8 else each),
+            "denoiser": of.denoiser * each - (self.fp8_billions * (each - 1e9 / GIB) if fp8 else 0.0),
             "text_encoder": of.text_encoder * each,
             "vae": of.vae * each,
         }

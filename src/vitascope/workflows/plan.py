@@ -49,7 +49,6 @@ def _billions(folder: Path) -> Billions:
     each = {name: size * GIB / BYTES["bfloat16"] / 1e9 for name, size in gib.items()}
     return Billions(
         denoiser=each.get("transformer", 0.0),
-        linears=0.8 * each.get("transformer", 0.0),
         text_encoder=each.get("text_encoder", 0.0),
         vae=each.get("vae", 0.0),
     )
