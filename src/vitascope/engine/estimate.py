@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.levers import Levers, decide
 from vitascope.engine.memory import BYTES
-from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
 from vitascope.engine.subject import Gpu, Subject
@@ -36,7 +36,7 @@ class Estimate(BaseModel):
 
     `seconds` by part is for compiled code that is already in the cache and modules that are loaded; None where
     this way of running was never measured on this device. `gib` is the peak while each part runs, of what torch
-    allocates; CUDA's own comes on top of it.
+    allocates; CUDA's own comes on top of it. `room_gib` is what a GPU may use; None on a CPU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +51,7 @@ class Estimate(BaseModel):
     weights_gib: dict[str, float]
     gib: dict[str, float]
     context_gib: float
+    room_gib: float | None
     step_flop: float
     because: tuple[str, ...]
 
@@ -63,6 +64,11 @@ class Estimate(BaseModel):
     def peak_gib(self) -> float:
         """The most that one GPU needs, CUDA's own included."""
         return max(self.gib.values()) + self.context_gib
+
+    @property
+    def fits(self) -> bool:
+        """Whether that is there."""
+        return self.room_gib is None or self.peak_gib <= self.room_gib
 
 
 def estimate(
@@ -82,14 +88,21 @@ def estimate(
     calibration = calibration or committed()
     device = calibration.device_called(gpu.name) if gpu else "CPU"
     levers = decide(subject_of(sizes, placement.dtype), placement, gpu)
+    if placement.vae_tiling:
+        levers = levers.model_copy(update={"vae_tiling": True})
     layout = _layout(sizes, wanted, placement, splits)
     if layout.ring > 1 and gpu:
         levers = levers.exact_in_a_ring("fa3" if gpu.fa3 else "cudnn", placement.attention)
-    rate = calibration.step(device or "", sizes.family, levers)
+    rate = calibration.step(device or "", sizes.family, levers) if placement.offload == "none" else None
     tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
     samples = (2 if wanted.guided else 1) // layout.cfg
     work = StepWork.of(
-        sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
+        sizes,
+        tokens,
+        samples=samples,
+        sequence=layout.sequence,
+        heads_share=shares(sizes.num_heads, layout.ulysses)[0] / sizes.num_heads / layout.ring,
+        prompt_tokens=wanted.prompt_tokens,
     )
     computed, halved = _num_computed(levers, wanted)
     exchange_s = _exchange_seconds(sizes, work, layout, calibration)
@@ -112,7 +125,7 @@ def estimate(
             "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
     weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
-    return Estimate(
+    made = Estimate(
         device=device or (gpu.name if gpu else "CPU"),
         layout=layout,
         levers=levers,
@@ -123,8 +136,14 @@ def estimate(
         weights_gib=weights,
         gib=_memory(sizes, wanted, levers, placement, work, layout, weights, calibration),
         context_gib=calibration.other.context_gib if gpu else 0.0,
-        step_flop=(work.linears + work.attention) * layout.world,
-        because=_reasons(levers, layout, gpu, rate, placement),
+        room_gib=min(gpu.memory_gib, placement.memory_gib or gpu.memory_gib) if gpu else None,
+        step_flop=_step_flop(sizes, tokens, wanted),
+        because=_reasons(levers, layout, gpu, seconds is not None, placement),
+    )
+    return (
+        made
+        if made.fits
+        else made.model_copy(update={"because": (*made.because, _too_much(made, placement))})
     )
 
 
@@ -154,6 +173,13 @@ def _layout(sizes: Architecture, wanted: Wanted, placement: Placement, splits: t
         ulysses=placement.ulysses_degree,
         ring=placement.ring_degree,
     )
+
+
+def _step_flop(sizes: Architecture, tokens: int, wanted: Wanted) -> float:
+    """Of all GPUs together."""
+    samples = 2 if wanted.guided else 1
+    work = StepWork.of(sizes, tokens, samples=samples, prompt_tokens=wanted.prompt_tokens)
+    return work.linears + work.attention
 
 
 def _num_computed(levers: Levers, wanted: Wanted) -> tuple[int, int]:
@@ -272,16 +298,31 @@ def _memory(
     return {name: weights_here(part) + working[name] * precision for name, part in parts.items()}
 
 
+def _too_much(made: Estimate, placement: Placement) -> str:
+    """What is said of a clip that does not fit, and what would help. Its largest part decides."""
+    largest = max(made.gib, key=lambda part: made.gib[part])
+    streamed = (
+        largest == "decode" and made.levers.vae == "stream"
+    )  # group by group: the length does not matter
+    helps = ["a smaller size", *([] if streamed else ["fewer frames"])]
+    if placement.offload == "none" and made.levers.offload == "placement":
+        helps.append(f"memory_gib={int(made.room_gib or 0)} (parts take turns)")
+    said = f"does not fit: {made.peak_gib:.1f} GiB while it does {largest!r}, and {made.room_gib:.1f} may be used"
+    return f"{said}; try {' or '.join(helps)}"
+
+
 def _reasons(
-    levers: Levers, layout: Layout, gpu: Gpu | None, rate: StepRate | None, placement: Placement
+    levers: Levers, layout: Layout, gpu: Gpu | None, timed: bool, placement: Placement
 ) -> tuple[str, ...]:
     """Why it will run so, a line for each choice."""
     name = gpu.name if gpu else "a CPU"
-    allowed = "as asked" if placement.attention != "auto" else f"which speed={placement.speed!r} allows"
+    asked = (
+        "as asked" if placement.attention == levers.attention else f"which speed={placement.speed!r} allows"
+    )
     said = {
         "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
-        "int8": f"attention: 8-bit with smoothing, {allowed}; first and last steps exact",
-        "sage": f"attention: SageAttention2 (8-bit), {allowed}; first and last steps exact",
+        "int8": f"attention: 8-bit with smoothing, {asked}; first and last steps exact",
+        "sage": "attention: SageAttention2, as asked; first and last steps exact",
         "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
         "sdpa": "attention: torch's own choice",
         "model": "attention: as diffusers has it",
@@ -290,7 +331,8 @@ def _reasons(
     if levers.compile:
         lines.append("blocks compiled: each new size takes up to a minute once, then it is kept on disk")
     if levers.linears == "fp8":
-        lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
+        why = "as asked" if placement.quantize == "fp8" else f"which speed={placement.speed!r} allows"
+        lines.append(f"8-bit linears, {why}: faster, and half the memory")
     if levers.skip is not None:
         lines.append("after the first steps only some are computed, the others foretold")
     if levers.cache is not None and levers.cache.kind == "taylor":
@@ -307,9 +349,10 @@ def _reasons(
         how = "parts take turns on the GPU" if levers.offload == "turns" else "blocks arrive one ahead"
         lines.append(f"memory_gib={placement.memory_gib:g}: {how}")
     if layout.world > 1:
-        lines.append(f"{layout.world} GPUs as {layout.described()}: {_why(layout)}")
+        many = f"{layout.world} {'GPUs' if gpu else 'processes'}"
+        lines.append(f"{many} as {layout.described()}: {_why(layout)}")
     lines += [f"not here: {missed}" for missed in levers.fallbacks]
-    if rate is None:
+    if not timed:
         lines.append("no time is predicted: this way of running was not measured on this device")
     return tuple(lines)
 
@@ -317,7 +360,7 @@ def _reasons(
 def _why(layout: Layout) -> str:
     said = []
     if layout.cfg > 1:
-        said.append("the prompt and the negative prompt on different GPUs, which sends least")
+        said.append("the prompt and the negative prompt apart, which sends least")
     if layout.ulysses > 1:
         said.append("tokens exchanged for heads")
     if layout.ring > 1:

@@ -148,16 +148,18 @@ class StepWork(BaseModel):
         *,
         samples: int,
         sequence: int = 1,
+        heads_share: float | None = None,
         prompt_tokens: int = 128,
     ) -> Self:
-        """The work of one of `sequence` GPUs that share each sample's tokens.
+        """The work of the busiest of `sequence` GPUs that share each sample's tokens.
 
+        `heads_share`: its share of the attention, where heads do not go round evenly.
         `prompt_tokens`: valid text tokens of each sample; CogVideoX attends to all of its text.
         """
         text = prompt_tokens if sizes.family == "mochi" else sizes.text_tokens
         own = num_tokens / sequence
         linears = own * sizes.linears_per_token + sizes.text_linears
-        attention = 4.0 * (num_tokens + text) ** 2 * sizes.width / sequence
+        attention = 4.0 * (num_tokens + text) ** 2 * sizes.width * (heads_share or 1 / sequence)
         return cls(
             linears=samples * sizes.num_layers * linears,
             attention=samples * sizes.num_layers * attention,

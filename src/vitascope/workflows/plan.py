@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from vitascope.clip import Image
 from vitascope.engine import memory, weights
 from vitascope.engine.calibration import committed
 from vitascope.engine.estimate import Estimate, Wanted, estimate
@@ -12,10 +16,13 @@ from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu
 from vitascope.engine.workload import Architecture, Billions, published
 from vitascope.errors import RequestError, UnknownName
+from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators.base import Generator
-from vitascope.task import Task
+from vitascope.task import ImageToVideo, Task, TextToVideo
+from vitascope.workflows.generate import Order, order
 
+PROMPT = "a clip of some length"  # words cost nothing
 PLANNED = "models of the families Mochi and CogVideoX"
 
 
@@ -54,19 +61,48 @@ def _billions(folder: Path) -> Billions:
     )
 
 
-def planned_gpu(device: str | None) -> Gpu | None:
+def order_of_any_clip(model: str, **options: Any) -> Order:
+    """An order whose content does not matter: some words, and a black picture where the model starts from one.
+
+    Raises: as `order`.
+    """
+    if not model:
+        raise RequestError(
+            "model '' is no name and no folder; say what to plan, such as mochi-1", param="model"
+        )
+    generator = for_model(model)
+    known = type(generator).known_model(model)
+    kinds = known.tasks if known else tuple(kind.kind for kind in generator.accepts)
+    if TextToVideo.kind in kinds or ImageToVideo.kind not in kinds:
+        return order(PROMPT, model=model, **options)
+    size = generator.profile() if isinstance(generator, DiffusersGenerator) else None
+    width, height = options.get("width") or getattr(size, "width", 64), options.get("height")
+    black = np.zeros((height or getattr(size, "height", 64), width, 3), np.uint8)
+    return order(PROMPT, model=model, image=Image(black), **options)
+
+
+def planned_gpu(on: str | None, device: str = "auto") -> Gpu | None:
     """The GPU that a plan is for: one named, such as "h200", or this machine's; None for the CPU.
 
-    Raises: UnknownName.
+    `device`: the placement's, which must agree.
+    Raises: UnknownName, RequestError.
     """
-    calibration = committed()
-    if device is not None:
-        if device.lower() == "cpu":
-            return None
-        names = {name.lower(): name for name in calibration.devices}
-        if device.lower() not in names:
-            raise UnknownName("device to plan for", device, [*calibration.devices, "cpu"], param="on")
-        return calibration.gpu(names[device.lower()])
+    kind, calibration = device.partition(":")[0], committed()
+    if kind not in ("auto", "cuda", "cpu"):
+        raise RequestError(
+            f"no plan is made for device {device!r}; plans are for cuda and cpu", param="device"
+        )
+    names = {name.lower(): name for name in calibration.devices}
+    if on is not None and on.lower() not in (*names, "cpu"):
+        raise UnknownName("device to plan for", on, [*calibration.devices, "cpu"], param="on")
+    if on is not None and kind not in ("auto", "cpu" if on.lower() == "cpu" else "cuda"):
+        raise RequestError(
+            f"device={device!r} is not the {on} to plan for; leave one of them out", param="device"
+        )
+    if "cpu" in (on.lower() if on else "", kind):
+        return None
+    if on is not None:
+        return calibration.gpu(names[on.lower()])
     import torch
 
     return Gpu.here("cuda") if torch.cuda.is_available() else calibration.gpu("H100")
@@ -91,5 +127,7 @@ def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None
     )
     dtype = ("float32" if gpu is None else "bfloat16") if placement.dtype == "auto" else placement.dtype
     device = "cpu" if gpu is None else "cuda"
+    if gpu is not None and placement.attention == "sage":
+        gpu = gpu.model_copy(update={"sage": None})  # whether it is installed is another question
     resolved = placement.model_copy(update={"dtype": dtype, "device": device})
     return estimate(sizes, wanted, resolved, gpu, splits=generator.splits)
