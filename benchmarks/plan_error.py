@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine.calibration import committed
-from vitascope.engine.estimate import Wanted, estimate
+from vitascope.engine.estimate import estimate
 from vitascope.engine.placement import Placement
-from vitascope.engine.workload import published
+from vitascope.engine.workload import Wanted, published
 
 
 def degrees(layout: str) -> dict[str, int]:

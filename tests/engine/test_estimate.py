@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from vitascope.engine.calibration import committed
-from vitascope.engine.estimate import Wanted, estimate
+from vitascope.engine.estimate import estimate
 from vitascope.engine.placement import Placement
-from vitascope.engine.workload import StepWork, published
+from vitascope.engine.workload import StepWork, Wanted, published
 from vitascope.errors import OutOfMemory, RequestError, ResourceError
 
 WHOLE = Wanted(width=848, height=480, num_frames=163, num_inference_steps=50)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,9 +23,13 @@ class _Rates(BaseModel):
 
 
 class StepRate(_Rates):
-    """How fast the blocks of a family run on a device. Units: TFLOP/s."""
+    """How fast the blocks of a family run on a device. Units: TFLOP/s.
+
+    `width`: the channels of the model that was measured, where a family has several.
+    """
 
     device: str
+    width: int = 3072
     family: str
     attention: str
     linears: str
@@ -33,9 +39,13 @@ class StepRate(_Rates):
 
 
 class Activations(_Rates):
-    """Peak memory beside the weights while denoising, in 16-bit numbers, of tokens 3072 channels wide. Units: GiB."""
+    """Peak memory beside the weights while denoising, in 16-bit numbers. Units: GiB.
+
+    `width`: the channels of the model that was measured.
+    """
 
     family: str
+    width: int = 3072
     compiled: bool = True
     linears: str = "model"
     fixed_gib: float
@@ -118,22 +128,24 @@ class Calibration(BaseModel):
             name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True, int8=True
         )
 
-    def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
-        """The rates of blocks that run so; None if that was never measured."""
+    def step(self, device: str, family: str, levers: Levers, width: int) -> StepRate | None:
+        """The rates of blocks that run so, of the model nearest in width; None if that was never measured."""
         wanted = (device, family, levers.attention, levers.linears, levers.compile)
-        return next(
+        return _nearest(
+            width,
             (r for r in self.steps if (r.device, r.family, r.attention, r.linears, r.compiled) == wanted),
-            None,
         )
 
-    def activation(self, family: str, levers: Levers) -> Activations:
-        """The memory of a family's blocks that run so; those of exact linears where fp8's were not measured."""
-        return next(
-            row
-            for linears in (levers.linears, "model")
-            for row in self.activations
-            if (row.family, row.compiled, row.linears) == (family, levers.compile, linears)
+    def activation(self, family: str, levers: Levers, width: int) -> Activations:
+        """The memory of a family's blocks: that of exact linears or uncompiled blocks where no other was measured."""
+        ways = ((levers.compile, levers.linears), (levers.compile, "model"), (False, "model"))
+        found = (
+            _nearest(
+                width, (r for r in self.activations if (r.family, r.compiled, r.linears) == (family, *way))
+            )
+            for way in ways
         )
+        return next(row for row in found if row is not None)
 
     def decode(self, family: str, vae: str) -> Decode | None:
         """How a family's VAE decodes; None if never measured so."""
@@ -142,6 +154,10 @@ class Calibration(BaseModel):
     def exchange(self, kind: str) -> Exchange:
         """Of "ulysses" or "ring"."""
         return _only(self.exchanges, kind=kind)
+
+
+def _nearest(width: int, rows: Iterable[Any]) -> Any:
+    return min(rows, key=lambda row: abs(math.log(row.width / width)), default=None)
 
 
 def _only(rows: Any, **wanted: str) -> Any:

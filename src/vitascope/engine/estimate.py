@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
+from vitascope.engine.calibration import Calibration, StepRate, committed
+from vitascope.engine.estimated_memory import decode_rate, peaks
 from vitascope.engine.levers import Levers, decide
-from vitascope.engine.memory import BYTES
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
 from vitascope.engine.subject import Gpu, Subject
-from vitascope.engine.workload import Architecture, StepWork
+from vitascope.engine.workload import Architecture, StepWork, Wanted
+
 
 # Tensors of all video tokens that stay on the GPU between steps.
-TEXT_GIB = 0.12  # what reading a prompt takes beside the weights
-KEPT_BY_CACHE = {"first-block": 5, "mag": 2, "taylor": 2}
-
-
-class Wanted(BaseModel):
-    """What is to be made. Units: pixels, frames, denoising steps; `guided`: two samples a step, not one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int
-    height: int
-    num_frames: int
-    num_inference_steps: int
-    guided: bool = True
-    prompt_tokens: int = 128
-
-
 class Estimate(BaseModel):
     """What is predicted, and why. Units: seconds, GiB a GPU, FLOP.
 
@@ -93,7 +77,11 @@ def estimate(
     layout = _layout(sizes, wanted, placement, splits)
     if layout.ring > 1 and gpu:
         levers = levers.exact_in_a_ring("fa3" if gpu.fa3 else "cudnn", placement.attention)
-    rate = calibration.step(device or "", sizes.family, levers) if placement.offload == "none" else None
+    rate = (
+        calibration.step(device or "", sizes.family, levers, sizes.width)
+        if placement.offload == "none"
+        else None
+    )
     tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
     samples = (2 if wanted.guided else 1) // layout.cfg
     work = StepWork.of(
@@ -106,13 +94,14 @@ def estimate(
     )
     computed, halved = _num_computed(levers, wanted)
     exchange_s = _exchange_seconds(sizes, work, layout, calibration)
-    step_s = None if rate is None else _step_seconds(work, rate, layout, calibration) + exchange_s
+    calls = wanted.num_calls
+    step_s = None if rate is None else calls * (_step_seconds(work, rate, layout, calibration) + exchange_s)
     careful, careful_s = 0, 0.0
     if levers.approximate_attention and gpu:
         exact = levers.model_copy(update={"attention": "fa3" if gpu.fa3 else "cudnn"})
-        if (careful_rate := calibration.step(device or "", sizes.family, exact)) is not None:
+        if (careful_rate := calibration.step(device or "", sizes.family, exact, sizes.width)) is not None:
             careful = num_careful(wanted.num_inference_steps)
-            careful_s = _step_seconds(work, careful_rate, layout, calibration) + exchange_s
+            careful_s = calls * (_step_seconds(work, careful_rate, layout, calibration) + exchange_s)
     seconds = None
     decode_s = _decode_seconds(sizes, wanted, levers, layout, calibration)
     if step_s is not None and decode_s is not None:
@@ -134,7 +123,7 @@ def estimate(
         seconds_per_step=step_s,
         seconds=seconds,
         weights_gib=weights,
-        gib=_memory(sizes, wanted, levers, placement, work, layout, weights, calibration),
+        gib=peaks(sizes, wanted, levers, placement, work, layout, weights, calibration),
         context_gib=calibration.other.context_gib if gpu else 0.0,
         room_gib=min(gpu.memory_gib, placement.memory_gib or gpu.memory_gib) if gpu else None,
         step_flop=_step_flop(sizes, tokens, wanted),
@@ -177,7 +166,7 @@ def _layout(sizes: Architecture, wanted: Wanted, placement: Placement, splits: t
 
 def _step_flop(sizes: Architecture, tokens: int, wanted: Wanted) -> float:
     """Of all GPUs together."""
-    samples = 2 if wanted.guided else 1
+    samples = (2 if wanted.guided else 1) * wanted.num_calls
     work = StepWork.of(sizes, tokens, samples=samples, prompt_tokens=wanted.prompt_tokens)
     return work.linears + work.attention
 
@@ -217,7 +206,7 @@ def _exchange_seconds(sizes: Architecture, work: StepWork, layout: Layout, calib
 def _decode_seconds(
     sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, calibration: Calibration
 ) -> float | None:
-    rate = _decode_rate(sizes, levers, calibration)
+    rate = decode_rate(sizes, levers, calibration)
     if rate is None or rate.seconds_per_megapixel is None:
         return None
     odd = sizes.num_latent_frames(wanted.num_frames) % 2 and rate.odd_seconds_per_megapixel
@@ -225,77 +214,6 @@ def _decode_seconds(
     if layout.world == 1 or rate.shared_s is None:
         return alone
     return alone / layout.world + rate.shared_s
-
-
-def _decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) -> Decode | None:
-    return calibration.decode(sizes.family, "tiles" if levers.vae_tiling else levers.vae)
-
-
-def _decoding_gib(
-    sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, rate: Decode | None
-) -> float:
-    """Beside the weights, in 16-bit numbers: what is decoded at once, and the whole clip where it does not stream."""
-    if rate is None:
-        return 0.0
-    width, height = wanted.width, wanted.height
-    latent_frames = sizes.num_latent_frames(wanted.num_frames)
-    each = (latent_frames % 2 and rate.odd_gib_per_megapixel) or rate.group_gib_per_megapixel
-    at_once = min(width, rate.tile[0]) * min(height, rate.tile[1]) if rate.tile else width * height
-    decoding = each * at_once / 1e6 * (latent_frames if rate.latent_frames_at_once else 1)
-    if layout.world > 1 and rate.shared_s is not None:
-        decoding /= layout.world
-    # All frames, and once more put together.
-    clip = 0.0 if levers.vae == "stream" else 2 * 3 * 2 * width * height * wanted.num_frames / 2**30
-    return decoding + clip
-
-
-def _denoising_gib(
-    sizes: Architecture, levers: Levers, work: StepWork, layout: Layout, calibration: Calibration
-) -> float:
-    """Beside the weights, in 16-bit numbers: a block's activations, and what is kept from step to step."""
-    rate = calibration.activation(sizes.family, levers)
-    million = work.samples * work.tokens / 1e6
-    each = rate.gib_per_million_tokens + (
-        rate.exchange_gib_per_million_tokens if layout.sequence > 1 else 0.0
-    )
-    denoising = rate.fixed_gib + each * million * sizes.width / 3072
-    if levers.cache is not None:
-        denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
-    return denoising
-
-
-def _memory(
-    sizes: Architecture,
-    wanted: Wanted,
-    levers: Levers,
-    placement: Placement,
-    work: StepWork,
-    layout: Layout,
-    weights: dict[str, float],
-    calibration: Calibration,
-) -> dict[str, float]:
-    """Peak of each part: the weights that are on the GPU then, and what the part itself needs."""
-    precision = BYTES[placement.dtype] / 2
-    decode = _decode_rate(sizes, levers, calibration)
-    working = {
-        "text": TEXT_GIB,
-        "denoise": _denoising_gib(sizes, levers, work, layout, calibration),
-        "decode": _decoding_gib(sizes, wanted, levers, layout, decode),
-    }
-    parts = {"text": "text_encoder", "denoise": "denoiser", "decode": "vae"}
-    block = sizes.weights_gib(placement.dtype)["denoiser"] / sizes.num_layers  # the first and last stay exact
-
-    def weights_here(part: str) -> float:
-        if placement.offload == "sequential":
-            return 3 * weights[part] / sizes.num_layers
-        if (
-            levers.offload == "blocks"
-        ):  # two places for blocks stay on the GPU; what is no block is half of one
-            return 2.5 * block if part == "denoiser" else 2 * block + weights[part]
-        in_turns = placement.offload == "model" or levers.offload == "turns"
-        return weights[part] if in_turns else sum(weights.values())
-
-    return {name: weights_here(part) + working[name] * precision for name, part in parts.items()}
 
 
 def _too_much(made: Estimate, placement: Placement) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from vitascope.clip import Image
 from vitascope.engine import memory, weights
 from vitascope.engine.calibration import committed
-from vitascope.engine.estimate import Estimate, Wanted, estimate
+from vitascope.engine.estimate import Estimate, estimate
 from vitascope.engine.memory import BYTES, GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu
-from vitascope.engine.workload import Architecture, Billions, published
+from vitascope.engine.workload import FAMILIES, Architecture, Billions, Wanted, published
 from vitascope.errors import RequestError, UnknownName
 from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
@@ -23,7 +23,8 @@ from vitascope.task import ImageToVideo, Task, TextToVideo
 from vitascope.workflows.generate import Order, order
 
 PROMPT = "a clip of some length"  # words cost nothing
-PLANNED = "models of the families Mochi and CogVideoX"
+PLANNED = "models of the families Mochi, CogVideoX, Wan, HunyuanVideo and LTX-Video"
+ASKED_TWICE = ("wan", "hunyuan15")  # a step asks for each prompt by itself
 
 
 def architecture_of(generator: Generator) -> Architecture:
@@ -35,7 +36,7 @@ def architecture_of(generator: Generator) -> Architecture:
     if known is not None and known.name in published():
         return published()[known.name]
     sizes = None
-    if isinstance(generator, DiffusersGenerator) and "tokens" in generator.splits:
+    if isinstance(generator, DiffusersGenerator) and generator.denoiser_class.rpartition(":")[2] in FAMILIES:
         source = generator.source()
         if source.kind == "hub":
             raise RequestError(
@@ -56,7 +57,7 @@ def _billions(folder: Path) -> Billions:
     each = {name: size * GIB / BYTES["bfloat16"] / 1e9 for name, size in gib.items()}
     return Billions(
         denoiser=each.get("transformer", 0.0),
-        text_encoder=each.get("text_encoder", 0.0),
+        text_encoder=sum(size for name, size in each.items() if name.startswith("text_encoder")),
         vae=each.get("vae", 0.0),
     )
 
@@ -108,6 +109,12 @@ def planned_gpu(on: str | None, device: str = "auto") -> Gpu | None:
     return Gpu.here("cuda") if torch.cuda.is_available() else calibration.gpu("H100")
 
 
+def _num_calls(generator: DiffusersGenerator, sizes: Architecture, guidance_scale: float) -> int:
+    """How often a step asks the denoiser, where the two prompts do not go in one batch."""
+    asked_twice = sizes.family in ASKED_TWICE and guidance_scale > 1
+    return 2 if asked_twice or getattr(generator, "true_cfg_scale", 1.0) > 1 else 1
+
+
 def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None) -> Estimate:
     """The estimate of one completed task by `generator` under `placement`, on GPUs like `gpu` (None: the CPU).
 
@@ -124,6 +131,7 @@ def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None
         num_frames=task.num_frames,
         num_inference_steps=filled.num_inference_steps or 1,
         guided=generator.batches_guidance(),
+        num_calls=_num_calls(generator, sizes, filled.guidance_scale or 0.0),
     )
     dtype = ("float32" if gpu is None else "bfloat16") if placement.dtype == "auto" else placement.dtype
     device = "cpu" if gpu is None else "cuda"
