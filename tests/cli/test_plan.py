@@ -19,6 +19,22 @@ def test_says_what_why_and_how_much(vitascope):
     assert 60 < made["total_s"] < 100 and 30 < made["peak_gib"] < 40
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens", "pflop"),
+    [
+        ("wan2.1-t2v-1.3b", 32760, 0.566),  # counted module by module by `vitascope bench`
+        ("wan2.1-t2v-14b", 75600, 13.05),
+        ("hunyuan-video", 118800, 12.04),
+        ("hunyuan-video-1.5-480p-t2v", 49290, 2.72),
+        ("ltx-video", 6144, 0.058),
+    ],
+)
+def test_other_families_are_planned(vitascope, model, tokens, pflop):
+    made = vitascope("plan", model, "--on", "H200", "--json").json()
+    assert made["num_tokens"] == tokens and made["step_flop"] / 1e15 == pytest.approx(pflop, rel=0.02)
+    assert sum(made["weights_gib"].values()) < made["peak_gib"] < 120
+
+
 def test_models_that_start_from_a_picture_are_planned_too(vitascope):
     told = vitascope("plan", "cogvideox-5b-i2v", "--on", "H200", "--json").json()
     assert told["num_tokens"] == 17550 and told["fits"]

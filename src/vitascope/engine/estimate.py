@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.engine.calibration import Calibration, StepRate, committed
+from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.estimated_memory import decode_rate, peaks
 from vitascope.engine.levers import Levers, decide
 from vitascope.engine.parallel.layout import Layout, shares
@@ -127,7 +127,9 @@ def estimate(
         context_gib=calibration.other.context_gib if gpu else 0.0,
         room_gib=min(gpu.memory_gib, placement.memory_gib or gpu.memory_gib) if gpu else None,
         step_flop=_step_flop(sizes, tokens, wanted),
-        because=_reasons(levers, layout, gpu, seconds is not None, placement),
+        because=_reasons(
+            levers, layout, gpu, decode_rate(sizes, levers, calibration), seconds is not None, placement
+        ),
     )
     return (
         made
@@ -230,7 +232,7 @@ def _too_much(made: Estimate, placement: Placement) -> str:
 
 
 def _reasons(
-    levers: Levers, layout: Layout, gpu: Gpu | None, timed: bool, placement: Placement
+    levers: Levers, layout: Layout, gpu: Gpu | None, decode: Decode | None, timed: bool, placement: Placement
 ) -> tuple[str, ...]:
     """Why it will run so, a line for each choice."""
     name = gpu.name if gpu else "a CPU"
@@ -270,6 +272,8 @@ def _reasons(
         many = f"{layout.world} {'GPUs' if gpu else 'processes'}"
         lines.append(f"{many} as {layout.described()}: {_why(layout)}")
     lines += [f"not here: {missed}" for missed in levers.fallbacks]
+    if decode is None:
+        lines.append("the memory of decoding so was not measured: it is not among the GiB")
     if not timed:
         lines.append("no time is predicted: this way of running was not measured on this device")
     return tuple(lines)

@@ -21,7 +21,7 @@ def decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) -
 def _decoding_gib(
     sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, rate: Decode | None
 ) -> float:
-    """Beside the weights, in 16-bit numbers: what is decoded at once, and the whole clip where it does not stream."""
+    """Beside the weights, in 16-bit numbers or the VAE's own: what is decoded at once, and the clip if not streamed."""
     if rate is None:
         return 0.0
     width, height = wanted.width, wanted.height
@@ -32,7 +32,8 @@ def _decoding_gib(
     if layout.world > 1 and rate.shared_s is not None:
         decoding /= layout.world
     # All frames, and once more put together.
-    clip = 0.0 if levers.vae == "stream" else 2 * 3 * 2 * width * height * wanted.num_frames / 2**30
+    pixel = 3 * (sizes.vae_bytes or 2)
+    clip = 0.0 if levers.vae == "stream" else 2 * pixel * width * height * wanted.num_frames / 2**30
     return decoding + clip
 
 
@@ -62,7 +63,6 @@ def peaks(
     calibration: Calibration,
 ) -> dict[str, float]:
     """Peak of each part: the weights that are on the GPU then, and what the part itself needs."""
-    precision = BYTES[placement.dtype] / 2
     decode = decode_rate(sizes, levers, calibration)
     working = {
         "text": TEXT_GIB,
@@ -75,11 +75,12 @@ def peaks(
     def weights_here(part: str) -> float:
         if placement.offload == "sequential":
             return 3 * weights[part] / sizes.num_layers
-        if (
-            levers.offload == "blocks"
-        ):  # two places for blocks stay on the GPU; what is no block is half of one
+        if levers.offload == "blocks":  # which keep two places on the GPU; what is no block is half of one
             return 2.5 * block if part == "denoiser" else 2 * block + weights[part]
         in_turns = placement.offload == "model" or levers.offload == "turns"
         return weights[part] if in_turns else sum(weights.values())
 
-    return {name: weights_here(part) + working[name] * precision for name, part in parts.items()}
+    precision = dict.fromkeys(parts, BYTES[placement.dtype] / 2)
+    if sizes.vae_bytes is not None:
+        precision["decode"] = 1.0
+    return {name: weights_here(part) + working[name] * precision[name] for name, part in parts.items()}
