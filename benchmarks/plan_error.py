@@ -53,7 +53,7 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
     )
     measured = {"seconds_per_step": row["seconds_per_step"], "gib": row["peak_gib"]["denoise"]}
     predicted = {"seconds_per_step": made.seconds_per_step, "gib": made.gib["denoise"]}
-    if "decode" in row["seconds"] and made.seconds is not None:
+    if "decode" in row["seconds"] and made.seconds is not None and made.seconds["decode"] is not None:
         measured |= {"decode_s": row["seconds"]["decode"], "decode_gib": row["peak_gib"]["decode"]}
         predicted |= {"decode_s": made.seconds["decode"], "decode_gib": made.gib["decode"]}
     if "decode" in row["peak_gib"]:

@@ -91,10 +91,13 @@ def _seconds(made: Estimate, steps: int) -> list[str]:
         + ("" if computed == steps else f", {steps - computed} foretold"),
         "pixels": "to 8 bits in main memory; writing the file comes on top",
     }
-    rows = [
-        f"  {part:<10}{value:8.1f}   {notes.get(part, '')}".rstrip() for part, value in made.seconds.items()
+    said = {part: "?" if value is None else f"{value:.1f}" for part, value in made.seconds.items()}
+    rows = [f"  {part:<10}{value:>8}   {notes.get(part, '')}".rstrip() for part, value in said.items()]
+    together = "?" if made.total_s is None else f"{made.total_s:.1f}"
+    return [
+        *rows,
+        f"  {'together':<10}{together:>8}" + ("" if made.total_s else "   what is ? was not measured so"),
     ]
-    return [*rows, f"  {'together':<10}{made.total_s:8.1f}"]
 
 
 def _is_here() -> bool:

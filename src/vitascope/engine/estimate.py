@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
 from vitascope.engine.estimated_memory import decode_rate, peaks
-from vitascope.engine.levers import Levers, decide
+from vitascope.engine.levers import ACTIVATIONS_GIB, Levers, decide
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import num_careful
@@ -18,9 +18,10 @@ from vitascope.engine.workload import Architecture, StepWork, Wanted
 class Estimate(BaseModel):
     """What is predicted, and why. Units: seconds, GiB a GPU, FLOP.
 
-    `seconds` by part is for compiled code that is already in the cache and modules that are loaded; None where
-    this way of running was never measured on this device. `gib` is the peak while each part runs, of what torch
-    allocates; CUDA's own comes on top of it. `room_gib` is what a GPU may use; None on a CPU.
+    `seconds` by part is for compiled code that is already in the cache and modules that are loaded; a part is None
+    where it was never measured so, all are where the steps were not measured on this device. `gib` is the peak while
+    each part runs, of what torch allocates; CUDA's own comes on top of it. `room_gib` is what a GPU may use; None on
+    a CPU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +32,7 @@ class Estimate(BaseModel):
     num_tokens: int
     num_computed_steps: int
     seconds_per_step: float | None
-    seconds: dict[str, float] | None
+    seconds: dict[str, float | None] | None
     weights_gib: dict[str, float]
     gib: dict[str, float]
     context_gib: float
@@ -41,8 +42,9 @@ class Estimate(BaseModel):
 
     @property
     def total_s(self) -> float | None:
-        """All parts together."""
-        return None if self.seconds is None else sum(self.seconds.values())
+        """All parts together; None where one is not known."""
+        known = [each for each in (self.seconds or {}).values() if each is not None]
+        return sum(known) if self.seconds and len(known) == len(self.seconds) else None
 
     @property
     def peak_gib(self) -> float:
@@ -102,15 +104,15 @@ def estimate(
         if (careful_rate := calibration.step(device or "", sizes.family, exact, sizes.width)) is not None:
             careful = num_careful(wanted.num_inference_steps)
             careful_s = calls * (_step_seconds(work, careful_rate, layout, calibration) + exchange_s)
-    seconds = None
+    seconds: dict[str, float | None] | None = None
     decode_s = _decode_seconds(sizes, wanted, levers, layout, calibration)
-    if step_s is not None and decode_s is not None:
+    if step_s is not None:
         megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
         visit_s = calibration.other.visit_s if levers.offload != "placement" else 0.0
         seconds = {
             "text": calibration.other.text_s + visit_s,
             "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful + visit_s,
-            "decode": decode_s + visit_s,
+            "decode": None if decode_s is None else decode_s + visit_s,
             "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
     weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
@@ -134,7 +136,9 @@ def estimate(
     return (
         made
         if made.fits
-        else made.model_copy(update={"because": (*made.because, _too_much(made, placement))})
+        else made.model_copy(
+            update={"because": (*made.because, _too_much(made, placement, sizes.transformer))}
+        )
     )
 
 
@@ -218,7 +222,7 @@ def _decode_seconds(
     return alone / layout.world + rate.shared_s
 
 
-def _too_much(made: Estimate, placement: Placement) -> str:
+def _too_much(made: Estimate, placement: Placement, transformer: str) -> str:
     """What is said of a clip that does not fit, and what would help. Its largest part decides."""
     largest = max(made.gib, key=lambda part: made.gib[part])
     streamed = (
@@ -226,7 +230,10 @@ def _too_much(made: Estimate, placement: Placement) -> str:
     )  # group by group: the length does not matter
     helps = ["a smaller size", *([] if streamed else ["fewer frames"])]
     if placement.offload == "none" and made.levers.offload == "placement":
-        helps.append(f"memory_gib={int(made.room_gib or 0)} (parts take turns)")
+        turns = transformer in ACTIVATIONS_GIB
+        helps.append(
+            f"memory_gib={int(made.room_gib or 0)} (parts take turns)" if turns else "offload='model'"
+        )
     said = f"does not fit: {made.peak_gib:.1f} GiB while it does {largest!r}, and {made.room_gib:.1f} may be used"
     return f"{said}; try {' or '.join(helps)}"
 

@@ -124,7 +124,9 @@ class Architecture(BaseModel):
         }
 
     @classmethod
-    def of_configs(cls, components: Mapping[str, Mapping[str, Any]], billions: Billions) -> Self | None:
+    def of_configs(
+        cls, components: Mapping[str, Mapping[str, Any]], billions: Billions
+    ) -> Architecture | None:
         """From the configuration files of a folder; None for another family."""
         net, vae = components.get("transformer", {}), components.get("vae", {})
         family = FAMILIES.get(net.get("_class_name", ""))

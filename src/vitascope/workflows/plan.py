@@ -15,7 +15,7 @@ from vitascope.engine.memory import BYTES, GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu
 from vitascope.engine.workload import FAMILIES, Architecture, Billions, Wanted, published
-from vitascope.errors import RequestError, UnknownName
+from vitascope.errors import RequestError, UnknownName, WeightsMissing
 from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators.base import Generator
@@ -39,9 +39,7 @@ def architecture_of(generator: Generator) -> Architecture:
     if isinstance(generator, DiffusersGenerator) and generator.denoiser_class.rpartition(":")[2] in FAMILIES:
         source = generator.source()
         if source.kind == "hub":
-            raise RequestError(
-                f"{generator.model!r} is not here; pull it, and it can be planned", param="model"
-            )
+            raise WeightsMissing(f"{generator.model!r} is not here; pull it, and it can be planned")
         folder = Path(source.name)
         if folder.is_dir():
             configs = weights.read_configs(source, offline=True)
@@ -56,7 +54,7 @@ def _billions(folder: Path) -> Billions:
     gib = memory.component_gib(folder, "bfloat16")
     each = {name: size * GIB / BYTES["bfloat16"] / 1e9 for name, size in gib.items()}
     return Billions(
-        denoiser=each.get("transformer", 0.0),
+        denoiser=each.get("transformer", 0.0) + each.get("transformer_2", 0.0),
         text_encoder=sum(size for name, size in each.items() if name.startswith("text_encoder")),
         vae=each.get("vae", 0.0),
     )
@@ -76,9 +74,10 @@ def order_of_any_clip(model: str, **options: Any) -> Order:
     kinds = known.tasks if known else tuple(kind.kind for kind in generator.accepts)
     if TextToVideo.kind in kinds or ImageToVideo.kind not in kinds:
         return order(PROMPT, model=model, **options)
-    size = generator.profile() if isinstance(generator, DiffusersGenerator) else None
-    width, height = options.get("width") or getattr(size, "width", 64), options.get("height")
-    black = np.zeros((height or getattr(size, "height", 64), width, 3), np.uint8)
+    profile = generator.profile() if isinstance(generator, DiffusersGenerator) else None
+    own = (profile.height, profile.width) if profile else (64, 64)
+    height, width = options.get("height") or own[0], options.get("width") or own[1]
+    black = np.zeros((height, width, 3), np.uint8)
     return order(PROMPT, model=model, image=Image(black), **options)
 
 
