@@ -8,7 +8,7 @@ import pytest
 from vitascope.engine.calibration import committed
 from vitascope.engine.estimate import estimate
 from vitascope.engine.placement import Placement
-from vitascope.engine.workload import StepWork, Wanted, published
+from vitascope.engine.workload import Architecture, StepWork, Wanted, published
 from vitascope.errors import OutOfMemory, RequestError, ResourceError
 
 WHOLE = Wanted(width=848, height=480, num_frames=163, num_inference_steps=50)
@@ -43,6 +43,44 @@ def test_sizes_agree_with_diffusers(name):
         )  # counted by `quantize.num_fp8_parameters`
     else:
         assert counted < sizes.billions.denoiser * 1e9
+
+
+@pytest.mark.parametrize(
+    ("name", "transformer", "vae"),
+    [
+        ("mochi-1", {"num_layers": 48, "patch_size": 2}, {"temporal_compression_ratio": 6}),
+        (
+            "cogvideox-5b",
+            {"num_layers": 42, "num_attention_heads": 48},
+            {"block_out_channels": [128, 256, 256, 512]},
+        ),
+        (
+            "cogvideox-1.5-5b",
+            {"num_layers": 42, "patch_size_t": 2},
+            {"block_out_channels": [128, 256, 256, 512]},
+        ),
+        (
+            "wan2.1-t2v-1.3b",
+            {"num_layers": 30, "num_attention_heads": 12, "ffn_dim": 8960, "patch_size": [1, 2, 2]},
+            {"scale_factor_spatial": 8, "scale_factor_temporal": 4},
+        ),
+        ("hunyuan-video", {"num_layers": 20, "num_single_layers": 40, "patch_size_t": 1}, {}),
+        (
+            "hunyuan-video-1.5-480p-t2v",
+            {"num_layers": 54, "patch_size": 1},
+            {"spatial_compression_ratio": 16},
+        ),
+        ("ltx-video", {"num_layers": 28, "patch_size": 1}, {"spatial_compression_ratio": 32}),
+    ],
+)
+def test_a_folder_is_read_as_the_published_model(name, transformer, vae):
+    known = published()[name]
+    configs = {
+        "transformer": {"_class_name": known.transformer, **transformer},
+        "vae": {"_class_name": known.vae, **vae},
+    }
+    assert Architecture.of_configs(configs, known.billions) == known
+    assert Architecture.of_configs({"unet": {}}, known.billions) is None
 
 
 def test_more_gpus_take_less_time_and_no_more_memory():
