@@ -74,7 +74,7 @@ def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on:
         f"  {made.num_tokens} visual tokens; a step is {made.step_flop / 1e15:.3g} PFLOP",
         "how",
         *(f"  {line}" for line in made.because),
-        "seconds (modules loaded, blocks compiled before)",
+        "seconds (modules loaded, blocks compiled before; writing the file comes on top)",
         *_seconds(made, steps),
         "GiB of main memory" if on_cpu else "GiB a GPU",
         *(f"  {part:<10}{gib:8.1f}" for part, gib in made.gib.items()),
@@ -89,7 +89,7 @@ def _seconds(made: Estimate, steps: int) -> list[str]:
     notes = {
         "denoise": f"{computed} steps of {made.seconds_per_step:.3g} s"
         + ("" if computed == steps else f", {steps - computed} foretold"),
-        "pixels": "to 8 bits in main memory; writing the file comes on top",
+        "pixels": "to 8 bits in main memory",
     }
     said = {part: "?" if value is None else f"{value:.1f}" for part, value in made.seconds.items()}
     rows = [f"  {part:<10}{value:>8}   {notes.get(part, '')}".rstrip() for part, value in said.items()]

@@ -113,8 +113,9 @@ def estimate(
             "text": calibration.other.text_s + visit_s,
             "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful + visit_s,
             "decode": None if decode_s is None else decode_s + visit_s,
-            "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
         }
+        if levers.vae != "stream":  # whose frames arrive in 8 bits while the next ones are decoded
+            seconds["pixels"] = calibration.other.pixels_s_per_megapixel * megapixels
     weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
     made = Estimate(
         device=device or (gpu.name if gpu else "CPU"),
