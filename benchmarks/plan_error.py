@@ -55,13 +55,13 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
     predicted = {"seconds_per_step": made.seconds_per_step}
     if "denoise" in row.get("peak_gib", {}):
         measured["gib"], predicted["gib"] = row["peak_gib"]["denoise"], made.gib["denoise"]
-    if "decode" in row["seconds"] and made.seconds is not None and made.seconds["decode"] is not None:
+    if "decode" in row.get("seconds", {}) and made.seconds is not None and made.seconds["decode"] is not None:
         measured |= {"decode_s": row["seconds"]["decode"], "decode_gib": row["peak_gib"]["decode"]}
         predicted |= {"decode_s": made.seconds["decode"], "decode_gib": made.gib["decode"]}
     if "decode" in row.get("peak_gib", {}):
         measured["peak_gib"] = max(row["peak_gib"].values())
         predicted["peak_gib"] = max(made.gib.values())
-    if "total" in row["seconds"] and made.total_s is not None:
+    if "total" in row.get("seconds", {}) and made.total_s is not None:
         measured["clip_s"], predicted["clip_s"] = row["seconds"]["total"], made.total_s
     within = f" within {row['memory_gib']} GiB" if "memory_gib" in row else ""
     name = (
