@@ -24,6 +24,7 @@ def test_says_what_why_and_how_much(vitascope):
     [
         ("wan2.1-t2v-1.3b", 32760, 0.566),  # counted module by module by `vitascope bench`
         ("wan2.1-t2v-14b", 75600, 13.05),
+        ("wan2.2-ti2v-5b", 27280, 1.034),
         ("hunyuan-video", 118800, 12.04),
         ("hunyuan-video-1.5-480p-t2v", 49290, 2.72),
         ("ltx-video", 6144, 0.058),
