@@ -95,7 +95,7 @@ class Other(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text_s: float
-    visit_s: float
+    visit_gib_s: float
     pixels_s_per_megapixel: float
     context_gib: float
 

@@ -195,6 +195,11 @@ class Wanted(BaseModel):
     num_calls: int = 1
     prompt_tokens: int = 128
 
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels of all frames together."""
+        return self.width * self.height * self.num_frames / 1e6
+
 
 class StepWork(BaseModel):
     """One denoising step of one GPU. Units: floating-point operations.
