@@ -10,9 +10,7 @@ from vitascope.engine.step_plan import num_careful
 
 def step_seconds(run: PlannedRun, levers: Levers | None = None) -> float | None:
     """One computed step under these levers (None: the run's), both prompts; None if never measured on this device."""
-    rate = None
-    if run.placement.offload == "none":  # diffusers' offloading was never timed
-        rate = run.calibration.step(run.device or "", run.sizes.family, levers or run.levers, run.sizes.width)
+    rate = run.rate(levers)
     return None if rate is None else run.wanted.num_calls * (_arithmetic(run, rate) + _exchange(run))
 
 

@@ -61,6 +61,10 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
     lines += [f"not here: {missed}" for missed in levers.fallbacks]
     if run.decode is None:
         lines.append("the memory of decoding so was not measured: it is not among the GiB")
+    if (rate := run.rate()) is not None and rate.width != run.sizes.width:
+        lines.append(
+            f"seconds by rates of a model of {rate.width} channels, not {run.sizes.width}: none nearer was measured"
+        )
     if not timed:
         lines.append("no time is predicted: this way of running was not measured on this device")
     return tuple(lines)

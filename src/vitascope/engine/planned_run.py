@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from vitascope.engine.calibration import Calibration, Decode
+from vitascope.engine.calibration import Calibration, Decode, StepRate
 from vitascope.engine.levers import Levers, decide
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
@@ -78,6 +78,13 @@ class PlannedRun:
         if self.gpu is None or not self.levers.approximate_attention:
             return self.levers
         return self.levers.model_copy(update={"attention": _exact(self.gpu)})
+
+    def rate(self, levers: Levers | None = None) -> StepRate | None:
+        """How fast steps run under these levers (None: the run's); None if never measured on this device."""
+        if self.placement.offload != "none":  # diffusers' offloading was never timed
+            return None
+        device, sizes = self.device or "", self.sizes
+        return self.calibration.step(device, sizes.family, levers or self.levers, sizes.width)
 
     @property
     def decode(self) -> Decode | None:
