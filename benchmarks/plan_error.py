@@ -61,7 +61,7 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
     if "decode" in row.get("peak_gib", {}):
         measured["peak_gib"] = max(row["peak_gib"].values())
         predicted["peak_gib"] = max(made.gib.values())
-    if "total" in row.get("seconds", {}) and made.total_s is not None:
+    if {"total", "decode"} <= row.get("seconds", {}).keys() and "steps" in row and made.total_s is not None:
         measured["clip_s"], predicted["clip_s"] = row["seconds"]["total"], made.total_s
     within = f" within {row['memory_gib']} GiB" if "memory_gib" in row else ""
     name = (

@@ -154,6 +154,17 @@ def test_other_cards_of_the_same_chip_get_no_times():
     assert made.seconds is None and made.device == "NVIDIA H100 PCIe"
 
 
+def test_a_text_encoder_elsewhere_or_in_8_bits_leaves_room():
+    full, half, away = (
+        predicted(**placed)
+        for placed in ({}, {"text_encoder_precision": "int8"}, {"text_encoder_device": "cpu"})
+    )
+    assert full.peak_gib - half.peak_gib == pytest.approx(8.866 / 2, rel=0.01)
+    assert full.peak_gib - away.peak_gib == pytest.approx(8.866, rel=0.01)
+    assert away.seconds["text"] is None and away.seconds["denoise"] == full.seconds["denoise"]
+    assert away.total_s is None
+
+
 def test_what_was_not_measured_gets_no_time_but_a_reason():
     made = predicted(attention="cudnn")
     assert made.seconds is None and made.total_s is None

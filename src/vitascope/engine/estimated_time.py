@@ -32,13 +32,19 @@ def part_seconds(run: PlannedRun) -> dict[str, float | None] | None:
     denoise_s = step_s * (sum(computed) - halved / 2 - careful) + (careful_s or 0.0) * careful
     decode_s = _decode(run)
     seconds = {
-        "text": run.calibration.other.text_s + _visit(run, "text_encoder"),
+        "text": run.calibration.other.text_s + _visit(run, "text_encoder")
+        if _reads_as_measured(run)
+        else None,
         "denoise": denoise_s + _visit(run, "denoiser"),
         "decode": None if decode_s is None else decode_s + _visit(run, "vae"),
     }
     if run.levers.vae != "stream":  # whose frames arrive in 8 bits while the next ones are decoded
         seconds["pixels"] = run.calibration.other.pixels_s_per_megapixel * run.wanted.megapixels
     return seconds
+
+
+def _reads_as_measured(run: PlannedRun) -> bool:
+    return run.placement.text_encoder_device is None and run.placement.text_encoder_precision == "full"
 
 
 def _computed(run: PlannedRun) -> tuple[bool, ...]:

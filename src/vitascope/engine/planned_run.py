@@ -7,6 +7,7 @@ from typing import Self
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate
 from vitascope.engine.levers import Levers, decide
+from vitascope.engine.memory import BYTES
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu, Subject
@@ -69,7 +70,7 @@ class PlannedRun:
             layout=layout,
             num_tokens=tokens,
             work=work,
-            weights_gib=sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8"),
+            weights_gib=_weights(sizes, placement, levers),
         )
 
     @property
@@ -105,6 +106,16 @@ class PlannedRun:
             self.sizes, self.num_tokens, samples=samples, prompt_tokens=self.wanted.prompt_tokens
         )
         return work.linears + work.attention
+
+
+def _weights(sizes: Architecture, placement: Placement, levers: Levers) -> dict[str, float]:
+    """Of each part, as it is on the GPU: a text encoder may be elsewhere, or in 8 bits."""
+    weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
+    if placement.text_encoder_device is not None:
+        return {**weights, "text_encoder": 0.0}
+    if placement.text_encoder_precision == "int8":
+        return {**weights, "text_encoder": weights["text_encoder"] / BYTES[placement.dtype]}
+    return weights
 
 
 def _exact(gpu: Gpu) -> str:
