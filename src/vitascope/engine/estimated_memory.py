@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vitascope.engine.memory import BYTES
+from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE
 from vitascope.engine.planned_run import PlannedRun
 
 TEXT_GIB = 0.12  # what reading a prompt takes beside the weights
@@ -43,7 +44,11 @@ def _denoising(run: PlannedRun) -> float:
     kept = 0.0
     if run.levers.cache is not None:
         kept = KEPT_BY_CACHE[run.levers.cache.kind] * million * 1e6 * run.sizes.width * 2 / 2**30
-    return rate.fixed_gib + each * million + kept
+    arriving = 0.0
+    if run.layout.ulysses > 1:  # where queries, keys, values and outputs of other ranks arrive
+        samples = min(run.work.samples, SAMPLES_AT_ONCE)
+        arriving = 4 * run.work.tokens * run.sizes.width * 2 * samples / 2**30
+    return rate.fixed_gib + each * million + kept + arriving
 
 
 def _decoding(run: PlannedRun) -> float:
