@@ -14,7 +14,7 @@ from vitascope.engine.estimate import Estimate, estimate
 from vitascope.engine.memory import BYTES, GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.subject import Gpu
-from vitascope.engine.workload import FAMILIES, Architecture, Billions, Wanted, published
+from vitascope.engine.workload import Architecture, Billions, Wanted, published
 from vitascope.errors import RequestError, UnknownName, WeightsMissing
 from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
@@ -36,12 +36,12 @@ def architecture_of(generator: Generator) -> Architecture:
     if known is not None and known.name in published():
         return published()[known.name]
     sizes = None
-    if isinstance(generator, DiffusersGenerator) and generator.denoiser_class.rpartition(":")[2] in FAMILIES:
+    if isinstance(generator, DiffusersGenerator):
         source = generator.source()
-        if source.kind == "hub":
+        if source.kind == "hub" and any(model.name in published() for model in generator.models):
             raise WeightsMissing(f"{generator.model!r} is not here; pull it, and it can be planned")
         folder = Path(source.name)
-        if folder.is_dir():
+        if source.kind != "hub" and folder.is_dir():
             configs = weights.read_configs(source, offline=True)
             sizes = Architecture.of_configs(configs.components, _billions(folder))
     if sizes is None:
@@ -71,10 +71,10 @@ def order_of_any_clip(model: str, **options: Any) -> Order:
         )
     generator = for_model(model)
     known = type(generator).known_model(model)
-    kinds = known.tasks if known else tuple(kind.kind for kind in generator.accepts)
+    profile = generator.profile() if isinstance(generator, DiffusersGenerator) else None
+    kinds = known.tasks if known else profile.kinds if profile else (TextToVideo.kind,)
     if TextToVideo.kind in kinds or ImageToVideo.kind not in kinds:
         return order(PROMPT, model=model, **options)
-    profile = generator.profile() if isinstance(generator, DiffusersGenerator) else None
     own = (profile.height, profile.width) if profile else (64, 64)
     height, width = options.get("height") or own[0], options.get("width") or own[1]
     black = np.zeros((height, width, 3), np.uint8)
