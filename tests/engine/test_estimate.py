@@ -115,6 +115,19 @@ def test_a_memory_limit_changes_the_placement_and_is_kept():
         predicted(memory_gib=3)
 
 
+def test_a_plan_says_that_sage_is_taken_and_how_long_it_takes():
+    here = committed().gpu("H200").model_copy(update={"sage": None})
+    balanced = Placement(device="cuda", dtype="bfloat16", speed="balanced")
+    with_sage, ours = (estimate(MOCHI, WHOLE, balanced, gpu) for gpu in (here, committed().gpu("H200")))
+    assert any("SageAttention2 (8-bit), which speed='balanced' allows" in line for line in with_sage.because)
+    assert with_sage.seconds_per_step == pytest.approx(4.229, rel=0.05)
+    assert ours.total_s < with_sage.total_s < 1.06 * ours.total_s
+    asked = balanced.model_copy(update={"attention": "int8"})
+    assert any(
+        "8-bit with smoothing, as asked" in line for line in estimate(MOCHI, WHOLE, asked, here).because
+    )
+
+
 def test_heads_that_do_not_go_round_evenly_slow_all_down():
     even, uneven = (
         predicted(gpus=gpus, cfg_degree=1) for gpus in (4, 5)

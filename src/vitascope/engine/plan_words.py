@@ -23,13 +23,11 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
     """Why it will run so, a line for each choice. `timed`: whether seconds are predicted."""
     levers, layout, gpu, placement = run.levers, run.layout, run.gpu, run.placement
     name = gpu.name if gpu else "a CPU"
-    asked = (
-        "as asked" if placement.attention == levers.attention else f"which speed={placement.speed!r} allows"
-    )
+    allowed = "as asked" if placement.attention != "auto" else f"which speed={placement.speed!r} allows"
     said = {
         "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
-        "int8": f"attention: 8-bit with smoothing, {asked}; first and last steps exact",
-        "sage": "attention: SageAttention2, as asked; first and last steps exact",
+        "int8": f"attention: 8-bit with smoothing, {allowed}; first and last steps exact",
+        "sage": f"attention: SageAttention2 (8-bit), {allowed}; first and last steps exact",
         "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
         "sdpa": "attention: torch's own choice",
         "model": "attention: as diffusers has it",
