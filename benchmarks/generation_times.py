@@ -6,18 +6,24 @@ ROWS.json is a list such as [{"model": "mochi-1", "frames": 163, "speed": "exact
 width, height, steps, guidance, cfg_degree, ulysses_degree, ring_degree, quantize, memory_gib, offload, whole (all 50
 steps, unbroken, with the MP4 written), after (a file that measuring waits for, RESULT.warm being there meanwhile).
 The first row of a size runs twice, a few steps to compile and warm up, then the measured ones; models stay loaded
-between rows that can share them.
+between rows that can share them. Processes that are given one --alone FOLDER share a GPU: while one measures, the
+others stand still.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
+import fcntl
 import gc
 import json
 import os
+import signal
 import statistics
 import time
 import traceback
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,8 +50,42 @@ PLACED = (
 SIZED = {"mochi-1": (848, 480, 163), "cogvideox-5b": (720, 480, 49)}
 
 
+class Alone:
+    """The processes that share a folder: one at a time measures, the others are stopped meanwhile."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            own = folder / str(os.getpid())
+            own.touch()
+            atexit.register(own.unlink, missing_ok=True)
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """While it lasts, the GPU is ours."""
+        if self._folder is None:
+            yield
+            return
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._tell_others(signal.SIGSTOP)
+            time.sleep(2)  # until what they had launched is done
+            try:
+                yield
+            finally:
+                self._tell_others(signal.SIGCONT)
+
+    def _tell_others(self, what: signal.Signals) -> None:
+        assert self._folder is not None
+        for file in self._folder.iterdir():
+            if file.name.isdigit() and int(file.name) != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(file.name), what)
+
+
 def measure(
-    row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any], warmed: Path
+    row: dict[str, Any], engines: dict[Placement, Engine], warm: set[Any], warmed: Path, alone: Alone
 ) -> dict[str, Any]:
     """The row and what was measured; `warm` has the sizes that were compiled, `warmed` tells others."""
     width, height, frames = SIZED[row["model"]]
@@ -75,9 +115,10 @@ def measure(
             _wait_for(Path(row["after"]), warmed)
         generator = FAMILIES[row["model"]](num_inference_steps=num_steps, **knobs)
         context = Context()
-        started = time.perf_counter()
-        (clip,) = engine.generate(generator, [generator.complete(task)], context)
-        said[f"{name}_wall_s"] = round(time.perf_counter() - started, 3)
+        with alone.here() if name == "measured" else contextlib.nullcontext():
+            started = time.perf_counter()
+            (clip,) = engine.generate(generator, [generator.complete(task)], context)
+            said[f"{name}_wall_s"] = round(time.perf_counter() - started, 3)
         (words,) = [w for w in context.warnings if w.startswith(MEASURED)]
         measured = json.loads(words.removeprefix(MEASURED))
         if name == "first":
@@ -108,7 +149,9 @@ def main() -> None:
     )
     parser.add_argument("rows", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--alone", type=Path, metavar="FOLDER", help="of processes on one GPU, new each time")
     given = parser.parse_args()
+    alone = Alone(given.alone)
     until = float(os.environ.get("DEADLINE", "inf"))
     versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
     result: dict[str, Any] = {"made": time.strftime("%Y-%m-%d"), "versions": versions, "rows": []}
@@ -124,7 +167,7 @@ def main() -> None:
             warm.clear()
             gc.collect()  # hooks and the network hold each other
         try:
-            result["rows"].append(measure(row, engines, warm, given.output.with_suffix(".warm")))
+            result["rows"].append(measure(row, engines, warm, given.output.with_suffix(".warm"), alone))
         except Exception as error:  # noqa: BLE001  the other rows go on
             traceback.print_exc()
             result["rows"].append({**row, "error": f"{type(error).__name__}: {error}"[:500]})

@@ -1,4 +1,4 @@
-"""How far `vitascope plan` is from what was measured: seconds a step and GiB while denoising.
+"""How far `vitascope plan` is from what was measured: seconds a step, of decoding and of the clip, GiB of each part.
 
     python benchmarks/plan_error.py RESULT.json ... -o benchmarks/results/DATE-plan-error.json
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.engine.calibration import committed
-from vitascope.engine.estimate import Wanted, estimate
+from vitascope.engine.estimate import estimate
 from vitascope.engine.placement import Placement
-from vitascope.engine.workload import published
+from vitascope.engine.workload import Wanted, published
 
 
 def degrees(layout: str) -> dict[str, int]:
@@ -38,7 +38,7 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
         "width": row["width"],
         "height": row["height"],
         "num_frames": row["frames"],
-        "num_inference_steps": 50,
+        "num_inference_steps": row.get("steps", 50),
         "prompt_tokens": 98,
     }
     placed = {"speed": row.get("speed", "exact"), "gpus": row.get("gpus", 1), **degrees(row["layout"])}
@@ -51,14 +51,18 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
         Placement(device="cuda", dtype="bfloat16", **placed),
         committed().gpu(device),
     )
-    measured = {"seconds_per_step": row["seconds_per_step"], "gib": row["peak_gib"]["denoise"]}
-    predicted = {"seconds_per_step": made.seconds_per_step, "gib": made.gib["denoise"]}
-    if "decode" in row["seconds"] and made.seconds is not None:
+    measured = {"seconds_per_step": row["seconds_per_step"]}
+    predicted = {"seconds_per_step": made.seconds_per_step}
+    if "denoise" in row.get("peak_gib", {}):
+        measured["gib"], predicted["gib"] = row["peak_gib"]["denoise"], made.gib["denoise"]
+    if "decode" in row.get("seconds", {}) and made.seconds is not None and made.seconds["decode"] is not None:
         measured |= {"decode_s": row["seconds"]["decode"], "decode_gib": row["peak_gib"]["decode"]}
         predicted |= {"decode_s": made.seconds["decode"], "decode_gib": made.gib["decode"]}
-    if "decode" in row["peak_gib"]:
+    if "decode" in row.get("peak_gib", {}):
         measured["peak_gib"] = max(row["peak_gib"].values())
         predicted["peak_gib"] = max(made.gib.values())
+    if {"total", "decode"} <= row.get("seconds", {}).keys() and "steps" in row and made.total_s is not None:
+        measured["clip_s"], predicted["clip_s"] = row["seconds"]["total"], made.total_s
     within = f" within {row['memory_gib']} GiB" if "memory_gib" in row else ""
     name = (
         f"{model} {row['width']}x{row['height']}x{row['frames']} {placed['speed']}{within}, {row['layout']}"

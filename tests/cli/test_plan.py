@@ -19,6 +19,39 @@ def test_says_what_why_and_how_much(vitascope):
     assert 60 < made["total_s"] < 100 and 30 < made["peak_gib"] < 40
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens", "pflop"),
+    [
+        ("wan2.1-t2v-1.3b", 32760, 0.566),  # counted module by module by `vitascope bench`
+        ("wan2.1-t2v-14b", 75600, 13.05),
+        ("wan2.2-ti2v-5b", 27280, 1.034),
+        ("hunyuan-video", 118800, 12.04),
+        ("hunyuan-video-1.5-480p-t2v", 49290, 2.72),
+        ("ltx-video", 6144, 0.058),
+    ],
+)
+def test_other_families_are_planned(vitascope, model, tokens, pflop):
+    made = vitascope("plan", model, "--on", "H200", "--json").json()
+    assert made["num_tokens"] == tokens and made["step_flop"] / 1e15 == pytest.approx(pflop, rel=0.02)
+    assert sum(made["weights_gib"].values()) < made["peak_gib"] < 120
+
+
+def test_models_that_start_from_a_picture_are_planned_too(vitascope):
+    told = vitascope("plan", "cogvideox-5b-i2v", "--on", "H200", "--json").json()
+    assert told["num_tokens"] == 17550 and told["fits"]
+
+
+def test_says_what_does_not_fit_and_what_would_help(vitascope):
+    told = vitascope("plan", "mochi-1", "--size", "3840x2160", "--on", "H100")
+    assert told.code == 0 and "does not fit: " in told.out and "a smaller size" in told.out
+    assert not vitascope("plan", "mochi-1", "--size", "3840x2160", "--on", "H100", "--json").json()["fits"]
+
+
+def test_a_cpu_has_neither_gpus_nor_cudas_own_memory(vitascope):
+    told = vitascope("plan", "mochi-1", "--on", "cpu", "--gpus", 2)
+    assert told.code == 0 and "2 processes" in told.out and "GPU" not in told.out and "CUDA" not in told.out
+
+
 def test_memory_and_speed_change_the_plan(vitascope):
     told = vitascope("plan", "cogvideox-5b", "--speed", "turbo", "--memory", "16GiB", "--on", "H100")
     assert told.code == 0, told.err
@@ -35,9 +68,27 @@ def test_memory_and_speed_change_the_plan(vitascope):
         (["mochi-2"], "mochi-1"),
         (["colour-bars"], "no plan is made for"),
         (["mochi-1", "--memory", "much"], "much"),
+        (["mochi-1", "--memory", "0"], "not a size"),
+        (["mochi-1", "--on", "cpu", "--set", "device=cuda:7"], "leave one of them out"),
+        (["mochi-1", "--set", "device=mps"], "mps"),
+        ([""], "such as mochi-1"),
     ],
 )
 def test_bad_requests_are_one_line(vitascope, arguments, words):
     told = vitascope("plan", *arguments)
     assert told.code == 2 and words in told.err
     assert len(told.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("memory", ["1KiB", "1MB", "8g"])
+def test_too_little_memory_is_a_lack_not_a_mistake(vitascope, memory):
+    told = vitascope("plan", "mochi-1", "--memory", memory)
+    assert told.code == 3 and "too little" in told.err and "11." in told.err
+
+
+def test_more_memory_than_there_is_changes_nothing(vitascope):
+    unlimited, huge = (
+        vitascope("plan", "mochi-1", "--on", "H100", "--json", *more).json()
+        for more in ([], ["--memory", "1PiB"])
+    )
+    assert huge == unlimited

@@ -1,5 +1,7 @@
 """Too big is said before loading, and explained when memory runs out on the way."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -57,8 +59,14 @@ def test_an_allocation_that_cannot_be_is_explained():
         torch.empty(2**50)
 
 
-def test_a_limit_that_nothing_enforces_is_said():
-    (said,) = memory.unenforced(CPU.model_copy(update={"memory_gib": 2.5}))
-    assert "memory_gib=2.5" in said and "on cpu" in said
-    assert not memory.unenforced(CPU)
-    assert not memory.unenforced(Placement(device="cuda", memory_gib=2.5))
+def test_a_limit_ends_with_the_placement_that_asked_for_it(monkeypatch):
+    """Two models in one process: the second one is not held to the first one's limit."""
+    allowed = []
+    card = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, _: allowed.append(share))
+    memory.cap(Placement(device="cuda", memory_gib=24))
+    memory.cap(Placement(device="cuda"))
+    memory.cap(Placement(device="cpu", memory_gib=24))
+    assert allowed == [pytest.approx(23.2 / 80), 1.0]

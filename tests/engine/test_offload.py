@@ -48,6 +48,15 @@ def check(num_blocks, streamed):
     assert encoder._hf_hook.execution_device.type == "cpu"
 
 
+def test_channels_stay_last_at_home_and_away():
+    conv = torch.nn.Conv3d(4, 6, 3).to(memory_format=torch.channels_last_3d)
+    weight, strides = conv.weight.detach().clone(), conv.weight.stride()
+    packed = Packed([conv], torch.device("cpu"))
+    assert conv.weight.stride() == strides != torch.empty(6, 4, 3, 3, 3).stride()
+    packed.enter()
+    assert conv.weight.stride() == strides and torch.equal(conv.weight, weight)
+
+
 def test_parts_take_turns():
     check(4, streamed=False)
 

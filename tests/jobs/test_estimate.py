@@ -37,7 +37,7 @@ def test_time_comes_from_what_jobs_of_the_model_took(ledger, tmp_path):
 
 
 def test_a_plan_is_made_for_the_workers_gpu(ledger, tmp_path):
-    ledger.beat("a", "host", "cuda NVIDIA H100 80GB HBM3", 79.1)
+    ledger.beat("a", "host", "cuda:1 NVIDIA H100 80GB HBM3", 79.1)
     said = estimate(ledger, tmp_path, "mochi-1", width=848, height=480, num_frames=163)
     assert 15 < said["memory_gib"] < 79
 

@@ -37,11 +37,12 @@ def parse_memory(text: str | None) -> float | None:
     """`24GiB`, `24GB`, `24G` or `24` as GiB. Raises: RequestError."""
     if text is None:
         return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(gib|gb|g|mib|mb|m)?\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(([kmgtp])(i?b)?)?\s*", text.lower())
     if found is None or float(found[1]) <= 0:
         raise RequestError(f"memory {text!r} is not a size, such as 24GiB", param="memory")
-    unit = {"gb": 1e9 / 2**30, "m": 2**-10, "mib": 2**-10, "mb": 1e6 / 2**30}.get(found[2] or "gib", 1.0)
-    return float(found[1]) * unit
+    power = "kmgtp".index(found[3] or "g") + 1
+    each = 1000**power if found[4] == "b" else 1024**power
+    return float(found[1]) * each / 2**30
 
 
 def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,6 @@ import typer
 if TYPE_CHECKING:
     from vitascope.engine.estimate import Estimate
 
-PROMPT = "a clip of some length"  # words cost nothing
-
 
 def plan(
     model: Annotated[str, typer.Argument(help="Name or folder of a model, e.g. mochi-1.")],
@@ -31,7 +29,6 @@ def plan(
     from vitascope.cli.display import print_json
     from vitascope.cli.making import parse_knobs, parse_memory, parse_size
     from vitascope.workflows import plan as planning
-    from vitascope.workflows.generate import order
 
     options: dict[str, Any] = {
         "num_frames": frames,
@@ -44,13 +41,14 @@ def plan(
         **parse_knobs(set_ or []),
     }
     given = {name: value for name, value in options.items() if value is not None}
-    asked = order(PROMPT, model=model, **given)
+    asked = planning.order_of_any_clip(model, **given)
     planning.architecture_of(asked.generator)
     task = asked.generator.complete(asked.task)
-    gpu = planning.planned_gpu(on)
+    gpu = planning.planned_gpu(on, asked.placement.device)
     made = planning.plan(asked.generator, task, asked.placement, gpu)
     if json_:
-        print_json({**made.model_dump(mode="json"), "total_s": made.total_s, "peak_gib": made.peak_gib})
+        summed = {"total_s": made.total_s, "peak_gib": made.peak_gib, "fits": made.fits}
+        print_json({**made.model_dump(mode="json"), **summed})
         return
     for line in said(
         model, made, (task.width or 0, task.height or 0, task.num_frames or 0), _steps(asked), on
@@ -67,17 +65,20 @@ def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on:
     """A plan in lines."""
     width, height, frames = size
     many = "" if made.layout.world == 1 else f"{made.layout.world} x "
+    on_cpu = made.room_gib is None
+    clip = f"{frames} frame{'s' * (frames > 1)} of {width}x{height}"
+    assumed = "" if on or on_cpu or _is_here() else " (this machine has no GPU: planned for an H100)"
+    context = "" if on_cpu else f"   with {made.context_gib:g} of CUDA's own, of {made.room_gib:.1f}"
     return [
-        f"{model}: {frames} frames of {width}x{height}, {steps} steps, on {many}{made.device}"
-        + ("" if on or _is_here() else " (this machine has no GPU: planned for an H100)"),
+        f"{model}: {clip}, {steps} steps, on {many}{made.device}{assumed}",
         f"  {made.num_tokens} visual tokens; a step is {made.step_flop / 1e15:.3g} PFLOP",
         "how",
         *(f"  {line}" for line in made.because),
-        "seconds (modules loaded, blocks compiled before)",
+        "seconds (modules loaded, blocks compiled before; writing the file comes on top)",
         *_seconds(made, steps),
-        "GiB a GPU",
+        "GiB of main memory" if on_cpu else "GiB a GPU",
         *(f"  {part:<10}{gib:8.1f}" for part, gib in made.gib.items()),
-        f"  {'at most':<10}{made.peak_gib:8.1f}   with {made.context_gib:g} of CUDA's own",
+        f"  {'at most':<10}{made.peak_gib:8.1f}{context}",
     ]
 
 
@@ -88,12 +89,15 @@ def _seconds(made: Estimate, steps: int) -> list[str]:
     notes = {
         "denoise": f"{computed} steps of {made.seconds_per_step:.3g} s"
         + ("" if computed == steps else f", {steps - computed} foretold"),
-        "pixels": "to 8 bits in main memory; writing the file comes on top",
+        "pixels": "to 8 bits in main memory",
     }
-    rows = [
-        f"  {part:<10}{value:8.1f}   {notes.get(part, '')}".rstrip() for part, value in made.seconds.items()
+    said = {part: "?" if value is None else f"{value:.1f}" for part, value in made.seconds.items()}
+    rows = [f"  {part:<10}{value:>8}   {notes.get(part, '')}".rstrip() for part, value in said.items()]
+    together = "?" if made.total_s is None else f"{made.total_s:.1f}"
+    return [
+        *rows,
+        f"  {'together':<10}{together:>8}" + ("" if made.total_s else "   what is ? was not measured so"),
     ]
-    return [*rows, f"  {'together':<10}{made.total_s:8.1f}"]
 
 
 def _is_here() -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,9 +23,13 @@ class _Rates(BaseModel):
 
 
 class StepRate(_Rates):
-    """How fast the blocks of a family run on a device. Units: TFLOP/s."""
+    """How fast the blocks of a family run on a device. Units: TFLOP/s.
+
+    `width`: the channels of the model that was measured, where a family has several.
+    """
 
     device: str
+    width: int = 3072
     family: str
     attention: str
     linears: str
@@ -33,26 +39,37 @@ class StepRate(_Rates):
 
 
 class Activations(_Rates):
-    """Peak memory beside the weights while denoising. Units: GiB."""
+    """Peak memory beside the weights while denoising, in 16-bit numbers. Units: GiB.
+
+    `width`: the channels of the model that was measured.
+    """
 
     family: str
+    width: int = 3072
+    compiled: bool = True
+    linears: str = "model"
     fixed_gib: float
     gib_per_million_tokens: float
-    exchange_gib_per_million_tokens: float
+    exchange_gib_per_million_tokens: float = 0.0
 
 
 class Decode(_Rates):
     """How a VAE decodes. Units: a million pixels of the clip for seconds, of one frame for memory.
 
     `shared_s`: what sharing its rows among GPUs costs a clip; None where each GPU decodes all.
+    `tile`: width and height of the tiles, where a frame is decoded in tiles.
     """
 
     family: str
     vae: str
-    seconds_per_megapixel: float
+    seconds_per_megapixel: float | None = None  # memory alone is known
     group_gib_per_megapixel: float
+    latent_frames_at_once: bool = False  # memory is that of one latent frame, times all of them
+    tile: tuple[int, int] | None = None
     shared_s: float | None = None
-    odd_gib_per_megapixel: float | None = None  # if an odd number of latent frames is decoded otherwise
+    # Where an odd number of latent frames is decoded otherwise.
+    odd_seconds_per_megapixel: float | None = None
+    odd_gib_per_megapixel: float | None = None
 
 
 class Exchange(_Rates):
@@ -78,7 +95,7 @@ class Other(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text_s: float
-    visit_s: float
+    visit_gib_s: float
     pixels_s_per_megapixel: float
     context_gib: float
 
@@ -98,8 +115,11 @@ class Calibration(BaseModel):
     other: Other
 
     def device_called(self, gpu_name: str) -> str | None:
-        """The calibrated device that a GPU is, by its short name; None for another one."""
-        return next((name for name, device in self.devices.items() if name in gpu_name), None)
+        """The calibrated device that a GPU is, by its short name; None for another one, be it of the same chip.
+
+        An "NVIDIA H100 PCIe" has half the power of the H100 that was measured.
+        """
+        return next((name for name, device in self.devices.items() if device.gpu == gpu_name), None)
 
     def gpu(self, name: str) -> Gpu:
         """A calibrated device as the levers see it, with FlashAttention-3 and a Triton that can build our kernel."""
@@ -108,17 +128,24 @@ class Calibration(BaseModel):
             name=device.gpu, capability=device.capability, memory_gib=device.memory_gib, fa3=True, int8=True
         )
 
-    def step(self, device: str, family: str, levers: Levers) -> StepRate | None:
-        """The rates of blocks that run so; None if that was never measured."""
+    def step(self, device: str, family: str, levers: Levers, width: int) -> StepRate | None:
+        """The rates of blocks that run so, of the model nearest in width; None if that was never measured."""
         wanted = (device, family, levers.attention, levers.linears, levers.compile)
-        return next(
+        return _nearest(
+            width,
             (r for r in self.steps if (r.device, r.family, r.attention, r.linears, r.compiled) == wanted),
-            None,
         )
 
-    def activation(self, family: str) -> Activations:
-        """The memory of a family's blocks."""
-        return _only(self.activations, family=family)
+    def activation(self, family: str, levers: Levers, width: int) -> Activations:
+        """The memory of a family's blocks: that of exact linears or uncompiled blocks where no other was measured."""
+        ways = ((levers.compile, levers.linears), (levers.compile, "model"), (False, "model"))
+        found = (
+            _nearest(
+                width, (r for r in self.activations if (r.family, r.compiled, r.linears) == (family, *way))
+            )
+            for way in ways
+        )
+        return next(row for row in found if row is not None)
 
     def decode(self, family: str, vae: str) -> Decode | None:
         """How a family's VAE decodes; None if never measured so."""
@@ -127,6 +154,10 @@ class Calibration(BaseModel):
     def exchange(self, kind: str) -> Exchange:
         """Of "ulysses" or "ring"."""
         return _only(self.exchanges, kind=kind)
+
+
+def _nearest(width: int, rows: Iterable[Any]) -> Any:
+    return min(rows, key=lambda row: abs(math.log(row.width / width)), default=None)
 
 
 def _only(rows: Any, **wanted: str) -> Any:

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.engine.calibration import Calibration, Decode, StepRate, committed
-from vitascope.engine.levers import Levers, decide
-from vitascope.engine.parallel.layout import SAMPLES_AT_ONCE, Layout
+from vitascope.engine.calibration import Calibration, committed
+from vitascope.engine.estimated_memory import peaks
+from vitascope.engine.estimated_time import num_computed, part_seconds, step_seconds
+from vitascope.engine.levers import Levers
+from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.placement import Placement
-from vitascope.engine.step_plan import num_careful
-from vitascope.engine.subject import Gpu, Subject
-from vitascope.engine.workload import Architecture, StepWork
-
-# Tensors of all video tokens that stay on the GPU between steps.
-KEPT_BY_CACHE = {"first-block": 5, "mag": 2, "taylor": 2}
-
-
-class Wanted(BaseModel):
-    """What is to be made. Units: pixels, frames, denoising steps; `guided`: two samples a step, not one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int
-    height: int
-    num_frames: int
-    num_inference_steps: int
-    guided: bool = True
-    prompt_tokens: int = 128
+from vitascope.engine.plan_words import reasons, too_much
+from vitascope.engine.planned_run import PlannedRun
+from vitascope.engine.subject import Gpu
+from vitascope.engine.workload import Architecture, Wanted
 
 
 class Estimate(BaseModel):
     """What is predicted, and why. Units: seconds, GiB a GPU, FLOP.
 
-    `seconds` by part is for compiled code that is already in the cache and modules that are loaded; None where
-    this way of running was never measured on this device. `gib` is the peak while each part runs, of what torch
-    allocates; CUDA's own comes on top of it.
+    `seconds` by part is for compiled code that is already in the cache and modules that are loaded; a part is None
+    where it was never measured so, all are where the steps were not measured on this device. `gib` is the peak while
+    each part runs, of what torch allocates; CUDA's own comes on top of it. `room_gib` is what a GPU may use; None on
+    a CPU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,22 +33,29 @@ class Estimate(BaseModel):
     num_tokens: int
     num_computed_steps: int
     seconds_per_step: float | None
-    seconds: dict[str, float] | None
+    seconds: dict[str, float | None] | None
     weights_gib: dict[str, float]
     gib: dict[str, float]
     context_gib: float
+    room_gib: float | None
     step_flop: float
     because: tuple[str, ...]
 
     @property
     def total_s(self) -> float | None:
-        """All parts together."""
-        return None if self.seconds is None else sum(self.seconds.values())
+        """All parts together; None where one is not known."""
+        known = [each for each in (self.seconds or {}).values() if each is not None]
+        return sum(known) if self.seconds and len(known) == len(self.seconds) else None
 
     @property
     def peak_gib(self) -> float:
         """The most that one GPU needs, CUDA's own included."""
         return max(self.gib.values()) + self.context_gib
+
+    @property
+    def fits(self) -> bool:
+        """Whether that is there."""
+        return self.room_gib is None or self.peak_gib <= self.room_gib
 
 
 def estimate(
@@ -77,227 +72,24 @@ def estimate(
     Raises: RequestError, ResourceError for a placement that this model or device cannot have; OutOfMemory where
     `memory_gib` is too little.
     """
-    calibration = calibration or committed()
-    device = calibration.device_called(gpu.name) if gpu else "CPU"
-    levers = decide(subject_of(sizes, placement.dtype), placement, gpu)
-    layout = _layout(sizes, wanted, placement, splits)
-    if layout.ring > 1 and gpu:
-        levers = levers.exact_in_a_ring("fa3" if gpu.fa3 else "cudnn", placement.attention)
-    rate = calibration.step(device or "", sizes.family, levers)
-    tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
-    samples = (2 if wanted.guided else 1) // layout.cfg
-    work = StepWork.of(
-        sizes, tokens, samples=samples, sequence=layout.sequence, prompt_tokens=wanted.prompt_tokens
-    )
-    computed, halved = _num_computed(levers, wanted)
-    exchange_s = _exchange_seconds(sizes, work, layout, calibration)
-    step_s = None if rate is None else _step_seconds(work, rate, layout, calibration) + exchange_s
-    careful, careful_s = 0, 0.0
-    if levers.approximate_attention and gpu:
-        exact = levers.model_copy(update={"attention": "fa3" if gpu.fa3 else "cudnn"})
-        if (careful_rate := calibration.step(device or "", sizes.family, exact)) is not None:
-            careful = num_careful(wanted.num_inference_steps)
-            careful_s = _step_seconds(work, careful_rate, layout, calibration) + exchange_s
-    seconds = None
-    decode_s = _decode_seconds(sizes, wanted, levers, layout, calibration)
-    if step_s is not None and decode_s is not None:
-        megapixels = wanted.width * wanted.height * wanted.num_frames / 1e6
-        visit_s = calibration.other.visit_s if levers.offload != "placement" else 0.0
-        seconds = {
-            "text": calibration.other.text_s + visit_s,
-            "denoise": step_s * (computed - halved / 2 - careful) + careful_s * careful + visit_s,
-            "decode": decode_s + visit_s,
-            "pixels": calibration.other.pixels_s_per_megapixel * megapixels,
-        }
-    weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
-    return Estimate(
-        device=device or (gpu.name if gpu else "CPU"),
-        layout=layout,
-        levers=levers,
-        num_tokens=tokens,
-        num_computed_steps=computed,
-        seconds_per_step=step_s,
+    run = PlannedRun.of(sizes, wanted, placement, gpu, calibration or committed(), splits)
+    seconds = part_seconds(run)
+    made = Estimate(
+        device=run.device or (gpu.name if gpu else "CPU"),
+        layout=run.layout,
+        levers=run.levers,
+        num_tokens=run.num_tokens,
+        num_computed_steps=num_computed(run),
+        seconds_per_step=step_seconds(run),
         seconds=seconds,
-        weights_gib=weights,
-        gib=_memory(sizes, wanted, levers, placement, work, layout, weights, calibration),
-        context_gib=calibration.other.context_gib,
-        step_flop=(work.linears + work.attention) * layout.world,
-        because=_reasons(levers, layout, gpu, rate, placement),
+        weights_gib=run.weights_gib,
+        gib=peaks(run),
+        context_gib=run.calibration.other.context_gib if gpu else 0.0,
+        room_gib=min(gpu.memory_gib, placement.memory_gib or gpu.memory_gib) if gpu else None,
+        step_flop=run.step_flop,
+        because=reasons(run, timed=seconds is not None),
     )
-
-
-def subject_of(sizes: Architecture, dtype: str) -> Subject:
-    """What the levers must know of a model."""
-    weights = sizes.weights_gib(dtype)
-    return Subject(
-        transformer=sizes.transformer,
-        vae=sizes.vae,
-        num_parameters=sizes.billions.denoiser * 1e9,
-        head_dim=sizes.head_dim,
-        fp8_parameters=sizes.billions.linears * 1e9,
-        parts_gib={
-            "transformer": weights["denoiser"],
-            "text_encoder": weights["text_encoder"],
-            "vae": weights["vae"],
-        },
-    )
-
-
-def _layout(sizes: Architecture, wanted: Wanted, placement: Placement, splits: tuple[str, ...]) -> Layout:
-    return Layout.derived(
-        placement.gpus,
-        sizes.num_heads if "tokens" in splits else None,
-        guided=wanted.guided and "guidance" in splits,
-        cfg=placement.cfg_degree,
-        ulysses=placement.ulysses_degree,
-        ring=placement.ring_degree,
-    )
-
-
-def _num_computed(levers: Levers, wanted: Wanted) -> tuple[int, int]:
-    """How many steps are computed at the most, and how many of them for one prompt alone."""
-    steps = wanted.num_inference_steps
-    schedule = levers.skip
-    if levers.cache and levers.cache.kind == "taylor":
-        schedule = levers.cache.schedule
-    computed = schedule.computed(steps) if schedule else (True,) * steps
-    guided = levers.guidance.guided(steps) if levers.guidance and wanted.guided else (True,) * steps
-    return sum(computed), sum(one and not both for one, both in zip(computed, guided, strict=True))
-
-
-def _step_seconds(work: StepWork, rate: StepRate, layout: Layout, calibration: Calibration) -> float:
-    """Arithmetic over the measured rates; short sequences keep attention from its full rate."""
-    at_once = work.tokens * layout.ulysses
-    reached = at_once / (at_once + calibration.half_rate_tokens)
-    linears = work.linears / (rate.linears_tflops * 1e12)
-    return linears + work.attention / (rate.attention_tflops * 1e12 * reached)
-
-
-def _exchange_seconds(sizes: Architecture, work: StepWork, layout: Layout, calibration: Calibration) -> float:
-    """What handing tokens around costs: queries, keys, values and outputs in Ulysses, keys and values in a ring."""
-    tensor = work.samples * work.tokens * sizes.width * 2.0  # bytes of one, in bfloat16
-    seconds = 0.0
-    if layout.ulysses > 1:
-        leaving = 4 * tensor * (layout.ulysses - 1) / layout.ulysses
-        seconds += leaving / (calibration.exchange("ulysses").gb_s * 1e9)
-    if layout.ring > 1:
-        passing = 2 * tensor * (layout.ring - 1)
-        seconds += passing / (calibration.exchange("ring").gb_s * 1e9)
-    return seconds * sizes.num_layers
-
-
-def _decode_seconds(
-    sizes: Architecture, wanted: Wanted, levers: Levers, layout: Layout, calibration: Calibration
-) -> float | None:
-    rate = _decode_rate(sizes, levers, calibration)
-    if rate is None:
-        return None
-    alone = rate.seconds_per_megapixel * wanted.width * wanted.height * wanted.num_frames / 1e6
-    if layout.world == 1 or rate.shared_s is None:
-        return alone
-    return alone / layout.world + rate.shared_s
-
-
-def _decode_rate(sizes: Architecture, levers: Levers, calibration: Calibration) -> Decode | None:
-    return calibration.decode(sizes.family, "tiles" if levers.vae_tiling else levers.vae)
-
-
-def _group_gib(rate: Decode | None, latent_frames: int) -> float:
-    if rate is None:
-        return 0.0
-    odd = rate.odd_gib_per_megapixel if latent_frames % 2 else None
-    return rate.group_gib_per_megapixel if odd is None else odd
-
-
-def _memory(
-    sizes: Architecture,
-    wanted: Wanted,
-    levers: Levers,
-    placement: Placement,
-    work: StepWork,
-    layout: Layout,
-    weights: dict[str, float],
-    calibration: Calibration,
-) -> dict[str, float]:
-    """Peak of each part: the weights that are on the GPU then, and what the part itself needs."""
-    rate = calibration.activation(sizes.family)
-    million = work.samples * work.tokens / 1e6
-    denoising = rate.fixed_gib + rate.gib_per_million_tokens * million
-    if levers.cache is not None:  # tokens kept from step to step, in bfloat16
-        denoising += KEPT_BY_CACHE[levers.cache.kind] * million * 1e6 * sizes.width * 2 / 2**30
-    if layout.sequence > 1:
-        denoising += rate.exchange_gib_per_million_tokens * million
-    if layout.ulysses > 1:  # where queries, keys, values and outputs of other ranks arrive
-        denoising += 4 * work.tokens * sizes.width * 2 * min(work.samples, SAMPLES_AT_ONCE) / 2**30
-    frame = wanted.width * wanted.height / 1e6
-    clip = 2 * 3 * 2 * frame * 1e6 * wanted.num_frames / 2**30  # all frames in bfloat16, and put together
-    decode = _decode_rate(sizes, levers, calibration)
-    sharing = layout.world if decode and decode.shared_s is not None else 1
-    decoding = clip + _group_gib(decode, sizes.num_latent_frames(wanted.num_frames)) * frame / sharing
-    alone = placement.offload != "none" or levers.offload != "placement"
-    everything = sum(weights.values())
-    slots = 2 * weights["denoiser"] / sizes.num_layers if levers.offload == "blocks" else 0.0
-
-    def beside(part: str) -> float:
-        if placement.offload == "sequential" or (levers.offload == "blocks" and part == "denoiser"):
-            return 3 * weights[part] / sizes.num_layers
-        return weights[part] + slots if alone else everything
-
-    return {
-        "text": beside("text_encoder") + 0.1,
-        "denoise": beside("denoiser") + denoising,
-        "decode": beside("vae") + decoding,
-    }
-
-
-def _reasons(
-    levers: Levers, layout: Layout, gpu: Gpu | None, rate: StepRate | None, placement: Placement
-) -> tuple[str, ...]:
-    """Why it will run so, a line for each choice."""
-    name = gpu.name if gpu else "a CPU"
-    allowed = "as asked" if placement.attention != "auto" else f"which speed={placement.speed!r} allows"
-    said = {
-        "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
-        "int8": f"attention: 8-bit with smoothing, {allowed}; first and last steps exact",
-        "sage": f"attention: SageAttention2 (8-bit), {allowed}; first and last steps exact",
-        "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
-        "sdpa": "attention: torch's own choice",
-        "model": "attention: as diffusers has it",
-    }
-    lines = [said[levers.attention]]
-    if levers.compile:
-        lines.append("blocks compiled: each new size takes up to a minute once, then it is kept on disk")
-    if levers.linears == "fp8":
-        lines.append(f"8-bit linears, which speed={placement.speed!r} allows: faster, and half the memory")
-    if levers.skip is not None:
-        lines.append("after the first steps only some are computed, the others foretold")
-    if levers.cache is not None and levers.cache.kind == "taylor":
-        lines.append("after the first steps the last block's output is foretold on some")
-    elif levers.cache is not None:
-        lines.append(
-            f"cache {levers.cache.kind}: how many steps it leaves out depends on the clip; the time is without"
-        )
-    if levers.guidance is not None:
-        lines.append("the negative prompt is asked on some steps only: the others take half the time")
-    if levers.vae == "stream":
-        lines.append("VAE: group by group of frames with its causal past, no tile seams")
-    if levers.offload != "placement":
-        how = "parts take turns on the GPU" if levers.offload == "turns" else "blocks arrive one ahead"
-        lines.append(f"memory_gib={placement.memory_gib:g}: {how}")
-    if layout.world > 1:
-        lines.append(f"{layout.world} GPUs as {layout.described()}: {_why(layout)}")
-    lines += [f"not here: {missed}" for missed in levers.fallbacks]
-    if rate is None:
-        lines.append("no time is predicted: this way of running was not measured on this device")
-    return tuple(lines)
-
-
-def _why(layout: Layout) -> str:
-    said = []
-    if layout.cfg > 1:
-        said.append("the prompt and the negative prompt on different GPUs, which sends least")
-    if layout.ulysses > 1:
-        said.append("tokens exchanged for heads")
-    if layout.ring > 1:
-        said.append("keys and values in a ring, since the heads do not share out evenly")
-    return "; ".join(said)
+    if made.room_gib is None or made.fits:
+        return made
+    said = too_much(run, made.gib, made.peak_gib, made.room_gib)
+    return made.model_copy(update={"because": (*made.because, said)})

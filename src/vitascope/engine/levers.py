@@ -32,7 +32,7 @@ ACTIVATIONS_GIB = {
     "MochiTransformer3DModel": 9.0,  # 5.8 and 8.8 in two runs of `balanced`
     "CogVideoXTransformer3DModel": 2.5,
     "AutoencoderKLMochi": 12.0,
-    "AutoencoderKLCogVideoX": 14.5,
+    "AutoencoderKLCogVideoX": 15.0,
 }
 
 
@@ -333,7 +333,7 @@ def _within_memory(
     decoding = ACTIVATIONS_GIB.get(subject.vae, 0.0)
     if denoiser + sum(others) + max(activations, decoding) <= room:
         return "placement", False
-    tiling = subject.vae == "AutoencoderKLCogVideoX" and decoding + others[0] > room
+    tiling = subject.vae == "AutoencoderKLCogVideoX" and decoding + subject.parts_gib.get("vae", 0.0) > room
     if denoiser + activations <= room:
         return "turns", tiling
     largest = 3 * denoiser / 40  # two blocks of forty and what stands beside them

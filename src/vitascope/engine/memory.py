@@ -35,13 +35,17 @@ def free_ram_gib() -> float:
 
 
 def cap(placement: Placement) -> None:
-    """Hold this process to `memory_gib` on its GPU: beyond it, allocation fails as on a smaller card."""
+    """Hold this process to `memory_gib` on its GPU: beyond it, allocation fails as on a smaller card.
+
+    Without `memory_gib` a limit that an earlier placement set is lifted.
+    """
     import torch
 
-    if placement.memory_gib is None or not placement.device.startswith("cuda"):
-        return
-    total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
-    _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
+    if placement.memory_gib is None:
+        uncap(placement)
+    elif placement.device.startswith("cuda"):
+        total = torch.cuda.get_device_properties(placement.device).total_memory / GIB
+        _allow(min(1.0, max(placement.memory_gib - CONTEXT_GIB, 0.1) / total), placement.device)
 
 
 def unenforced(placement: Placement) -> tuple[str, ...]:

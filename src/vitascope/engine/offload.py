@@ -46,7 +46,9 @@ class Packed:
         views = []
         for tensor, start in self._owned:
             piece = storage[start : start + tensor.numel() * tensor.element_size()]
-            views.append((tensor, piece.view(tensor.dtype).view(tensor.shape)))
+            # Channels stay last where they were: graphs were compiled for that, and convolutions are faster so.
+            strides = torch.empty_like(tensor, device="meta").stride()
+            views.append((tensor, piece.view(tensor.dtype).as_strided(tensor.shape, strides)))
         return views
 
     @torch.inference_mode(False)  # weights stay ordinary tensors, which compiled blocks were made for

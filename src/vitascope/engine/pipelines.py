@@ -267,7 +267,7 @@ def check_switches(model: str, placement: Placement) -> None:
 
     Memory is looked at once the weights are here. Raises: as `levers.decide`.
     """
-    from vitascope.engine.estimate import subject_of
+    from vitascope.engine.planned_run import subject_of
     from vitascope.engine.workload import published
 
     sizes = published().get(model)

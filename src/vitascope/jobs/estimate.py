@@ -94,7 +94,8 @@ class Estimator:
         """A plan for the GPU of the largest worker; None for other models, GPUs that were never measured, CPUs."""
         generator, task, device = prepared.chain.generator, prepared.start, self._largest_worker()[1]
         calibration = committed()
-        gpu = next((calibration.gpu(name) for name in calibration.devices if name in device), None)
+        known = calibration.device_called(device.partition(" ")[2])  # "cuda:0 NVIDIA H200"
+        gpu = calibration.gpu(known) if known else None
         if generator is None or isinstance(task, Clip) or gpu is None:
             return None
         try:

@@ -90,11 +90,8 @@ class Layout(BaseModel):
             )
         sequence = num_devices // cfg
         if sequence > 1 and num_heads is None:
-            most = "2 GPUs" if guided else "1 GPU"
-            raise RequestError(
-                f"{wanted}: the tokens of this model cannot be split, so that {most} can share a clip",
-                param="gpus",
-            )
+            most = "2 GPUs can share a clip" if guided else "a clip has one GPU"
+            raise RequestError(f"{wanted}: the tokens of this model cannot be split; {most}", param="gpus")
         if ulysses is None:
             candidates = divisors(max(1, sequence // (ring or 1)))
             ulysses = max(u for u in candidates if balance(heads, u) >= LEAST_BALANCE)
