@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.engine.test_levers import H100, MOCHI, placed
-from vitascope.engine.compile import compile_blocks, compiled, compiler_for
+from vitascope.engine.compile import compile_blocks, compiled, compiler_for, keep_compiled_in
 from vitascope.engine.levers import decide
 from vitascope.errors import ResourceError
 
@@ -59,3 +59,16 @@ def test_a_compiler_that_is_named_is_the_one_that_is_looked_for(monkeypatch, nam
     for name, device in (("CC", "cuda"), ("CXX", "cpu")):
         monkeypatch.setenv(name, named)
         assert (compiler_for(device) is not None) is found
+
+
+@pytest.mark.parametrize("named", [None, "inductor's own", "the user's"])
+def test_what_was_compiled_is_kept_unless_the_user_names_a_folder(monkeypatch, tmp_path, named):
+    from torch._inductor.runtime.runtime_utils import cache_dir, default_cache_dir
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "user"))  # is put back after the test
+    if named is None:
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    elif named == "inductor's own":
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+    keep_compiled_in(tmp_path / "home" / "compiled")
+    assert cache_dir() == str(tmp_path / ("user" if named == "the user's" else "home/compiled"))

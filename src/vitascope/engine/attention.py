@@ -22,7 +22,6 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vitascope.engine.subject import CUDNN_FIRST, HOPPER
-from vitascope.errors import DependencyMissing, ResourceError, UnknownName
 
 FEW_KEYS = 128  # not one block of our 8-bit kernel, which gains nothing then
 SAGE = "https://github.com/thu-ml/SageAttention"
@@ -137,32 +136,6 @@ def best_exact(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     if capability == HOPPER and dtype == torch.bfloat16 and has_fa3():
         return "fa3"
     return "cudnn" if capability in CUDNN_FIRST else "sdpa"
-
-
-def check(name: str, device: torch.device | str) -> str:
-    """`name`, if this kernel can run on `device`.
-
-    Raises: UnknownName, DependencyMissing with the extra, ResourceError for another kind of GPU.
-    """
-    if name not in KERNELS:
-        raise UnknownName("attention kernel", name, KERNELS, param="attention")
-    device = torch.device(device)
-    if name == "sdpa":
-        return name
-    if device.type != "cuda":
-        raise ResourceError(f"attention={name!r} needs a CUDA GPU, not {str(device)!r}; use 'sdpa'")
-    if name in ("fa3", "int8") and cuda_capability(device) != HOPPER:
-        gpu = torch.cuda.get_device_name(device)
-        raise ResourceError(f"attention={name!r} needs a Hopper GPU (H100, H200), not {gpu}; use 'sdpa'")
-    if name == "fa3" and not has_fa3():
-        raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
-    if name == "sage" and (lacking := sage_lacks()):
-        raise ResourceError(f"attention='sage': {lacking}")
-    if name == "int8" and not has_int8():
-        raise ResourceError(
-            "attention='int8' needs Triton 3.6 or newer, which comes with torch 2.11; use 'fa3' or 'cudnn'"
-        )
-    return name
 
 
 @cache

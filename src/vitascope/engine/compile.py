@@ -37,8 +37,12 @@ def keep_compiled_in(folder: Path) -> None:
     A folder that the user named in TORCHINDUCTOR_CACHE_DIR goes first; where `folder` cannot be written, torch's
     own is taken.
     """
-    with suppress(VitascopeError):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ready_folder(folder)))
+    from torch._inductor.runtime.runtime_utils import default_cache_dir
+
+    # Inductor writes its own choice, in the folder for temporary files, into the environment as it is imported.
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR") in (None, default_cache_dir()):
+        with suppress(VitascopeError):
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(ready_folder(folder))
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_SHAPES)
     torch._dynamo.config.fail_on_recompile_limit_hit = True
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
+from vitascope.errors import OutOfMemory
 from vitascope.task import Task
 
 if TYPE_CHECKING:
@@ -63,9 +64,21 @@ class Engine:
             if key not in self._warm:
                 while len(self._warm) >= self._capacity:
                     self._evict_oldest()
-                self._warm[key] = item.load(self.placement)
+                self._warm[key] = self._loaded(item)
             self._warm.move_to_end(key)
             return self._warm[key]
+
+    def _loaded(self, item: Loadable) -> Any:
+        """Loaded now; where there is no room beside what is kept warm, in its place."""
+        try:
+            return item.load(self.placement)
+        except OutOfMemory:
+            if not self._warm:
+                raise
+        # Not before the error is gone, whose frames hold on to what was loaded.
+        while self._warm:
+            self._evict_oldest()
+        return item.load(self.placement)
 
     def warm(self, item: Loadable) -> None:
         """Load the modules of `item` now, unless a fleet has them. Raises: as `modules`."""
@@ -75,17 +88,31 @@ class Engine:
     def generate(self, item: Any, tasks: Sequence[Task], context: Context) -> list[Any]:
         """One clip for each completed task, made by a generator on as many devices as the placement says.
 
+        Where memory runs out while other models are kept warm, they are let go and it is tried once more.
         Raises: as `modules` and the generator's `generate`.
         """
         if self.placement.gpus == 1:
-            clips: list[Any] = item.generate(tasks, self.modules(item), context)
-            return clips
+            return self._generate_alone(item, tasks, context)
         from vitascope.engine.fleet import Fleet
 
         with self._lock:
             if self._fleet is None:
                 self._fleet = Fleet(self.placement)
             return self._fleet.generate(item, tasks, context)
+
+    def _generate_alone(self, item: Any, tasks: Sequence[Task], context: Context) -> list[Any]:
+        clips: list[Any]
+        try:
+            clips = item.generate(tasks, self.modules(item), context)
+            return clips
+        except OutOfMemory:
+            if len(self._warm) < 2:
+                raise
+        with self._lock:
+            while len(self._warm) > 1:  # the item's own was used last
+                self._evict_oldest()
+        clips = item.generate(tasks, self.modules(item), context)
+        return clips
 
     def evict_all(self) -> None:
         """Let all modules go and give their memory back; end the fleet."""

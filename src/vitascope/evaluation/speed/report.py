@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vitascope.atomic import write_bytes
 from vitascope.errors import DependencyMissing
@@ -79,9 +81,16 @@ def _ratio(base: float | None, ours: float | None) -> str:
     return "" if base is None or not ours else f"{base / ours:.2f}"
 
 
+def in_words(value: Any) -> Any:
+    """A value of a result file as a reader takes it in: lists by commas, records by their names."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {in_words(part)}" for name, part in value.items())
+    return ", ".join(str(in_words(part)) for part in value) if isinstance(value, list) else value
+
+
 def notes(result: BenchResult) -> list[str]:
     """What the table does not say: levers, what failed or was left out, where the time went."""
-    said = [f"{name}: {timing.levers}" for name, timing in result.timings.items() if timing.levers]
+    said = [f"{name}: {in_words(timing.levers)}" for name, timing in result.timings.items() if timing.levers]
     said += [
         f"{name} failed: {timing.failed[:200]}" for name, timing in result.timings.items() if timing.failed
     ]

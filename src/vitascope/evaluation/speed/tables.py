@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from vitascope.catalogue import load_cards
 from vitascope.catalogue.runnable import measured_here
 from vitascope.errors import InvalidMedia, NotFound
 from vitascope.evaluation.speed.records import BenchResult
+from vitascope.evaluation.speed.report import in_words
 from vitascope.evaluation.speed.report import rows as timing_rows
 
 
@@ -49,7 +49,7 @@ def bench_table(path: Path) -> dict[str, Any]:
         "title": content.get("title", path.stem),
         "conditions": " · ".join(str(part) for part in (device, day) if part),
         "head": head,
-        "rows": [[_plain(row.get(name, "")) for name in head] for row in rows],
+        "rows": [[in_words(row.get(name, "")) for name in head] for row in rows],
     }
 
 
@@ -63,10 +63,3 @@ def _timings(result: BenchResult) -> dict[str, Any]:
         "head": head,
         "rows": rows,
     }
-
-
-def _plain(value: Any) -> Any:
-    """A value of a result file as a cell: lists by commas, records by their names."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
-    return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list) else value
