@@ -82,6 +82,18 @@ def test_what_decides_the_frames_makes_the_clip_again(tmp_path, placed, again):
     assert ran == (["generate", "shift 3"] if again else [])
 
 
+def test_a_file_with_other_content_makes_the_clip_again(tmp_path):
+    class Weighty(Counting):
+        weights_file: str = ""
+
+    store, weights = ClipStore(tmp_path / "clips"), tmp_path / "weights.safetensors"
+    chain = Chain(generator=Weighty(weights_file=str(weights)))
+    for content, ran in ((b"one", 1), (b"one", 1), (b"two", 2)):
+        weights.write_bytes(content)
+        chain.run(TextToVideo(prompt="a star"), Engine(Placement(device="cpu")), Context(), store)
+        assert len(RAN) == ran
+
+
 def test_one_changed_parameter_restarts_at_its_step(tmp_path):
     run(tmp_path, Shift(by=3), Shift(by=4))
     RAN.clear()

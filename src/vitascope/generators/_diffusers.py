@@ -186,6 +186,10 @@ class DiffusersGenerator(Generator):
     def _lora_files(self) -> list[lora.LoraFile]:
         return [lora.LoraFile.parse(text) for text in self.loras]
 
+    def contents(self) -> list[str]:
+        """As for every generator, and of LoRA files. Raises: NotFound for one that is not there."""
+        return [*super().contents(), *(file.sha256 for file in self._lora_files())]
+
     def modules_key(self) -> Hashable:
         """The knobs that decide which modules are loaded."""
         return tuple(getattr(self, knob) for knob in self.load_knobs)

@@ -108,6 +108,15 @@ class Generator(Item):
         """What `load` will want from the hub, here already or not; nothing for weights that are local files."""
         return ()
 
+    def contents(self) -> list[str]:
+        """Fingerprints of the local files and folders that the knobs name: their content may change."""
+        from vitascope.engine.weights import fingerprint
+
+        named = (
+            Path(value).expanduser() for value in self.model_dump().values() if value and type(value) is str
+        )
+        return [fingerprint(path) for path in named if path.exists()]
+
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules."""
         return self.model_dump_json()

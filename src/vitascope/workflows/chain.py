@@ -71,8 +71,10 @@ class Chain(BaseModel):
         generator = self._generator()
         prepared, around = self._prepare(task, context)
         completed = generator.complete(prepared)
-        knobs, placed = generator.model_dump(mode="json"), engine.asked.deciding()
-        key = key_of(generator.name, knobs, completed.described(), placed)
+        key = ""
+        if store:
+            made_by = (generator.name, generator.model_dump(mode="json"), generator.contents())
+            key = key_of(*made_by, completed.described(), engine.asked.deciding())
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]
