@@ -225,6 +225,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def fingerprints(knobs: Mapping[str, Any]) -> list[str]:
+    """Those of the local files and folders that knobs name: what is in them may change under the name."""
+    named = (Path(value).expanduser() for value in knobs.values() if isinstance(value, str) and value)
+    return [fingerprint(path) for path in named if path.exists()]
+
+
 def _relevant_files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path

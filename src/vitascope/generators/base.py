@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
+from vitascope.engine.weights import fingerprints
 from vitascope.errors import UnsupportedTask
 from vitascope.language.styles import STYLES
 from vitascope.recipe import Stage
@@ -109,13 +110,8 @@ class Generator(Item):
         return ()
 
     def contents(self) -> list[str]:
-        """Fingerprints of the local files and folders that the knobs name: their content may change."""
-        from vitascope.engine.weights import fingerprint
-
-        named = (
-            Path(value).expanduser() for value in self.model_dump().values() if value and type(value) is str
-        )
-        return [fingerprint(path) for path in named if path.exists()]
+        """Fingerprints of the local files and folders that decide its clips: their content may change."""
+        return fingerprints(self.model_dump())
 
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules."""

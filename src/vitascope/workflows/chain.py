@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
+from vitascope.engine.weights import fingerprints
 from vitascope.errors import RequestError, ResourceError
 from vitascope.generators.base import Generator
 from vitascope.labels.policy import keep_labels
@@ -144,8 +145,9 @@ def _treated(
     """The clip of `source`, treated by the steps of `work`; what `store` already has is not made again."""
     keys = [key]
     for treatment in work:
-        step = treatment.step
-        keys.append(key_of(keys[-1], step.name, step.model_dump(mode="json"), treatment.note))
+        step, knobs = treatment.step, treatment.step.model_dump(mode="json")
+        contents = fingerprints(knobs) if store else []
+        keys.append(key_of(keys[-1], step.name, knobs, contents, treatment.note))
     clip, done = None, len(keys)
     while store and clip is None and done > 0:
         done -= 1
