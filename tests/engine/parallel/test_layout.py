@@ -41,7 +41,7 @@ def test_degrees_that_are_said_are_kept():
         (4, 24, True, {"ulysses": 3}, "gpus=4 is not"),
         (4, 24, True, {"ulysses": 2, "ring": 3}, "which is 6"),
         (4, None, True, {}, "2 GPUs"),
-        (2, None, False, {}, "1 GPU "),
+        (2, None, False, {}, "a clip has one GPU"),
         (8, 4, False, {"ulysses": 8}, "4 heads"),
     ],
 )
