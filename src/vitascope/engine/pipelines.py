@@ -202,6 +202,8 @@ def place(pipeline: Any, placement: Placement) -> Any:
     if placement.offload == "model":
         pipeline.enable_model_cpu_offload(device=placement.device)
     elif placement.offload == "sequential":
+        whole = [*pipeline._exclude_from_cpu_offload, *_never_layer_by_layer(pipeline)]
+        pipeline._exclude_from_cpu_offload = whole
         pipeline.enable_sequential_cpu_offload(device=placement.device)
     else:
         pipeline.to(placement.device)
@@ -214,6 +216,18 @@ def place(pipeline: Any, placement: Placement) -> Any:
     if placement.device == "cpu" and getattr(pipeline, "vae", None) is not None:
         use_onednn(pipeline.vae)
     return pipeline
+
+
+def _never_layer_by_layer(pipeline: Any) -> list[str]:
+    """Parts with torch's MultiheadAttention: it reads weights of a layer it never calls, so no hook brings them."""
+    from torch import nn
+
+    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+    return [
+        name
+        for name, part in parts.items()
+        if any(isinstance(module, nn.MultiheadAttention) for module in part.modules())
+    ]
 
 
 def _call_if_there(vae: Any, method: str) -> None:
