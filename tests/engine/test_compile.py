@@ -1,5 +1,7 @@
 """Compiled functions go on past the number of shapes that torch keeps graphs for; compilers are looked for."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -72,3 +74,28 @@ def test_what_was_compiled_is_kept_unless_the_user_names_a_folder(monkeypatch, t
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
     keep_compiled_in(tmp_path / "home" / "compiled")
     assert cache_dir() == str(tmp_path / ("user" if named == "the user's" else "home/compiled"))
+
+
+SECOND_START = """
+import sys, torch, diffusers
+from pathlib import Path
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+from vitascope.engine.compile import compile_blocks, graphs_so_far, keep_compiled_in
+cache_dir()
+block = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.SiLU())
+keep_compiled_in(Path(sys.argv[1]))
+compile_blocks([block])
+with torch.inference_mode():
+    block(torch.ones(2, 4))
+print(*graphs_so_far())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler_for("cpu") is None, reason="needs a C++ compiler")
+def test_the_second_process_takes_the_graphs_of_the_first(tmp_path):
+    unset = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    command = [sys.executable, "-c", SECOND_START, str(tmp_path)]
+    for expected in (["1", "0"], ["0", "1"]):
+        done = subprocess.run(command, env=unset, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == expected, "graphs made, graphs taken"
