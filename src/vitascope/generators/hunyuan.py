@@ -64,6 +64,7 @@ class HunyuanVideo(Shifted):
         _published("hunyuan-video-i2v", "HunyuanVideo-I2V", ImageToVideo.kind, "hunyuanvideo-i2v"),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {"hunyuan-video": _TEXT, "hunyuan-video-i2v": _IMAGE}
+    splits: ClassVar[tuple[str, ...]] = ("tokens",)  # guidance is told to it, not run
     pipelines: ClassVar[tuple[str, ...]] = ("HunyuanVideoPipeline", "HunyuanVideoImageToVideoPipeline")
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: f"{FOLDER}.pipeline_hunyuan_video:HunyuanVideoPipeline",

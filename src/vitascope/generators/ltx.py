@@ -63,7 +63,7 @@ class LTXVideo(NegativePromptByDefault):
         _published("ltx-video-0.9.5", "Lightricks/LTX-Video-0.9.5", "768x512, 121 frames"),
     )
     profiles: ClassVar[Mapping[str, Profile]] = {known.name: _LTX for known in models}
-    splits: ClassVar[tuple[str, ...]] = ("guidance",)
+    splits: ClassVar[tuple[str, ...]] = ("guidance", "tokens")
     pipelines: ClassVar[tuple[str, ...]] = (
         "LTXPipeline",
         "LTXImageToVideoPipeline",

@@ -132,6 +132,7 @@ class Wan(OneAtATime, NegativePromptByDefault, Shifted):
         name: profile.model_copy(update={"cache": _CACHES.get(name, profile.cache)})
         for name, (_, profile) in _KNOWN.items()
     }
+    splits: ClassVar[tuple[str, ...]] = ("tokens",)  # it asks for the two prompts one after the other
     pipelines: ClassVar[tuple[str, ...]] = (
         "WanPipeline",
         "WanImageToVideoPipeline",

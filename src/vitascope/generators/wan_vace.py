@@ -49,6 +49,7 @@ class WanVACE(Wan):
     accepts: ClassVar[tuple[type[Task], ...]] = (VideoToVideo, ImageToVideo, TextToVideo)
     models: ClassVar[tuple[KnownModel, ...]] = (_published("1.3B", _SMALL), _published("14B", _LARGE))
     profiles: ClassVar[Mapping[str, Profile]] = {"wan2.1-vace-1.3b": _SMALL, "wan2.1-vace-14b": _LARGE}
+    splits: ClassVar[tuple[str, ...]] = ()
     pipelines: ClassVar[tuple[str, ...]] = ("WanVACEPipeline",)
     pipeline_for: ClassVar[Mapping[str, str]] = dict.fromkeys(
         KINDS, f"{FOLDER}.pipeline_wan_vace:WanVACEPipeline"

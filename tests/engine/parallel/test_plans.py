@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from diffusers import CogVideoXTransformer3DModel, MochiTransformer3DModel
+from diffusers import (
+    CogVideoXTransformer3DModel,
+    HunyuanVideoTransformer3DModel,
+    LTXVideoTransformer3DModel,
+    MochiTransformer3DModel,
+    WanTransformer3DModel,
+)
 
 from tests.engine.parallel.ranks import on_ranks
 from vitascope.engine.attention import joined
@@ -64,6 +70,91 @@ def cogvideox_and_inputs():
         return model, inputs, model(**inputs).sample
 
 
+def wan_and_inputs(*, each_token_its_timestep: bool = False):
+    torch.manual_seed(0)
+    model = WanTransformer3DModel(
+        num_attention_heads=6,  # four ranks get 2, 2, 1 and 1
+        attention_head_dim=12,
+        in_channels=4,
+        out_channels=4,
+        text_dim=16,
+        freq_dim=16,
+        ffn_dim=32,
+        num_layers=2,
+        rope_max_seq_len=32,
+    ).eval()
+    inputs = {
+        "hidden_states": torch.randn(1, 4, 3, 6, 10),  # 45 tokens
+        "timestep": torch.arange(45.0)[None] if each_token_its_timestep else torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 7, 16),
+    }
+    with torch.no_grad():
+        return model, inputs, model(**inputs).sample
+
+
+def wan22_5b_and_inputs():
+    return wan_and_inputs(each_token_its_timestep=True)
+
+
+def hunyuan_video_and_inputs(image_condition_type=None):
+    torch.manual_seed(0)
+    model = HunyuanVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=6,
+        attention_head_dim=10,
+        num_layers=2,
+        num_single_layers=2,
+        num_refiner_layers=1,
+        patch_size=2,
+        patch_size_t=1,
+        text_embed_dim=16,
+        pooled_projection_dim=8,
+        rope_axes_dim=(2, 4, 4),
+        image_condition_type=image_condition_type,
+    ).eval()
+    inputs = {
+        "hidden_states": torch.randn(2, 4, 3, 6, 10),
+        "timestep": torch.tensor([500.0, 500.0]),
+        "encoder_hidden_states": torch.randn(2, 8, 16),
+        "encoder_attention_mask": (torch.arange(8) < torch.tensor([[5], [1]])).int(),
+        "pooled_projections": torch.randn(2, 8),
+        "guidance": torch.tensor([6000.0, 6000.0]),
+    }
+    with torch.no_grad():
+        return model, inputs, model(**inputs).sample
+
+
+def ltx_and_inputs(*, each_token_its_timestep: bool = False):
+    torch.manual_seed(0)
+    model = LTXVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        num_layers=2,
+        caption_channels=16,
+    ).eval()
+    inputs = {
+        "hidden_states": torch.randn(2, 45, 4),
+        "timestep": torch.arange(90.0).view(2, 45)
+        if each_token_its_timestep
+        else torch.tensor([500.0, 500.0]),
+        "encoder_hidden_states": torch.randn(2, 8, 16),
+        "encoder_attention_mask": (torch.arange(8) < torch.tensor([[5], [1]])).int(),
+        "num_frames": 3,
+        "height": 3,
+        "width": 5,
+    }
+    with torch.no_grad():
+        return model, inputs, model(**inputs).sample
+
+
+def ltx_from_a_picture_and_inputs():
+    return ltx_and_inputs(each_token_its_timestep=True)
+
+
 def _outputs(rank, model, inputs, layouts):
     """The whole output on this rank under each layout, one after the other on the same model."""
     outputs = []
@@ -76,7 +167,18 @@ def _outputs(rank, model, inputs, layouts):
     return outputs
 
 
-@pytest.mark.parametrize("build", [mochi_and_inputs, cogvideox_and_inputs])
+@pytest.mark.parametrize(
+    "build",
+    [
+        mochi_and_inputs,
+        cogvideox_and_inputs,
+        wan_and_inputs,
+        wan22_5b_and_inputs,
+        hunyuan_video_and_inputs,
+        ltx_and_inputs,
+        ltx_from_a_picture_and_inputs,
+    ],
+)
 @pytest.mark.parametrize(
     "layouts",
     [
@@ -157,3 +259,15 @@ def _compiled_like_eager(rank):
         block.forward = torch.compile(block.forward, backend="eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(model(**inputs).sample, expected, atol=ROUNDING, rtol=1e-5)
     return True
+
+
+def _apart(rank, model):
+    with pytest.raises(RequestError) as refused:
+        split(model, Mesh.join(Layout(ulysses=2), torch.device("cpu")), "sdpa")
+    return str(refused.value)
+
+
+def test_a_model_whose_first_frame_is_apart_is_refused():
+    model, _, _ = hunyuan_video_and_inputs("token_replace")
+    for said in on_ranks(2, _apart, model):
+        assert "first frame" in said

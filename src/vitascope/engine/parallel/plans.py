@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +43,9 @@ def _split_mochi(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
         # tokens it makes what we want.
         return split.narrow(embedded.reshape(-1, split.tokens.total, embedded.shape[-1]), 1)
 
-    def positions(_module: Any, _args: Any, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(split.narrow(table, 0) for table in tables)
-
     return [
         denoiser.patch_embed.register_forward_hook(tokens),
-        denoiser.rope.register_forward_hook(positions),
+        denoiser.rope.register_forward_hook(_tables(split, 0)),
     ]
 
 
@@ -74,9 +72,78 @@ def _split_cogvideox(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
     ]
 
 
+def _wan_tokens(config: Any, latents: Tensor) -> int:
+    """Shape: (B, C, t, h, w)."""
+    sizes = zip(latents.shape[-3:], config.patch_size, strict=True)
+    return math.prod(size // patch for size, patch in sizes)
+
+
+def _split_wan(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
+    def tokens(_module: Any, _args: Any, embedded: Tensor) -> Tensor:
+        # (B, D, t, h, w), which the forward makes flat
+        return split.narrow(embedded.flatten(2), 2)[..., None, None]
+
+    return [
+        denoiser.patch_embedding.register_forward_hook(tokens),
+        denoiser.rope.register_forward_hook(_tables(split, 1)),
+        denoiser.register_forward_pre_hook(_timesteps(split), with_kwargs=True),
+    ]
+
+
+def _split_hunyuan_video(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
+    if denoiser.config.image_condition_type == "token_replace":
+        raise RequestError(
+            "gpus: this model treats the first frame's tokens apart, and they cannot be split over GPUs",
+            param="gpus",
+        )
+    return [
+        denoiser.x_embedder.register_forward_hook(_tokens(split)),
+        denoiser.rope.register_forward_hook(_tables(split, 0)),
+    ]
+
+
+def _hunyuan_video_tokens(config: Any, latents: Tensor) -> int:
+    """Shape: (B, C, t, h, w)."""
+    t, h, w = latents.shape[-3:]
+    return int((t // config.patch_size_t) * (h // config.patch_size) * (w // config.patch_size))
+
+
+def _split_ltx(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
+    return [
+        denoiser.proj_in.register_forward_hook(_tokens(split)),
+        denoiser.rope.register_forward_hook(_tables(split, 1)),
+        denoiser.register_forward_pre_hook(_timesteps(split), with_kwargs=True),
+    ]
+
+
+def _tokens(split: TokenSplit) -> Callable[[Any, Any, Tensor], Tensor]:
+    """Of embedded tokens (B, N, D) this rank's."""
+    return lambda _module, _args, embedded: split.narrow(embedded, 1)
+
+
+def _tables(split: TokenSplit, dim: int) -> Callable[[Any, Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """Of tables of angles those of this rank's tokens."""
+    return lambda _module, _args, tables: tuple(split.narrow(table, dim) for table in tables)
+
+
+def _timesteps(split: TokenSplit) -> Callable[[Any, Any, dict[str, Any]], Any]:
+    """Where each token has a timestep of its own, (B, N) and not (B,), those of this rank's tokens."""
+
+    def narrow(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        timestep = kwargs["timestep"]
+        if timestep.ndim == 2 and timestep.shape[1] == split.tokens.total:
+            kwargs = {**kwargs, "timestep": split.narrow(timestep, 1)}
+        return args, kwargs
+
+    return narrow
+
+
 PLANS: dict[str, Plan] = {
     "MochiTransformer3DModel": Plan(_mochi_tokens, _split_mochi),
     "CogVideoXTransformer3DModel": Plan(_cogvideox_tokens, _split_cogvideox),
+    "WanTransformer3DModel": Plan(_wan_tokens, _split_wan),
+    "HunyuanVideoTransformer3DModel": Plan(_hunyuan_video_tokens, _split_hunyuan_video),
+    "LTXVideoTransformer3DModel": Plan(lambda _config, latents: int(latents.shape[1]), _split_ltx),
 }
 
 

@@ -9,6 +9,7 @@ import torch
 
 from vitascope.engine.attention import APPROXIMATE, best_exact, joined
 from vitascope.engine.attention_processors import install
+from vitascope.engine.denoisers import denoisers_of
 from vitascope.engine.parallel.layout import Layout
 from vitascope.engine.parallel.mesh import Mesh
 from vitascope.engine.parallel.plans import Installed, split
@@ -56,29 +57,33 @@ def check_splittable(item: Any, gpus: int) -> None:
 
 
 def spread(modules: Any, mesh: Mesh) -> None:
-    """Let the denoiser of loaded modules share its work with the other ranks; again for another layout.
+    """Let the denoisers of loaded modules share their work with the other ranks; again for another layout.
 
     Where the levers leave attention to the model, a split of tokens puts the best exact kernel in its place.
     Raises: RequestError for a denoiser that cannot be split so.
     """
-    denoiser = modules.pipeline.transformer
-    now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
-    if now is not None and now.layout == mesh.layout:
-        return
-    if now is not None:
-        now.installed.remove()
     exact = best_exact(mesh.device, getattr(torch, modules.placement.dtype))
     if mesh.layout.ring > 1:
         modules.levers = modules.levers.exact_in_a_ring(exact, modules.placement.attention)
     attention = modules.levers.attention
     kernel, edges = exact if attention == "model" else attention, exact if attention in APPROXIMATE else None
+    for denoiser in denoisers_of(modules.pipeline):
+        _spread(denoiser, mesh, kernel, edges)
+    stream = getattr(getattr(modules.pipeline, "vae", None), "_vitascope_stream", None)
+    one_by_one = modules.placement.offload == "sequential"  # its layers' forwards are wrapped already
+    if isinstance(stream, MochiStream | CogVideoXStream) and not one_by_one:
+        stream.share = DecodingRows(mesh.everyone)
+
+
+def _spread(denoiser: Any, mesh: Mesh, kernel: str, edges: str | None) -> None:
+    now: Spread | None = getattr(denoiser, "_vitascope_spread", None)
+    if now is not None and now.layout == mesh.layout:
+        return
+    if now is not None:
+        now.installed.remove()
     installed = split(denoiser, mesh, kernel, edges)
     if installed.joint is not None:
         install(denoiser, installed.joint, installed.edges)
     elif now is not None and now.installed.joint is not None:
         install(denoiser, joined(kernel), joined(edges) if edges else None)
     denoiser._vitascope_spread = Spread(mesh.layout, installed)
-    stream = getattr(getattr(modules.pipeline, "vae", None), "_vitascope_stream", None)
-    one_by_one = modules.placement.offload == "sequential"  # its layers' forwards are wrapped already
-    if isinstance(stream, MochiStream | CogVideoXStream) and not one_by_one:
-        stream.share = DecodingRows(mesh.everyone)
