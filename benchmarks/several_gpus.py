@@ -200,8 +200,8 @@ def distance(latents: torch.Tensor, expected: torch.Tensor) -> float:
     return float((latents - expected).norm() / expected.norm())
 
 
-def rank_main(rank: int, world: int, given: argparse.Namespace) -> None:
-    """One process."""
+def join(rank: int, world: int, meeting: str) -> None:
+    """Make this process one of `world` ranks, on a card of its own."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:  # each sees its own card alone, as in a fleet
         names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(world)))).split(",")
@@ -210,10 +210,15 @@ def rank_main(rank: int, world: int, given: argparse.Namespace) -> None:
         torch.set_num_threads(1)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=f"file://{given.meeting}",
+        init_method=f"file://{meeting}",
         rank=rank,
         world_size=world,
     )
+
+
+def rank_main(rank: int, world: int, given: argparse.Namespace) -> None:
+    """One process."""
+    join(rank, world, given.meeting)
     Ride(rank, given).run()
     os._exit(0)
 
