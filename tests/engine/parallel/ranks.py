@@ -16,10 +16,11 @@ from typing import Any
 TIMEOUT_S = 120
 
 
-def on_ranks(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What `work(rank, *arguments)` gives on each of `world` ranks joined by gloo."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch.distributed", "tests.generators.families"])
+def on_ranks(world: int, work: Callable[..., Any], *arguments: Any, on_gpus: bool = False) -> list[Any]:
+    """What `work(rank, *arguments)` gives on each of `world` ranks joined by gloo; on GPUs, which no fork can use."""
+    context: Any = multiprocessing.get_context("spawn" if on_gpus else "forkserver")
+    if not on_gpus:
+        context.set_forkserver_preload(["torch.distributed", "tests.generators.families"])
     pipes = [context.Pipe() for _ in range(world)]
     with tempfile.TemporaryDirectory() as folder:
         processes = [

@@ -129,4 +129,4 @@ def _both_ways(rank):
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_copies_between_gpus_bring_what_collectives_bring():
-    assert on_ranks(2, _both_ways) == [0, 0]
+    assert on_ranks(2, _both_ways, on_gpus=True) == [0, 0]
