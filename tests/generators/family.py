@@ -51,10 +51,13 @@ class Family:
     num_frames: int
     knobs: dict[str, Any] = field(default_factory=dict, hash=False)
     reads_prompt: bool = True
-    takes_loras: bool = True
 
     def __str__(self) -> str:
         return f"{self.build.__name__.removeprefix('save_')}-{self.kind.kind}"
+
+    @property
+    def takes_loras(self) -> bool:
+        return GENERATORS[self.name].takes_loras
 
     def generator(self, **knobs: Any) -> Generator:
         """The generator of the tiny model."""

@@ -47,4 +47,4 @@ def save_allegro(folder: Path) -> Path:
     return folder
 
 
-FAMILIES = (Family("allegro", save_allegro, TextToVideo, (128, 128), 24, takes_loras=False),)
+FAMILIES = (Family("allegro", save_allegro, TextToVideo, (128, 128), 24),)

@@ -78,4 +78,4 @@ def save_exvideo_extension(folder: Path) -> Path:
     return folder
 
 
-FAMILIES = (Family("svd", save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False, takes_loras=False),)
+FAMILIES = (Family("svd", save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False),)

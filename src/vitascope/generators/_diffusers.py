@@ -59,9 +59,9 @@ class DiffusersGenerator(Generator):
     schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
     denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes and a single file holds
     denoiser_class: ClassVar[str] = ""  # "module:Class", for single files; empty = the family takes none
-    vae_in_float32: ClassVar[str] = (
-        ""  # "module:Class" of a VAE that would lose by less; empty = it would not
-    )
+    takes_loras: ClassVar[bool] = True  # False where diffusers has no LoRA loading for the denoiser
+    # "module:Class" of a VAE that must decode in float32; empty = it follows the placement's dtype
+    vae_in_float32: ClassVar[str] = ""
     load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "base")  # they decide what is loaded
 
     model: str = Field("", description="short name, hub id, local folder or single file")
@@ -144,9 +144,12 @@ class DiffusersGenerator(Generator):
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
-        Raises: UnsupportedTask with the nearest valid value; UnknownName (scheduler), NotFound (LoRA).
+        Raises: UnsupportedTask with the nearest valid value, also for LoRA files where the family takes none;
+        UnknownName (scheduler), NotFound (LoRA).
         """
         self.check_kind(task)
+        if self.loras and not self.takes_loras:
+            raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
         if self.scheduler is not None and self.scheduler not in self.schedulers:
             raise UnknownName(f"scheduler of {self.name}", self.scheduler, self.schedulers, param="scheduler")
         self._lora_files()
