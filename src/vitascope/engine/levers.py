@@ -142,31 +142,13 @@ def decide_without_sage(subject: Subject, placement: Placement, gpu: Gpu) -> Lev
 def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
-    asked, named = placement.attention, block_cache.in_words(subject.transformer)
-    if asked not in ("auto", "model") and subject.transformer not in BLOCKS:
-        raise RequestError(
-            f"attention={asked!r} has no effect on {named}; leave it at 'auto'",
-            param="attention",
-        )
-    if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in BLOCKS)):
-        return "model"
-    if asked in ("fa3", "cudnn", "int8", "sage") and gpu is None:
-        raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
-    if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
-        raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
-    if asked == "sage" and gpu is not None and (lacking := _no_sage(placement, gpu)):
-        raise ResourceError(f"attention='sage': {lacking}")
-    if asked == "fa3" and gpu is not None:
-        if gpu.capability != HOPPER:
-            raise ResourceError(
-                f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu.name}; use 'sdpa'"
-            )
-        if not gpu.fa3:
-            raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
-        if lacking := _no_fa3(subject):
-            raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
-    if asked != "auto" or gpu is None:
+    asked = placement.attention
+    if asked not in ("auto", "model"):
+        _check_attention(asked, subject, placement, gpu)
+    if asked != "auto":
         return asked
+    if gpu is None or subject.transformer not in BLOCKS:
+        return "model"
     if kernel := _in_8_bits(subject, placement, gpu, compiled, missed):
         return kernel
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
@@ -176,6 +158,31 @@ def _attention(
         return "fa3"
     half = placement.dtype in HALF
     return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
+
+
+def _check_attention(asked: str, subject: Subject, placement: Placement, gpu: Gpu | None) -> None:
+    """See that a kernel that was asked for by name can run. Raises: RequestError, ResourceError, DependencyMissing."""
+    if subject.transformer not in BLOCKS:
+        named = block_cache.in_words(subject.transformer)
+        raise RequestError(
+            f"attention={asked!r} has no effect on {named}; leave it at 'auto'", param="attention"
+        )
+    if asked == "sdpa":
+        return
+    if gpu is None:
+        raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
+    if asked == "int8" and (lacking := _no_int8(subject, placement, gpu)):
+        raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
+    if asked == "sage" and (lacking := _no_sage(placement, gpu)):
+        raise ResourceError(f"attention='sage': {lacking}")
+    if asked != "fa3":
+        return
+    if gpu.capability != HOPPER:
+        raise ResourceError(f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu.name}; use 'sdpa'")
+    if not gpu.fa3:
+        raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if lacking := _no_fa3(subject):
+        raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
 
 
 def _no_fa3(subject: Subject) -> str | None:
@@ -259,19 +266,8 @@ def _linears(
     asked = placement.quantize
     if asked == "none" or (asked == "auto" and placement.speed == "exact"):
         return "model"
-    lacking = None
-    if subject.transformer not in BLOCKS:
-        lacking = f"{block_cache.in_words(subject.transformer)} has no fp8 linears"
-    elif subject.quantized:
-        lacking = f"this {subject.transformer} came in fewer bits already"
-    elif gpu is None or gpu.capability < FP8_FROM:
-        where = placement.device if gpu is None else gpu.name
-        lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
-    elif placement.dtype != "bfloat16":
-        lacking = f"fp8 linears need bfloat16, not {placement.dtype}"
-    elif placement.offload == "sequential":
-        lacking = "fp8 linears do not go with offload='sequential'"
-    elif not compiled and asked == "auto":
+    lacking = _no_fp8(subject, placement, gpu)
+    if lacking is None and not compiled and asked == "auto":
         lacking = "fp8 linears gain nothing without compiled blocks"
     if lacking is None:
         return "fp8"
@@ -279,6 +275,22 @@ def _linears(
         raise ResourceError(f"quantize='fp8': {lacking}; use quantize='none'")
     missed.append(lacking)
     return "model"
+
+
+def _no_fp8(subject: Subject, placement: Placement, gpu: Gpu | None) -> str | None:
+    """What fp8 linears lack here; None where they can be had."""
+    if subject.transformer not in BLOCKS:
+        return f"{block_cache.in_words(subject.transformer)} has no fp8 linears"
+    if subject.quantized:
+        return f"this {subject.transformer} came in fewer bits already"
+    if gpu is None or gpu.capability < FP8_FROM:
+        where = placement.device if gpu is None else gpu.name
+        return f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
+    if placement.dtype != "bfloat16":
+        return f"fp8 linears need bfloat16, not {placement.dtype}"
+    if placement.offload == "sequential":
+        return "fp8 linears do not go with offload='sequential'"
+    return None
 
 
 def _skip(subject: Subject, placement: Placement, missed: list[str]) -> SkipSchedule | None:
@@ -301,9 +313,8 @@ def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["mo
         raise refusal(subject.vae)
     if placement.vae_streaming and placement.vae_tiling:
         raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
-    scattered = (
-        placement.offload == "sequential"
-    )  # a stream reads weights that hooks bring for their layer alone
+    # A stream reads weights that offloading's hooks bring for their layer alone.
+    scattered = placement.offload == "sequential"
     if placement.vae_streaming and scattered:
         raise RequestError(
             "vae_streaming does not go with offload='sequential'; choose one", param="vae_streaming"
