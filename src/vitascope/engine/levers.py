@@ -1,6 +1,7 @@
-"""What a placement's words come to for one model on one machine: each lever, and what it could not have.
+"""Decide how one model runs on one machine: attention kernel, compilation, quantization, offloading and the rest.
 
-`decide` is pure: it can be asked about a GPU that is not here. `pull` does it to loaded modules.
+`decide` turns a placement into levers and says which of its wishes this model or machine cannot have; it is pure, so it
+can be asked about a GPU that is not here. `pull` applies levers to loaded modules.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Levers(BaseModel):
         return self._attending_exactly(exact, "8-bit attention cannot go around a ring of GPUs")
 
     def with_proven_linears(self, works: bool, asked: str) -> Levers:
-        """These levers, once it was tried whether fp8 linears work. Raises: ResourceError if they were asked for."""
+        """These levers after fp8 linears were tried. Raises: ResourceError if asked for and not working."""
         if works or self.linears != "fp8":
             return self
         said = "fp8 linears do not work on this GPU with this torch"
@@ -74,7 +75,7 @@ class Levers(BaseModel):
         return self.model_copy(update={"linears": "model", "fallbacks": (*self.fallbacks, said)})
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
-        """These levers, once it was tried whether our 8-bit kernel works. Raises: ResourceError if it was asked for."""
+        """These levers after the 8-bit kernel was tried. Raises: ResourceError if asked for and not working."""
         if works or self.attention != "int8":
             return self
         said = "8-bit attention does not work as this Triton builds it"
@@ -161,7 +162,7 @@ def _attention(
 
 
 def _check_attention(asked: str, subject: Subject, placement: Placement, gpu: Gpu | None) -> None:
-    """See that a kernel that was asked for by name can run. Raises: RequestError, ResourceError, DependencyMissing."""
+    """Check a kernel that was asked for by name. Raises: RequestError, ResourceError, DependencyMissing."""
     if subject.transformer not in BLOCKS:
         named = block_cache.in_words(subject.transformer)
         raise RequestError(

@@ -72,7 +72,7 @@ class LoraFile:
 
     @property
     def sha256(self) -> str:
-        """Hash of the file."""
+        """The SHA-256 of the file, which the recipe names."""
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 

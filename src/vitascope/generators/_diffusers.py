@@ -1,4 +1,4 @@
-"""The one adapter between diffusers' pipelines and the Generator door; families subclass it."""
+"""The one adapter from diffusers' pipelines to `Generator`; families subclass it."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ class DiffusersGenerator(Generator):
         return None
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """Components that the pipeline shall not load by itself: a VAE that needs float32."""
+        """Components that are loaded here, not by the pipeline: a VAE that needs float32."""
         return float32_vae(self.vae_in_float32, folder, placement) if self.vae_in_float32 else {}
 
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:

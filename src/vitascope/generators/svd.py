@@ -123,7 +123,7 @@ class StableVideoDiffusion(OneAtATime):
         )
 
     def profile(self) -> Profile:
-        """As of the model; with an `extension`, of its length."""
+        """The model's profile; with an `extension`, as long as that reaches."""
         profile = super().profile()
         if self.extension is None:
             return profile

@@ -298,7 +298,7 @@ class FineTunePage:
         return training_fragments.listed(self.desk.page(tenant), self.room.words, chosen)
 
     def _try(self, watched: WatchedTraining, request: gr.Request) -> list[Any]:
-        """To the page Create, with the base model and the LoRA set, and the first sample's words."""
+        """Go to the page Create, with the base model and the LoRA set, and the first sample's words."""
         tenant = self.room.tenant(request)
         job = self.desk.find(watched.job_id, tenant)
         if job is None or job.order.training is None or "lora" not in job.result:
