@@ -78,15 +78,20 @@ def make_queued(
                 waiting[_submitted(contender, item, run, office).id] = blank
             except RequestError as error:
                 run.results.put(blank.model_copy(update={"failed": str(error)}))
-        num_all = len(waiting)
-        while waiting:
-            context.check_cancelled()
-            for job in office.ledger.several(list(waiting)):
-                if not job.is_open:
-                    run.results.put(_taken(run, waiting.pop(job.id), job, office))
-            context.progress("suite", num_all - len(waiting), num_all)
-            time.sleep(LOOK_EVERY_S)
+        _take_as_they_end(waiting, run, office, context)
     return run.made()
+
+
+def _take_as_they_end(waiting: dict[str, MadeClip], run: SuiteRun, office: Office, context: Context) -> None:
+    """Wait for all jobs (id -> the record of its clip), and take each clip over as its job ends."""
+    num_all = len(waiting)
+    while waiting:
+        context.check_cancelled()
+        for job in office.ledger.several(list(waiting)):
+            if not job.is_open:
+                run.results.put(_taken(run, waiting.pop(job.id), job, office))
+        context.progress("suite", num_all - len(waiting), num_all)
+        time.sleep(LOOK_EVERY_S)
 
 
 def _carried(work: Sequence[Work]) -> tuple[list[Work], list[Work]]:
