@@ -5,12 +5,14 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from vitascope.context import Context
-from vitascope.generators import DiffusersGenerator, KnownModel, Profile
+from vitascope.generators import KnownModel, OneAtATime, Profile
 from vitascope.task import Task, TextToVideo
 
 
-class Latte(DiffusersGenerator):
+class Latte(OneAtATime):
     """Latte-1: text to video, 512x512, 16 frames.
+
+    A batch is made clip by clip: in one call, diffusers 0.42.1 makes another second clip than it does alone.
 
     Source: Ma et al., arXiv 2401.03048; run by diffusers' LattePipeline.
     """
@@ -37,12 +39,15 @@ class Latte(DiffusersGenerator):
         TextToVideo.kind: "diffusers.pipelines.latte.pipeline_latte:LattePipeline"
     }
 
+    takes_loras: ClassVar[bool] = False
+    singly: ClassVar[tuple[type[Task], ...]] = (TextToVideo,)
+
     model: str = "latte-1"
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:
         """As for every family, under the names that this pipeline uses."""
         arguments = super().arguments(tasks, pipeline, context)
         arguments["video_length"] = arguments.pop("num_frames")
-        (arguments["negative_prompt"],) = set(arguments["negative_prompt"])
+        arguments["negative_prompt"] = tasks[0].negative_prompt
         del arguments["max_sequence_length"]
         return {**arguments, "clean_caption": False}

@@ -81,7 +81,7 @@ class FolderCheckpoints:
 
 
 def _ignore(_: Progress) -> None:
-    """Nobody listens."""
+    """The listener of a run that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,5 @@ class Context:
             self.warnings.append(message)
 
     def warnings_about(self, clip: int) -> list[str]:
-        """Those lines that concern one clip of a batch."""
+        """The warnings that concern one clip of a batch."""
         return [line for line in self.warnings if clip in self.about.get(line, {clip})]

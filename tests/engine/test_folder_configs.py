@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_mochi, tiny_wan
-from tests.generators.families import built
+from tests.generators.family import built
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox
-from tests.generators.families import ENGINE, FAMILIES, Family, built, plain_frames
+from tests.generators.families import FAMILIES
+from tests.generators.family import ENGINE, Family, built, plain_frames
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement

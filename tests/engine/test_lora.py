@@ -1,6 +1,7 @@
 """LoRA files belong to their request: matched, weighed, and gone afterwards without a trace."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.generators import tiny_cogvideox as tiny
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
-from vitascope.engine.lora import LoraFile, matched_layers
+from vitascope.engine.lora import LoraFile, applied, matched_layers
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.generators import for_model
@@ -200,6 +201,15 @@ def test_a_mixture_of_alphas_works_as_if_folded_into_the_matrices(clip, tmp_path
     mixed, plain = (clip(tmp_path / f"{name}.safetensors").array() for name in ("mixed", "folded"))
     assert np.abs(mixed.astype(int) - plain).max() <= 1
     assert np.abs(mixed.astype(int) - clip().array()).max() > 5
+
+
+def test_a_denoiser_without_lora_loading_is_named(tmp_path):
+    pipeline = SimpleNamespace(transformer=torch.nn.Linear(2, 2))
+    with (
+        pytest.raises(RequestError, match="diffusers loads no LoRA into a Linear"),
+        applied(pipeline, "transformer", [LoraFile(trained(tmp_path), 1.0)], Context()),
+    ):
+        pass
 
 
 def test_how_a_lora_is_named(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.generators.families import ENGINE, FAMILIES, built, plain_frames
+from tests.generators.families import FAMILIES
+from tests.generators.family import ENGINE, built, plain_frames
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.memory import component_gib

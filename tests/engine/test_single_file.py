@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_cogvideox as tiny
-from tests.generators.families import FAMILIES, built
+from tests.generators.families import FAMILIES
+from tests.generators.family import built
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_svd
-from tests.generators.families import built
+from tests.generators.family import built
 from vitascope.engine import pipelines
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia

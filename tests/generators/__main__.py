@@ -17,14 +17,13 @@ import transformers
 from PIL.Image import fromarray
 
 from tests.generators import tiny_animatediff, tiny_cogvideox, tiny_svd
-from tests.generators.families import FAMILIES, Family, footage, picture
+from tests.generators.families import FAMILIES
+from tests.generators.family import Family, footage, picture
 from tests.generators.tiny_hunyuan import save_hunyuan_token_replace
 from tests.generators.tiny_wan import save_wan_text_and_image
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 
 PICTURE, CLIP = "picture.png", "clip.mp4"
-BOTH = ("ltx", "sana-video", "wan-vace")
-"""Generators whose one tiny folder starts from words and from a picture."""
 CONTROLLED = ("animatediff-controlnet", "animatediff-sparsectrl")
 """Generators that run AnimateDiff's own folders, so that these do not tell which one is meant."""
 
@@ -94,8 +93,10 @@ def _cogvideox(variant: str) -> Callable[[Path], Path]:
 
 def _of(family: Family) -> Tiny:
     name = str(family) if family.kind is VideoToVideo else _part(family.build)
-    text_too = family.kind is ImageToVideo and family.name in BOTH
-    name += "-from-a-picture" if text_too else ""
+    if family.kind is ImageToVideo and any(
+        other.build is family.build and other.kind is TextToVideo for other in FAMILIES
+    ):
+        name += "-from-a-picture"
     return Tiny(
         name,
         *(family.name, family.build, family.kind, family.size, family.num_frames),

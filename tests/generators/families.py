@@ -1,141 +1,16 @@
-"""Tiny models of the families on diffusers, made once a process, and the tasks that they can do."""
+"""The tiny models of all families on diffusers: the `FAMILIES` of every `tiny_*.py` beside this file."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import cache
-from pathlib import Path
-from typing import Any
+import pkgutil
+from importlib import import_module
 
-import numpy as np
+import tests.generators
+from tests.generators.family import Family
 
-from tests.generators import (
-    tiny_allegro,
-    tiny_animatediff,
-    tiny_cogvideox,
-    tiny_hunyuan,
-    tiny_hunyuan15,
-    tiny_ltx,
-    tiny_mochi,
-    tiny_sana,
-    tiny_svd,
-    tiny_wan,
-)
-from vitascope.clip import Clip, Image
-from vitascope.context import Context
-from vitascope.engine.engine import Engine
-from vitascope.engine.placement import Placement
-from vitascope.generators import GENERATORS, Generator
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
-
-STEPS = 2
-ENGINE = Engine(
-    Placement(device="cpu", dtype="float32"), capacity=32
-)  # all of them: they are tiny, loads are not
-
-
-@cache
-def _root() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="vitascope-tiny-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root
-
-
-@cache
-def built(build: Callable[[Path], Path]) -> Path:
-    """The folder that `build` saves a tiny model or part in, made at the first call."""
-    return build(_root() / build.__name__)
-
-
-@dataclass(frozen=True)
-class Family:
-    """A generator, how its tiny model is made, and a task that the tiny model can do."""
-
-    name: str
-    build: Callable[[Path], Path]
-    kind: type[Task]
-    size: tuple[int, int]
-    num_frames: int
-    knobs: dict[str, Any] = field(default_factory=dict, hash=False)
-    reads_prompt: bool = True
-    takes_loras: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.build.__name__.removeprefix('save_')}-{self.kind.kind}"
-
-    def generator(self, **knobs: Any) -> Generator:
-        """The generator of the tiny model."""
-        given = {"model": str(built(self.build)), "num_inference_steps": STEPS, **self.knobs, **knobs}
-        return GENERATORS[self.name].with_knobs(**given)
-
-    def task(self, seed: int = 0, prompt: str = "a red ball", scene: int = 0, **said: Any) -> Task:
-        """A task that the tiny model can do; `scene` chooses the picture or clip that it starts from."""
-        width, height = self.size
-        said = {"seed": seed, "width": width, "height": height, "num_frames": self.num_frames, **said}
-        if self.reads_prompt:
-            said["prompt"] = prompt
-        if self.kind is ImageToVideo:
-            said["image"] = picture(scene, width, height)
-        if self.kind is VideoToVideo:
-            said = {"video": footage(scene, self.num_frames, width, height), "strength": 1.0, **said}
-        return self.kind.of(**said)
-
-    def make(self, *tasks: Task, context: Context | None = None, **knobs: Any) -> list[Clip]:
-        """Clips of the tasks, as one batch."""
-        generator = self.generator(**knobs)
-        completed = [generator.complete(task) for task in tasks or (self.task(),)]
-        return generator.generate(completed, ENGINE.modules(generator), context or Context())
-
-    def frames(self, **changes: Any) -> np.ndarray:
-        """The frames of a clip of one task."""
-        (clip,) = self.make(self.task(**changes))
-        return clip.array()
-
-
-@cache
-def plain_frames(family: Family) -> np.ndarray:
-    """The frames of the family's own task, made once a process; do not change them."""
-    return family.frames()
-
-
-def picture(seed: int, width: int, height: int) -> Image:
-    """A picture of coloured noise."""
-    return Image(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
-
-
-def footage(seed: int, num_frames: int, width: int, height: int) -> Clip:
-    """A clip of coloured noise."""
-    rng = np.random.default_rng(seed)
-    return Clip(rng.integers(0, 256, (num_frames, height, width, 3), np.uint8), Fraction(8))
-
-
-FAMILIES = [
-    Family("svd", tiny_svd.save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False, takes_loras=False),
-    Family("animatediff", tiny_animatediff.save_animatediff, TextToVideo, (64, 64), 4),
-    Family("animatediff", tiny_animatediff.save_animatediff, VideoToVideo, (64, 64), 4),
-    Family("cogvideox-fun-control", tiny_cogvideox.save_fun_control, VideoToVideo, (32, 32), 9),
-    Family("mochi", tiny_mochi.save_mochi, TextToVideo, (32, 32), 7),
-    Family("hunyuan", tiny_hunyuan.save_hunyuan, TextToVideo, (32, 32), 5),
-    Family("hunyuan", tiny_hunyuan.save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5),
-    Family("hunyuan15", tiny_hunyuan15.save_hunyuan15, TextToVideo, (32, 32), 5),
-    Family("hunyuan15", tiny_hunyuan15.save_hunyuan15_image_to_video, ImageToVideo, (32, 32), 5),
-    Family("wan", tiny_wan.save_wan, TextToVideo, (32, 32), 5),
-    Family("wan", tiny_wan.save_wan, VideoToVideo, (32, 32), 5),
-    Family("wan", tiny_wan.save_wan_two_experts, TextToVideo, (32, 32), 5),
-    Family("wan", tiny_wan.save_wan_image_to_video, ImageToVideo, (32, 32), 5),
-    Family("wan-vace", tiny_wan.save_wan_vace, TextToVideo, (32, 32), 5),
-    Family("wan-vace", tiny_wan.save_wan_vace, VideoToVideo, (32, 32), 5),
-    Family("wan-vace", tiny_wan.save_wan_vace, ImageToVideo, (32, 32), 5),
-    Family("skyreels-v2", tiny_wan.save_skyreels, TextToVideo, (32, 32), 5),
-    Family("skyreels-v2", tiny_wan.save_skyreels_image_to_video, ImageToVideo, (32, 32), 5),
-    Family("sana-video", tiny_sana.save_sana_video, TextToVideo, (32, 32), 5),
-    Family("sana-video", tiny_sana.save_sana_video, ImageToVideo, (32, 32), 5),
-    Family("ltx", tiny_ltx.save_ltx, TextToVideo, (64, 64), 9),
-    Family("ltx", tiny_ltx.save_ltx, ImageToVideo, (64, 64), 9),
-    Family("allegro", tiny_allegro.save_allegro, TextToVideo, (128, 128), 24, takes_loras=False),
+FAMILIES: list[Family] = [
+    family
+    for info in pkgutil.iter_modules(tests.generators.__path__)
+    if info.name.startswith("tiny_")
+    for family in getattr(import_module(f"tests.generators.{info.name}"), "FAMILIES", ())
 ]

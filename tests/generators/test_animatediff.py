@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.generators import tiny_animatediff
-from tests.generators.families import Family, built
+from tests.generators.family import Family, built
 from vitascope.context import Context
 from vitascope.errors import InvalidMedia, NoNetwork, UnknownName, UnsupportedTask
 from vitascope.generators import for_model

@@ -65,16 +65,21 @@ def folder(tmp_path):
     return tmp_path / "latte"
 
 
-def test_it_makes_clips_that_follow_their_prompts(latte, folder):
+def test_clips_follow_their_prompts_alone_and_in_a_batch(latte, folder):
     maker = latte(model=str(folder), num_inference_steps=2)
     modules = Engine(Placement(device="cpu", dtype="float32")).modules(maker)
-    clips = []
-    for prompt in ("a red ball", "a blue car"):
-        task = maker.complete(TextToVideo.of(prompt=prompt, width=64, height=64))
-        clips += maker.generate([task], modules, Context())
-    first, second = (clip.array() for clip in clips)
+    asked = [{"prompt": "a red ball"}, {"prompt": "a blue car", "negative_prompt": "dark", "seed": 1}]
+    tasks = [maker.complete(TextToVideo.of(width=64, height=64, **said)) for said in asked]
+    first, second = (maker.generate([task], modules, Context())[0].array() for task in tasks)
     assert first.shape == (16, 64, 64, 3)
     assert not np.array_equal(first, second)
+    for clip, frames in zip(maker.generate(tasks, modules, Context()), (first, second), strict=True):
+        assert np.abs(clip.array() - frames.astype(int)).max() <= 1
+
+
+def test_lora_files_are_refused_before_anything_is_loaded(latte, folder):
+    with pytest.raises(UnsupportedTask, match="takes no LoRA files"):
+        latte(model=str(folder), loras=("style.safetensors",)).complete(TextToVideo.of(prompt="a"))
 
 
 def test_its_profile_is_kept(latte, folder):

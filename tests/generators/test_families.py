@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.generators.families import ENGINE, FAMILIES, STEPS, Family, footage, picture, plain_frames
+from tests.generators.families import FAMILIES
+from tests.generators.family import ENGINE, STEPS, Family, footage, picture, plain_frames
 from vitascope.context import Context, FolderCheckpoints, Progress
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.generators.families import FAMILIES, Family, built, plain_frames
+from tests.generators.families import FAMILIES
+from tests.generators.family import Family, built, plain_frames
 from vitascope.context import Context
 from vitascope.engine.denoisers import BLOCKS
 from vitascope.engine.engine import Engine

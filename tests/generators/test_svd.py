@@ -9,7 +9,7 @@ import pytest
 from diffusers import StableVideoDiffusionPipeline
 
 from tests.generators import tiny_svd
-from tests.generators.families import ENGINE, Family, built
+from tests.generators.family import ENGINE, Family, built
 from vitascope.context import Context
 from vitascope.errors import InvalidMedia, NoNetwork, UnsupportedTask
 from vitascope.generators.svd import StableVideoDiffusion

@@ -14,7 +14,7 @@ from tests.generators import (
     tiny_sana,
     tiny_wan,
 )
-from tests.generators.families import ENGINE, Family, picture
+from tests.generators.family import ENGINE, Family, picture
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement

@@ -12,7 +12,9 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
+from vitascope.task import TextToVideo
 
 TILE = 128  # the VAE overlaps its tiles by 120 x 80 pixels, so a tile cannot be much smaller
 
@@ -43,3 +45,6 @@ def save_allegro(folder: Path) -> Path:
         scheduler=EulerAncestralDiscreteScheduler(beta_schedule="linear"),
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (Family("allegro", save_allegro, TextToVideo, (128, 128), 24),)

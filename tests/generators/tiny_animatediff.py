@@ -16,7 +16,9 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import clip_text_encoder, clip_tokenizer
+from vitascope.task import TextToVideo, VideoToVideo
 
 CHANNELS, MAX_FRAMES = (16, 32), 16
 
@@ -150,3 +152,9 @@ def _fill_zero_convolutions(controlnet: torch.nn.Module) -> None:
     for parameter in controlnet.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
+
+
+FAMILIES = (
+    Family("animatediff", save_animatediff, TextToVideo, (64, 64), 4),
+    Family("animatediff", save_animatediff, VideoToVideo, (64, 64), 4),
+)

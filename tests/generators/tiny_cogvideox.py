@@ -4,6 +4,9 @@ from pathlib import Path
 
 import torch
 
+from tests.generators.family import Family
+from vitascope.task import VideoToVideo
+
 WORDS = [
     "a",
     "red",
@@ -135,3 +138,6 @@ def save(folder: Path, variant="2b", **changes) -> Path:
     parts = {"tokenizer": tokenizer(), "text_encoder": text_encoder(), "vae": vae(), "scheduler": scheduler()}
     cls(transformer=transformer(variant, **changes), **parts).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (Family("cogvideox-fun-control", save_fun_control, VideoToVideo, (32, 32), 9),)

@@ -23,12 +23,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import (
     byte_tokenizer,
     clip_image_processor,
     clip_text_encoder,
     clip_tokenizer,
 )
+from vitascope.task import ImageToVideo, TextToVideo
 
 WIDTH = 16
 _TEMPLATES = (
@@ -148,3 +150,9 @@ def _save_image_to_video(folder: Path, transformer: HunyuanVideoTransformer3DMod
         image_processor=clip_image_processor(336),
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (
+    Family("hunyuan", save_hunyuan, TextToVideo, (32, 32), 5),
+    Family("hunyuan", save_hunyuan_image_to_video, ImageToVideo, (32, 32), 5),
+)

@@ -23,7 +23,9 @@ from transformers import (
     SiglipVisionModel,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import byte_tokenizer, t5_encoder, t5_tokenizer
+from vitascope.task import ImageToVideo, TextToVideo
 
 WIDTH, GLYPH_WIDTH, VISION_WIDTH = 16, 32, 16
 CHAT = (
@@ -110,3 +112,9 @@ def save_hunyuan15_image_to_video(folder: Path) -> Path:
         feature_extractor=SiglipImageProcessorPil(size={"height": 28, "width": 28}),
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (
+    Family("hunyuan15", save_hunyuan15, TextToVideo, (32, 32), 5),
+    Family("hunyuan15", save_hunyuan15_image_to_video, ImageToVideo, (32, 32), 5),
+)

@@ -12,7 +12,9 @@ from diffusers import (
     LTXVideoTransformer3DModel,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
+from vitascope.task import ImageToVideo, TextToVideo
 
 
 def save_ltx(folder: Path) -> Path:
@@ -51,3 +53,9 @@ def save_ltx(folder: Path) -> Path:
         transformer=transformer,
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (
+    Family("ltx", save_ltx, TextToVideo, (64, 64), 9),
+    Family("ltx", save_ltx, ImageToVideo, (64, 64), 9),
+)

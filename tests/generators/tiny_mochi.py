@@ -12,7 +12,9 @@ from diffusers import (
     MochiTransformer3DModel,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import t5_encoder, t5_tokenizer
+from vitascope.task import TextToVideo
 
 
 def save_mochi(folder: Path) -> Path:
@@ -41,3 +43,6 @@ def save_mochi(folder: Path) -> Path:
         force_zeros_for_empty_prompt=False,
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (Family("mochi", save_mochi, TextToVideo, (32, 32), 7),)

@@ -13,7 +13,9 @@ from diffusers import (
 )
 from transformers import Gemma2Config, Gemma2Model
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import t5_tokenizer
+from vitascope.task import ImageToVideo, TextToVideo
 
 LATENT_CHANNELS, WIDTH = 16, 32
 
@@ -60,3 +62,9 @@ def save_sana_video(folder: Path) -> Path:
         ),
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (
+    Family("sana-video", save_sana_video, TextToVideo, (32, 32), 5),
+    Family("sana-video", save_sana_video, ImageToVideo, (32, 32), 5),
+)

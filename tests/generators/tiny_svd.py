@@ -12,8 +12,10 @@ from diffusers import (
     UNetSpatioTemporalConditionModel,
 )
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import clip_image_encoder, clip_image_processor
 from vitascope.models.exvideo import ExVideoUNet, save_extension
+from vitascope.task import ImageToVideo
 from vitascope.training.exvideo.parts import new_scheduler
 
 NUM_FRAMES = 4
@@ -74,3 +76,6 @@ def save_exvideo_extension(folder: Path) -> Path:
     folder.mkdir(parents=True)
     save_extension(extended_unet(), folder / "model.fp16.safetensors")
     return folder
+
+
+FAMILIES = (Family("svd", save_svd, ImageToVideo, (64, 64), 4, reads_prompt=False),)

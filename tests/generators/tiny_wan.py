@@ -20,12 +20,14 @@ from diffusers import (
 )
 from transformers import CLIPVisionModel
 
+from tests.generators.family import Family
 from tests.generators.tiny_text import (
     clip_image_encoder,
     clip_image_processor,
     t5_tokenizer,
     umt5_encoder,
 )
+from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 
 LATENT_CHANNELS = 16
 NetT = TypeVar("NetT", bound=torch.nn.Module)
@@ -176,3 +178,16 @@ def save_skyreels_image_to_video(folder: Path) -> Path:
         scheduler=UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True),
     ).save_pretrained(folder)
     return folder
+
+
+FAMILIES = (
+    Family("wan", save_wan, TextToVideo, (32, 32), 5),
+    Family("wan", save_wan, VideoToVideo, (32, 32), 5),
+    Family("wan", save_wan_two_experts, TextToVideo, (32, 32), 5),
+    Family("wan", save_wan_image_to_video, ImageToVideo, (32, 32), 5),
+    Family("wan-vace", save_wan_vace, TextToVideo, (32, 32), 5),
+    Family("wan-vace", save_wan_vace, VideoToVideo, (32, 32), 5),
+    Family("wan-vace", save_wan_vace, ImageToVideo, (32, 32), 5),
+    Family("skyreels-v2", save_skyreels, TextToVideo, (32, 32), 5),
+    Family("skyreels-v2", save_skyreels_image_to_video, ImageToVideo, (32, 32), 5),
+)

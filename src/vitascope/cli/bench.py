@@ -69,20 +69,11 @@ def bench(
         if speed not in IN_TURN:
             raise UnknownName("speed", speed, IN_TURN, param="clip")
     found = find(model)
-    if clip and not found.pipeline:
-        raise RequestError(
-            f"whole clips of {model} are not timed, its text encoder is not drawn; leave --clip out",
-            param="clip",
-        )
+    if not found.pipeline:
+        _check_steps_alone(model, clip, rounds, memory)
     asked: dict[str, Any] = parse_size(size) | ({} if frames is None else {"num_frames": frames})
     if asked and tiny:
         raise RequestError("--tiny has a size of its own; leave --size and --frames out", param="size")
-    if not found.pipeline and not rounds:
-        raise RequestError(f"--rounds 0 leaves nothing of {model} to time; leave it out", param="rounds")
-    if not found.pipeline and memory is not None:
-        raise RequestError(
-            f"--memory is for whole clips, which of {model} are not timed; leave it out", param="memory"
-        )
     check_writable(report.named(output, ".json"))
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
 
@@ -118,3 +109,20 @@ def bench(
     if failed:
         print(f"failed: {', '.join(failed)}; the reasons are in {output}.json", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _check_steps_alone(model: str, clip: list[str] | None, rounds: int, memory: str | None) -> None:
+    """Refuse flags of whole clips for a model of which only steps and decodes are timed. Raises: RequestError."""
+    from vitascope.errors import RequestError
+
+    if clip:
+        raise RequestError(
+            f"whole clips of {model} are not timed, its text encoder is not drawn; leave --clip out",
+            param="clip",
+        )
+    if not rounds:
+        raise RequestError(f"--rounds 0 leaves nothing of {model} to time; leave it out", param="rounds")
+    if memory is not None:
+        raise RequestError(
+            f"--memory is for whole clips, which of {model} are not timed; leave it out", param="memory"
+        )

@@ -62,7 +62,7 @@ def _steps(asked: Any) -> int:
 
 
 def said(model: str, made: Estimate, size: tuple[int, int, int], steps: int, on: str | None) -> list[str]:
-    """A plan in lines."""
+    """A plan as lines of text."""
     width, height, frames = size
     many = "" if made.layout.world == 1 else f"{made.layout.world} x "
     on_cpu = made.room_gib is None

@@ -249,7 +249,7 @@ class OneRow:
         return out[:, :num_video], out[:, num_video:]
 
     def attend(self, row: QKV, text_lengths: Tensor | None, num_video: int) -> Tensor:
-        """The same of tokens that are in one row already, video first. Shape: (B, N + L, H, D)."""
+        """Attend over tokens that are joined in one row already, video first. Shape: (B, N + L, H, D)."""
         return attend(*row, self.kernel, text_lengths, besides=num_video)
 
 

@@ -89,7 +89,7 @@ class MochiJointProcessor:
     def _in_one_row(
         self, attn: Any, hidden_states: Tensor, text: QKV, freqs: tuple[Tensor, Tensor], joint: OneRow
     ) -> tuple[Tensor, Tensor]:
-        """The same by fewer passes over memory.
+        """The same attention, with norm, rotation and layout done in one pass over memory.
 
         The text's rows, half a percent, go through the video's last projection too: cut off before it, the rest
         would have to be copied.
@@ -148,7 +148,7 @@ def _rotate(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _turn(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
-    """Pairs of channels by the angles of their table. Shape: (B, N, H, D), freqs as much or 1."""
+    """Rotate pairs of channels by the angles in `freqs`. Shape: (B, N, H, D), freqs as much or 1."""
     cos, sin = (table.to(states.device) for table in freqs)
     real, imaginary = states.unflatten(-1, (-1, 2)).unbind(-1)
     turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
@@ -156,7 +156,7 @@ def _turn(states: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class HunyuanVideoJointProcessor:
-    """Attention of one block of HunyuanVideo, of either kind, through a `JointAttend`.
+    """Attention of one HunyuanVideo block, double-stream or single-stream, through a `JointAttend`.
 
     Its single-stream blocks project text with the same weights as the video.
     """

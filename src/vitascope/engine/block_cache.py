@@ -2,8 +2,8 @@
 
 What the blocks add to the video tokens changes little from step to step. diffusers' hooks leave it out: after the
 first block ("first-block", if that one's share barely changed), before it ("mag", by ratios measured beforehand), or
-foretold on the steps of a `SkipSchedule` ("taylor"). What stands before and after the blocks, with the step's own
-timestep, is always computed.
+extrapolated on the steps of a `SkipSchedule` ("taylor"). The layers before and after the blocks always run, with the
+step's own timestep.
 
 Source: first block: https://github.com/chengzeyi/ParaAttention; mag: Ma et al., arXiv 2506.09045; taylor: Liu et al.,
 arXiv 2503.06923, of first order and of the last block alone; all by diffusers 0.42.1, hooks/. Ours: the first and last
@@ -42,7 +42,7 @@ NEVER, ALWAYS = 10**9, -1
 
 
 class CacheCalibration(BaseModel):
-    """What one model's cached steps bear. `mag_ratios`: how much the blocks' share grows from step to step."""
+    """How much caching one model tolerates. `mag_ratios`: how much the blocks' share grows from step to step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,7 +113,7 @@ def check_calibrated(placement: Placement, calibration: CacheCalibration, model:
 
 
 class _FirstBlock:
-    """diffusers' first-block cache, told at each call whether it may, and what the other blocks would add by now."""
+    """diffusers' first-block cache, told at each call whether it may skip; the other blocks' share is extrapolated."""
 
     def __init__(self, module: Any, cache: BlockCache, calibration: CacheCalibration) -> None:
         from diffusers.hooks import FirstBlockCacheConfig
@@ -132,9 +132,9 @@ class _FirstBlock:
         if not allowed:
             return
         state = self._state()
-        foretold = [forecast.at(run.timesteps[run.num_steps_done]) for forecast in self._own_forecasts()]
-        if foretold and foretold[0] is not None:
-            state.tail_block_residuals = (*foretold, None)[:2]
+        ahead = [forecast.at(run.timesteps[run.num_steps_done]) for forecast in self._own_forecasts()]
+        if ahead and ahead[0] is not None:
+            state.tail_block_residuals = (*ahead, None)[:2]
 
     def computed(self, run: Denoising) -> bool:
         state = self._state()
@@ -154,7 +154,7 @@ class _FirstBlock:
 
 
 class _Mag:
-    """diffusers' MagCache, told the step: it counts calls, which a run taken up again begins in the middle."""
+    """diffusers' MagCache, told which step it is at: its own count of calls is wrong in a resumed run."""
 
     def __init__(self, module: Any, cache: BlockCache, calibration: CacheCalibration) -> None:
         from diffusers.hooks import MagCacheConfig
@@ -248,7 +248,7 @@ def hooks_of(module: Any, kind: type) -> list[Any]:
 def caching(run: Denoising, cache: BlockCache, calibration: CacheCalibration) -> Iterator[None]:
     """Leave blocks out during one watched call; `run.num_cached_calls` counts how often.
 
-    What was kept is no part of a saved denoising state: a run taken up again computes until it knows enough.
+    The cache is no part of a saved denoising state: a resumed run computes blocks until it has filled it again.
     """
     with ExitStack() as stack:
         for module in run.denoisers:

@@ -101,7 +101,7 @@ class Other(BaseModel):
 
 
 class Calibration(BaseModel):
-    """All of it."""
+    """All measured rates: of each device, of each family, and what is about the same for every clip."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -152,7 +152,7 @@ class Calibration(BaseModel):
         return next((row for row in self.decodes if (row.family, row.vae) == (family, vae)), None)
 
     def exchange(self, kind: str) -> Exchange:
-        """Of "ulysses" or "ring"."""
+        """The measured exchange of this kind, "ulysses" or "ring"."""
         return _only(self.exchanges, kind=kind)
 
 

@@ -21,7 +21,7 @@ class Unsaveable(Exception):
 class DenoisingState:
     """Everything that step k+1 depends on and the loop would not compute again.
 
-    `kept`: what the levers of single steps remember, such as answers that later ones are foretold from.
+    `kept`: what the levers of single steps remember, such as answers from which later ones are extrapolated.
     """
 
     output: dict[str, Any]

@@ -30,7 +30,7 @@ class RemoteFile:
 
 
 def unheard(_num_bytes: int) -> None:
-    """Nobody listens."""
+    """The listener of a download that nobody watches."""
 
 
 def as_text(num_bytes: float) -> str:

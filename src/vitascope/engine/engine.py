@@ -69,7 +69,7 @@ class Engine:
             return self._warm[key]
 
     def _loaded(self, item: Loadable) -> Any:
-        """Loaded now; where there is no room beside what is kept warm, in its place."""
+        """Load an item's modules; where memory runs out, let go of all that is kept warm and try once more."""
         try:
             return item.load(self.placement)
         except OutOfMemory:

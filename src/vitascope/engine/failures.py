@@ -1,4 +1,4 @@
-"""What broke inside somebody else's library, in one line of ours."""
+"""Turn exceptions of other libraries into one-line errors of ours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def misfits_explained(folder: Path, what: str) -> Iterator[None]:
-    """What a library says of weights that it cannot load as a `what`, as InvalidMedia; not that memory ran out."""
+    """Turn a library's complaint about weights that it cannot load as a `what` into InvalidMedia.
+
+    Running out of memory passes through unchanged.
+    """
     try:
         yield
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
@@ -39,7 +42,7 @@ def misfits_explained(folder: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def failures_explained(item: str) -> Iterator[None]:
-    """Anything that breaks in the block and is not ours, as RunError that keeps its cause."""
+    """Turn an exception of somebody else's library, raised in the block, into RunError that keeps its cause."""
     try:
         yield
     except VitascopeError:

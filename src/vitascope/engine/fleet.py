@@ -52,7 +52,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """What can be sent of an error; one that is not ours becomes a RunError."""
+        """An error as it can be sent to another process; one that is not ours becomes a RunError."""
         if isinstance(error, VitascopeError):
             return cls(type(error), str(error), dict(vars(error)))
         return cls(RunError, f"{type(error).__name__}: {first_line(error)}", {})
@@ -195,7 +195,7 @@ class _InStep(Exception):
 
 @dataclass(frozen=True)
 class _Lent:
-    """What of a context a rank can be lent."""
+    """The parts of a Context that can be sent to another process."""
 
     checkpoints: Any
     checkpoint_every: int

@@ -52,19 +52,19 @@ class LockstepContext(Context):
 
 @dataclass(frozen=True)
 class ReadOnly:
-    """A checkpoint store of the ranks that do not save: the first rank does."""
+    """The checkpoint store of all ranks but the first, which alone saves."""
 
     store: CheckpointStore
 
     def save(self, name: str, data: bytes) -> None:
-        """Left to the first rank."""
+        """Do nothing: the first rank saves."""
 
     def load(self, name: str) -> bytes | None:
         """What the first rank saved in an earlier run."""
         return self.store.load(name)
 
     def delete(self, name: str) -> None:
-        """Left to the first rank."""
+        """Do nothing: the first rank deletes."""
 
 
 class RankProcess:

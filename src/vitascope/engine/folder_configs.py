@@ -1,4 +1,4 @@
-"""What the configuration files of a folder say and nobody heeds, and which part does not fit its own."""
+"""Find settings in a model folder that diffusers silently ignores, and parts that do not fit their own config.json."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _tensors(path: Path) -> list[Any]:
 
 
 def _said(error: Exception) -> str:
-    """The error in a line; of those that diffusers ends in when tensors are lacking, what they mean."""
+    """An error of diffusers' loader in one line; those that it raises when tensors are missing are explained."""
     if isinstance(error, KeyError):
         return f"it lacks {error}"
     if isinstance(error, NotImplementedError):  # torch, asked to move what was never filled

@@ -4,7 +4,7 @@ Guidance matters while the clip is laid out. Outside of an interval of the steps
 to be the prompt's ("none": no guidance) or to differ from it as it last did ("reuse"), and half the work is saved.
 
 Source: none: Kynkäänniemi et al., arXiv 2404.07724, by shares of the steps instead of noise levels; and Castillo et
-al., arXiv 2312.12487, whose LinearAG foretells the negative prompt's answer from earlier ones, here the last alone.
+al., arXiv 2312.12487, whose LinearAG extrapolates the negative prompt's answer; here from its last one alone.
 """
 
 from __future__ import annotations

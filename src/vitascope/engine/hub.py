@@ -155,7 +155,7 @@ def plan(
 def wanted(
     files: Sequence[RemoteFile], patterns: Sequence[str], ignored: Sequence[str] = ()
 ) -> list[RemoteFile]:
-    """Those files that match `patterns`, without second copies of the same weights in other formats."""
+    """Choose the files that match `patterns`, leaving out second copies of the same weights in other formats."""
     from huggingface_hub.utils import filter_repo_objects
 
     unwanted = [*OTHER_FORMATS, *ignored, *_pickled_twins([file.name for file in files])]

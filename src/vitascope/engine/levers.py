@@ -1,6 +1,7 @@
-"""What a placement's words come to for one model on one machine: each lever, and what it could not have.
+"""Decide how one model runs on one machine: attention kernel, compilation, quantization, offloading and the rest.
 
-`decide` is pure: it can be asked about a GPU that is not here. `pull` does it to loaded modules.
+`decide` turns a placement into levers and says which of its wishes this model or machine cannot have; it is pure, so it
+can be asked about a GPU that is not here. `pull` applies levers to loaded modules.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitascope.engine import block_cache, guidance_interval
 from vitascope.engine.denoisers import BLOCKS, blocks_of, denoisers_of
+from vitascope.engine.lever_limits import HALF, no_compiling, no_fa3, no_fp8, no_int8, no_sage
 from vitascope.engine.memory import CONTEXT_GIB
 from vitascope.engine.placement import Placement
 from vitascope.engine.step_plan import SkipSchedule
@@ -20,13 +22,7 @@ from vitascope.errors import DependencyMissing, OutOfMemory, RequestError, Resou
 
 # Below this many parameters a cold compile costs more than it saves.
 COMPILE_FROM_PARAMETERS = 5e8
-FP8_FROM = (8, 9)
-BFLOAT16_FROM = (8, 0)
-FA3_WIDEST = 256
-INT8_HEAD_DIMS = (64, 128)
 INT8_PAYS_AT = 128  # at 64 channels FlashAttention-3 is faster: H200, 6.8 ms, SageAttention2 8.0, ours 9.8
-SAGE_FROM = (8, 0)
-HALF = ("bfloat16", "float16")
 # Peak beside the weights at the model's own size and length, with guidance in one batch; measured on one H100.
 ACTIVATIONS_GIB = {
     "MochiTransformer3DModel": 9.0,  # 5.8 and 8.8 in two runs of `balanced`
@@ -65,7 +61,7 @@ class Levers(BaseModel):
         return self._attending_exactly(exact, "8-bit attention cannot go around a ring of GPUs")
 
     def with_proven_linears(self, works: bool, asked: str) -> Levers:
-        """These levers, once it was tried whether fp8 linears work. Raises: ResourceError if they were asked for."""
+        """These levers after fp8 linears were tried. Raises: ResourceError if asked for and not working."""
         if works or self.linears != "fp8":
             return self
         said = "fp8 linears do not work on this GPU with this torch"
@@ -74,7 +70,7 @@ class Levers(BaseModel):
         return self.model_copy(update={"linears": "model", "fallbacks": (*self.fallbacks, said)})
 
     def with_proven_kernel(self, works: bool, exact: str, asked: str) -> Levers:
-        """These levers, once it was tried whether our 8-bit kernel works. Raises: ResourceError if it was asked for."""
+        """These levers after the 8-bit kernel was tried. Raises: ResourceError if asked for and not working."""
         if works or self.attention != "int8":
             return self
         said = "8-bit attention does not work as this Triton builds it"
@@ -142,35 +138,17 @@ def decide_without_sage(subject: Subject, placement: Placement, gpu: Gpu) -> Lev
 def _attention(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> str:
-    asked, named = placement.attention, block_cache.in_words(subject.transformer)
-    if asked not in ("auto", "model") and subject.transformer not in BLOCKS:
-        raise RequestError(
-            f"attention={asked!r} has no effect on {named}; leave it at 'auto'",
-            param="attention",
-        )
-    if asked == "model" or (asked == "auto" and (gpu is None or subject.transformer not in BLOCKS)):
-        return "model"
-    if asked in ("fa3", "cudnn", "int8", "sage") and gpu is None:
-        raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
-    if asked == "int8" and gpu is not None and (lacking := _no_int8(subject, placement, gpu)):
-        raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
-    if asked == "sage" and gpu is not None and (lacking := _no_sage(placement, gpu)):
-        raise ResourceError(f"attention='sage': {lacking}")
-    if asked == "fa3" and gpu is not None:
-        if gpu.capability != HOPPER:
-            raise ResourceError(
-                f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu.name}; use 'sdpa'"
-            )
-        if not gpu.fa3:
-            raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
-        if lacking := _no_fa3(subject):
-            raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
-    if asked != "auto" or gpu is None:
+    asked = placement.attention
+    if asked not in ("auto", "model"):
+        _check_attention(asked, subject, placement, gpu)
+    if asked != "auto":
         return asked
+    if gpu is None or subject.transformer not in BLOCKS:
+        return "model"
     if kernel := _in_8_bits(subject, placement, gpu, compiled, missed):
         return kernel
     if gpu.capability == HOPPER and placement.dtype == "bfloat16" and gpu.fa3:
-        if lacking := _no_fa3(subject):
+        if lacking := no_fa3(subject):
             missed.append(lacking)
             return "sdpa"
         return "fa3"
@@ -178,11 +156,29 @@ def _attention(
     return "cudnn" if gpu.capability in CUDNN_FIRST and half else "sdpa"
 
 
-def _no_fa3(subject: Subject) -> str | None:
-    """What of the model FlashAttention-3 cannot have; None where it can be had."""
-    if subject.head_dim % 8 == 0 and subject.head_dim <= FA3_WIDEST:
-        return None
-    return f"FlashAttention-3 needs heads of a multiple of 8 channels, {FA3_WIDEST} at most, not {subject.head_dim}"
+def _check_attention(asked: str, subject: Subject, placement: Placement, gpu: Gpu | None) -> None:
+    """Check a kernel that was asked for by name. Raises: RequestError, ResourceError, DependencyMissing."""
+    if subject.transformer not in BLOCKS:
+        named = block_cache.in_words(subject.transformer)
+        raise RequestError(
+            f"attention={asked!r} has no effect on {named}; leave it at 'auto'", param="attention"
+        )
+    if asked == "sdpa":
+        return
+    if gpu is None:
+        raise ResourceError(f"attention={asked!r} needs a CUDA GPU; use 'sdpa'")
+    if asked == "int8" and (lacking := no_int8(subject, placement, gpu)):
+        raise ResourceError(f"attention='int8': {lacking}; use 'fa3', 'cudnn' or 'sdpa'")
+    if asked == "sage" and (lacking := no_sage(placement, gpu)):
+        raise ResourceError(f"attention='sage': {lacking}")
+    if asked != "fa3":
+        return
+    if gpu.capability != HOPPER:
+        raise ResourceError(f"attention='fa3' needs a Hopper GPU (H100, H200), not {gpu.name}; use 'sdpa'")
+    if not gpu.fa3:
+        raise DependencyMissing("fa3-fwd", "hopper", "attention='fa3'")
+    if lacking := no_fa3(subject):
+        raise ResourceError(f"attention='fa3': {lacking}; use 'cudnn' or 'sdpa'")
 
 
 def _in_8_bits(
@@ -191,33 +187,14 @@ def _in_8_bits(
     """The 8-bit kernel that a speed word takes: SageAttention2 where it is installed, else ours."""
     if placement.speed == "exact" or subject.head_dim != INT8_PAYS_AT:
         return None
-    has_sage = _no_sage(placement, gpu) is None
-    lacking = None if has_sage else _no_int8(subject, placement, gpu)
+    has_sage = no_sage(placement, gpu) is None
+    lacking = None if has_sage else no_int8(subject, placement, gpu)
     if lacking is None and not compiled:
         lacking = "8-bit attention gains nothing without compiled blocks"
     if lacking is None:
         return "sage" if has_sage else "int8"
     missed.append(lacking)
     return None
-
-
-def _no_sage(placement: Placement, gpu: Gpu) -> str | None:
-    """What SageAttention2 lacks here; None where it can be had."""
-    if gpu.sage is None and gpu.capability < SAGE_FROM:
-        return f"SageAttention2 needs a CUDA GPU of capability 8.0 or newer, not {gpu.name}"
-    takes = None if placement.dtype in HALF else f"it takes bfloat16 or float16, not {placement.dtype}"
-    return gpu.sage or takes
-
-
-def _no_int8(subject: Subject, placement: Placement, gpu: Gpu) -> str | None:
-    """What 8-bit attention lacks here; None where it can be had."""
-    if gpu.capability != HOPPER:
-        return f"8-bit attention needs a Hopper GPU (H100, H200), not {gpu.name}"
-    if placement.dtype != "bfloat16":
-        return f"8-bit attention needs bfloat16, not {placement.dtype}"
-    if subject.head_dim not in INT8_HEAD_DIMS:
-        return f"8-bit attention needs heads of 64 or 128 channels, not {subject.head_dim}"
-    return None if gpu.int8 else "8-bit attention needs Triton 3.6 or newer, which comes with torch 2.11"
 
 
 def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: list[str]) -> bool:
@@ -228,7 +205,7 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: l
     scattered = placement.offload == "sequential"  # layer by layer, by hooks within the blocks
     if placement.compile and scattered:
         raise RequestError("compile does not go with offload='sequential'; choose one", param="compile")
-    lacking = None if gpu is None else _no_compiling(placement, gpu)
+    lacking = None if gpu is None else no_compiling(placement, gpu)
     if placement.compile and lacking:
         raise ResourceError(f"compile: {lacking}; leave it out")
     if placement.compile is not None:
@@ -242,36 +219,14 @@ def _compiled(subject: Subject, placement: Placement, gpu: Gpu | None, missed: l
     return lacking is None
 
 
-def _no_compiling(placement: Placement, gpu: Gpu) -> str | None:
-    """What compiled blocks lack here; None where they can be had."""
-    if not gpu.triton:
-        return "compiled blocks need the package triton"
-    if not gpu.c_compiler:
-        return "compiled blocks need a C compiler such as gcc"
-    if placement.dtype == "bfloat16" and not gpu.amd and gpu.capability < BFLOAT16_FROM:
-        return f"compiled blocks in bfloat16 need a GPU of capability 8.0 or newer, not {gpu.name}"
-    return None
-
-
 def _linears(
     subject: Subject, placement: Placement, gpu: Gpu | None, compiled: bool, missed: list[str]
 ) -> Literal["model", "fp8"]:
     asked = placement.quantize
     if asked == "none" or (asked == "auto" and placement.speed == "exact"):
         return "model"
-    lacking = None
-    if subject.transformer not in BLOCKS:
-        lacking = f"{block_cache.in_words(subject.transformer)} has no fp8 linears"
-    elif subject.quantized:
-        lacking = f"this {subject.transformer} came in fewer bits already"
-    elif gpu is None or gpu.capability < FP8_FROM:
-        where = placement.device if gpu is None else gpu.name
-        lacking = f"fp8 linears need a CUDA GPU of capability 8.9 or newer (Ada, Hopper), not {where}"
-    elif placement.dtype != "bfloat16":
-        lacking = f"fp8 linears need bfloat16, not {placement.dtype}"
-    elif placement.offload == "sequential":
-        lacking = "fp8 linears do not go with offload='sequential'"
-    elif not compiled and asked == "auto":
+    lacking = no_fp8(subject, placement, gpu)
+    if lacking is None and not compiled and asked == "auto":
         lacking = "fp8 linears gain nothing without compiled blocks"
     if lacking is None:
         return "fp8"
@@ -301,9 +256,8 @@ def _vae(subject: Subject, placement: Placement, gpu: Gpu | None) -> Literal["mo
         raise refusal(subject.vae)
     if placement.vae_streaming and placement.vae_tiling:
         raise RequestError("choose vae_streaming or vae_tiling, not both", param="vae_streaming")
-    scattered = (
-        placement.offload == "sequential"
-    )  # a stream reads weights that hooks bring for their layer alone
+    # A stream reads weights that offloading's hooks bring for their layer alone.
+    scattered = placement.offload == "sequential"
     if placement.vae_streaming and scattered:
         raise RequestError(
             "vae_streaming does not go with offload='sequential'; choose one", param="vae_streaming"

@@ -72,7 +72,7 @@ class LoraFile:
 
     @property
     def sha256(self) -> str:
-        """Hash of the file."""
+        """The SHA-256 of the file, which the recipe names."""
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -106,12 +106,17 @@ def applied(
 ) -> Iterator[list[dict[str, Any]]]:
     """The denoiser with these LoRAs on it, for the time of the block; gives a report for the recipe.
 
-    Raises: InvalidMedia for a file that fits no layer of this model, or is of another size.
+    Raises: InvalidMedia for a file that fits no layer of this model, or is of another size; RequestError for a
+    denoiser that diffusers loads no LoRA into.
     """
     if not loras:
         yield []
         return
     model = getattr(pipeline, denoiser)
+    if not hasattr(model, "load_lora_adapter"):
+        raise RequestError(
+            f"diffusers loads no LoRA into a {type(model).__name__}: leave loras out", param="loras"
+        )
     report = []
     names = [f"lora_{index}" for index in range(len(loras))]
     try:

@@ -1,4 +1,4 @@
-"""Looking into LoRA files, writing them in other names, and melting them into a model."""
+"""Inspect LoRA files, convert them between naming schemes, and merge them into a model."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def convert(file: LoraFile, output: Path, layout: Layout, any_base: bool = False
 def merge(
     folder: Path, pipeline: Any, component: str, loras: Sequence[LoraFile], output: Path, context: Context
 ) -> list[dict[str, Any]]:
-    """Write a model's folder anew with LoRAs melted into one component; it runs as fast as without them.
+    """Write a copy of a model's folder with LoRAs merged into one component; it runs as fast as without them.
 
     `pipeline` has that component loaded. Gives a report of the LoRAs. Raises: InvalidMedia for a LoRA of another
     model, RequestError if the output exists, DiskFull.

@@ -1,4 +1,4 @@
-"""Is there room? Asked before loading, and explained when it ran out after all."""
+"""Check that a model fits in memory before it is loaded, and explain when memory runs out after all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def cap(placement: Placement) -> None:
 
 
 def unenforced(placement: Placement) -> tuple[str, ...]:
-    """What is to be said of a limit that nothing holds this process to."""
+    """Warnings about a memory limit that nothing enforces on this device."""
     if placement.memory_gib is None or placement.device.startswith("cuda"):
         return ()
     return (
@@ -112,7 +112,7 @@ def on_main_device(sizes: Mapping[str, float], placement: Placement) -> dict[str
 
 
 def check_room(sizes: Mapping[str, float], placement: Placement) -> None:
-    """See that components of these sizes fit where `placement` puts them. Units: GiB.
+    """Check that components of these sizes fit where `placement` puts them. Units: GiB.
 
     Counts weights alone, so it refuses only what cannot be. Raises: OutOfMemory with needed, free and a
     placement that fits.

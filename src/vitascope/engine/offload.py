@@ -60,7 +60,7 @@ class Packed:
 
     @torch.inference_mode(False)
     def enter(self) -> None:
-        """Visit the device in memory of its own."""
+        """Move onto the device, into newly allocated memory."""
         self.move_to(torch.empty(self.num_bytes, dtype=torch.uint8, device=self.device))
 
     @torch.inference_mode(False)
@@ -106,7 +106,7 @@ class Visit:
 
 
 class Turn:
-    """Who is on the device."""
+    """Remembers which part is on the device, so that the next one takes its place."""
 
     def __init__(self) -> None:
         self._here: Packed | None = None

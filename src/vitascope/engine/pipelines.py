@@ -1,4 +1,4 @@
-"""A placement, said in diffusers' words: loading a pipeline, placing it, looking at it as another class."""
+"""Load diffusers pipelines, place them as a `Placement` says, and view them as another pipeline class."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def environment(placement: Placement) -> dict[str, str]:
 
 
 def check_switches(model: str, placement: Placement) -> None:
-    """See that a published model of known sizes can have what `placement` asks for, before it is downloaded.
+    """Check, before a published model is downloaded, that it can have what `placement` asks for.
 
     Memory is looked at once the weights are here. Raises: as `levers.decide`.
     """

@@ -63,7 +63,7 @@ class Placement(BaseModel):
     ring_degree: int | None = Field(None, ge=1, description="how many share a clip's tokens in a ring")
 
     def deciding(self) -> dict[str, Any]:
-        """What of it decides a clip's frames: not where weights and prompts are kept, nor how much memory is taken."""
+        """The fields that can change a clip's frames: neither where weights are kept nor how much memory is used."""
         kind = self.device.partition(":")[0]
         return {**self.model_dump(mode="json", exclude=set(MOVES_ONLY)), "device": kind}
 

@@ -109,7 +109,7 @@ class PlannedRun:
 
 
 def _weights(sizes: Architecture, placement: Placement, levers: Levers) -> dict[str, float]:
-    """Of each part, as it is on the GPU: a text encoder may be elsewhere, or in 8 bits."""
+    """GiB of each part as it is on the GPU: a text encoder may be elsewhere, or in 8 bits."""
     weights = sizes.weights_gib(placement.dtype, fp8=levers.linears == "fp8")
     if placement.text_encoder_device is not None:
         return {**weights, "text_encoder": 0.0}

@@ -1,4 +1,4 @@
-"""A small picture of what the denoising has come to, now and then, for whoever watches."""
+"""Small previews of the clip while it is denoised, decoded from the latents now and then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts that were read once: their embeddings are kept on disk, so that the text encoder can stay away."""
+"""Cache prompt embeddings on disk, so that a known prompt needs no text encoder in memory."""
 
 from __future__ import annotations
 

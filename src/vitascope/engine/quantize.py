@@ -79,7 +79,7 @@ def fp8_works(device: torch.device) -> bool:
 
 
 def visual_linears(block: nn.Module) -> dict[str, nn.Linear]:
-    """Those of `VISUAL_LINEARS` that this block has, by their names."""
+    """The linears of this block that `VISUAL_LINEARS` names, by their names."""
     found = ((name, module) for name, module in block.named_modules() if name in VISUAL_LINEARS)
     return {name: module for name, module in found if isinstance(module, nn.Linear)}
 

@@ -13,7 +13,7 @@ READERS = {"bitsandbytes": ("bitsandbytes", "bitsandbytes")}
 
 
 def check_readable(folder: Path, device: str, without: tuple[str, ...] = ()) -> None:
-    """See that the components that say so in their config.json can be unpacked on `device`; not those `without`.
+    """Check that quantized components, by their config.json, can be unpacked on `device`; those `without` are skipped.
 
     Raises: DependencyMissing, ResourceError without a GPU: diffusers reads bitsandbytes' weights on one only.
     """

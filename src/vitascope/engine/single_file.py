@@ -38,7 +38,7 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     kept = set(cls._keep_in_fp32_modules or ())
 
     def cast(name: str, tensor: Any) -> Any:
-        """In the dtype, or in float32 where the class says so; what diffusers does, which `to` would undo."""
+        """A tensor in the dtype, or in float32 where the class keeps it: as diffusers does, and `to` would not."""
         return tensor.to(torch.float32 if kept & set(name.split(".")) else dtype)
 
     model.load_state_dict(

@@ -1,4 +1,4 @@
-"""Which denoising steps the network is asked at, which are foretold, and which stay exact.
+"""Which denoising steps run the network, which are extrapolated, and which stay exact.
 
 Neighbouring steps of a diffusion sampler get nearly the same answer. On a skipped step the answer is continued
 in a straight line from the last two computed ones, along the scheduler's timesteps.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vitascope.engine.denoising import Denoising
 
 
-# Of 16 steps the third is still so far from the second that foretelling it costs more than all later ones together.
+# Of 16 steps the third is still so far from the second that extrapolating it costs more than all later ones do.
 FEWEST_FIRST = 4
 
 
@@ -86,7 +86,7 @@ class Forecast:
 
 @contextmanager
 def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedule) -> Iterator[None]:
-    """Foretell the steps that `schedule` skips during one call of `pipeline`, from answers in `run.kept`."""
+    """Extrapolate the steps that `schedule` skips during one call of `pipeline`, from answers in `run.kept`."""
     forward = getattr(pipeline, denoiser).forward
     place = PlaceInStep()
 
@@ -101,9 +101,9 @@ def skipping(pipeline: Any, denoiser: str, run: Denoising, schedule: SkipSchedul
         line = f"answers to call {call} of {batch_size(args, kwargs)}"
         forecast = Forecast(**run.kept.get(line, {}))
         if not schedule.computed(len(timesteps))[step]:
-            foretold = forecast.at(timesteps[step])
-            if foretold is not None:
-                return answer(foretold, kwargs)
+            extrapolated = forecast.at(timesteps[step])
+            if extrapolated is not None:
+                return answer(extrapolated, kwargs)
         output = forward(*args, **kwargs)
         forecast.remember(timesteps[step], answered(output))
         run.kept[line] = vars(forecast)

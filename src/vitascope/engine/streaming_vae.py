@@ -137,7 +137,7 @@ def _norm_silu(norm: Any, states: Tensor) -> Tensor:
 
 
 def _shared_norm_silu(norm: Any, states: Tensor, rows: SharedRows) -> Tensor:
-    """The same over the rows of all devices, with the neighbours' rows that the 3x3 convolution reaches to."""
+    """`_norm_silu` over the rows of all devices, with the neighbours' rows that the 3x3 convolution reaches to."""
     moments = rows.moments(states, norm.norm_layer.num_groups)
     return functional.silu(rows.normed(rows.around(states), norm.norm_layer, *moments))
 

@@ -73,7 +73,7 @@ class Subject(BaseModel):
 
     @classmethod
     def of(cls, pipeline: Any) -> Subject:
-        """A loaded pipeline's."""
+        """The subject that a loaded pipeline is."""
         from vitascope.engine.quantize import num_fp8_parameters
 
         transformer: Any = getattr(pipeline, "transformer", None)

@@ -46,7 +46,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def check_whole(path: Path, *, quantized: bool = False) -> None:
-    """See that a safetensors file can be taken as weights.
+    """Check that a safetensors file can be taken as weights.
 
     Raises: InvalidMedia for one that is damaged or cut short, or, unless `quantized`, whose matrices are integers.
     """

@@ -44,7 +44,7 @@ class LazyTextEncoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of its outputs."""
+        """The dtype of the encoder's outputs."""
         return cast(torch.dtype, getattr(torch, self._placement.dtype))
 
     @property
@@ -53,7 +53,7 @@ class LazyTextEncoder(nn.Module):
         return cast(Tensor, self._place).device
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Of none: what shows where this is, as those who offload ask the first parameter of a module."""
+        """One empty parameter on this module's device: offloading asks a module's first parameter where it is."""
         del recurse
         yield cast(nn.Parameter, self._place)
 
@@ -158,7 +158,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """As of the layer that it stands for, in the inputs' dtype."""
+        """What the replaced linear layer computes, in the inputs' dtype."""
         weight, scale = cast(Tensor, self.weight), cast(Tensor, self.scale)
         bias = cast(Tensor | None, self.bias)
         return F.linear(inputs, weight.to(inputs.dtype) * scale.to(inputs.dtype), bias)

@@ -134,7 +134,7 @@ def check_family(configs: Configs, pipelines: tuple[str, ...], model: str) -> No
 
 
 def check_folder(folder: Path, pipelines: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
-    """See that `folder` holds a model of this family with every file that its index names.
+    """Check that `folder` holds a model of this family with every file that its index names.
 
     Raises: InvalidMedia (another family, a damaged file), WeightsMissing naming the file.
     """
@@ -156,7 +156,7 @@ def check_folder(folder: Path, pipelines: tuple[str, ...], without: tuple[str, .
 
 
 def check_part(part: Path) -> None:
-    """See that the weights in a component's folder are whole; nothing to see where it has none.
+    """Check that the weights in a component's folder are whole; a component without weights passes.
 
     Raises: InvalidMedia (a damaged file), WeightsMissing naming the file.
     """
@@ -226,7 +226,7 @@ def fingerprint(path: Path) -> str:
 
 
 def fingerprints(knobs: Mapping[str, Any]) -> list[str]:
-    """Those of the local files and folders that knobs name: what is in them may change under the name."""
+    """Fingerprints of the local files and folders that knobs name: their content may change under the same name."""
     named = (Path(value).expanduser() for value in knobs.values() if isinstance(value, str) and value)
     return [fingerprint(path) for path in named if path.exists()]
 

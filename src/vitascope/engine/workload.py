@@ -45,7 +45,7 @@ CROSS_ATTENDING = ("wan", "ltx")  # to the text, after the video to itself
 
 
 class Architecture(BaseModel):
-    """The sizes of a model.
+    """The sizes of a model, from which its arithmetic and memory follow.
 
     `inner`: width within the feed-forward, where it is not four widths. `vae_bytes`: of each of the VAE's
     parameters, where it computes in another precision than the rest.
@@ -70,7 +70,7 @@ class Architecture(BaseModel):
 
     @property
     def family(self) -> str:
-        """By which its rates are known."""
+        """The family under which its rates were measured."""
         return FAMILIES[self.transformer]
 
     @property
@@ -95,7 +95,7 @@ class Architecture(BaseModel):
 
     @property
     def text_linears(self) -> float:
-        """The same of one layer for all text tokens of a sample."""
+        """As `linears_per_token`, of one layer for all text tokens of a sample."""
         if self.family in CROSS_ATTENDING:
             return self.text_tokens * 4.0 * self.width**2  # k, v
         if self.family != "mochi":
@@ -180,7 +180,7 @@ def _table(name: str, tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
 
 
 class Wanted(BaseModel):
-    """What is to be made. Units: pixels, frames, denoising steps.
+    """The clip that is planned.
 
     `guided`: the denoiser sees two samples in one batch; `num_calls`: how often a step asks it.
     """

@@ -1,4 +1,4 @@
-"""Prompts of the toy world have true answers: what a clip must show is known, and is read back."""
+"""Score toy-world clips against the truth: what each prompt's clip must show is known, and checkers read it back."""
 
 from __future__ import annotations
 

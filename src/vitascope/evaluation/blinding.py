@@ -41,7 +41,7 @@ class BlindCopies:
         self._tokens: dict[str, Path] = {}
 
     def side_by_side(self, sources: tuple[Path, Path], spoilt: tuple[bool, bool]) -> tuple[Path, Path]:
-        """Both on one clock, the faster, and of one length, the shorter; those marked are spoilt."""
+        """Nameless copies of clips at the faster rate and the shorter length; those marked are spoilt."""
         clips = [read(path) for path in sources]
         fps = max(clip.fps for clip in clips)
         duration = min(Fraction(clip.num_frames) / clip.fps for clip in clips)
@@ -52,7 +52,7 @@ class BlindCopies:
         return left, right
 
     def alone(self, source: Path) -> Path:
-        """One clip as it is."""
+        """A nameless copy of one clip, unchanged."""
         clip = read(source)
         return self._copy(source, clip, clip.fps, Fraction(clip.num_frames) / clip.fps, False)
 

@@ -1,4 +1,4 @@
-"""Who takes part: a model, how fast it may run, and the knobs that it is asked with."""
+"""The contenders of an evaluation: a model, its speed, and the knobs that it is run with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips that were made elsewhere, as one more algorithm of a run."""
+"""Clips that were made outside Vitascope, as one more algorithm of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which two clips to show next, so that votes go where they tell most."""
+"""Choose which two clips to show next, so that votes go where they tell most."""
 
 from __future__ import annotations
 

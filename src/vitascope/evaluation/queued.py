@@ -1,4 +1,4 @@
-"""A suite through the service's own durable queue: several workers share it, and a second call goes on."""
+"""Make a suite's clips through the durable job queue: several workers share the work, and a second call goes on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_queued(
     database: str = "",
     store: str = "",
 ) -> list[MadeClip]:
-    """Make what is missing by worker processes, and return all that is there.
+    """Make the missing clips in worker processes, and return all clips that are there.
 
     Jobs wait in FOLDER/queue, those of one contender after another, so that models stay warm. An item that
     fails is written down with its reason and stops nothing; a job that was under way when the last call
@@ -78,19 +78,24 @@ def make_queued(
                 waiting[_submitted(contender, item, run, office).id] = blank
             except RequestError as error:
                 run.results.put(blank.model_copy(update={"failed": str(error)}))
-        num_all = len(waiting)
-        while waiting:
-            context.check_cancelled()
-            for job in office.ledger.several(list(waiting)):
-                if not job.is_open:
-                    run.results.put(_taken(run, waiting.pop(job.id), job, office))
-            context.progress("suite", num_all - len(waiting), num_all)
-            time.sleep(LOOK_EVERY_S)
+        _take_as_they_end(waiting, run, office, context)
     return run.made()
 
 
+def _take_as_they_end(waiting: dict[str, MadeClip], run: SuiteRun, office: Office, context: Context) -> None:
+    """Wait for all jobs (id -> the record of its clip), and take each clip over as its job ends."""
+    num_all = len(waiting)
+    while waiting:
+        context.check_cancelled()
+        for job in office.ledger.several(list(waiting)):
+            if not job.is_open:
+                run.results.put(_taken(run, waiting.pop(job.id), job, office))
+        context.progress("suite", num_all - len(waiting), num_all)
+        time.sleep(LOOK_EVERY_S)
+
+
 def _carried(work: Sequence[Work]) -> tuple[list[Work], list[Work]]:
-    """Work that a job can be asked for, and the rest: jobs carry no poses and no drawn paths."""
+    """Split work into what a job can carry and the rest: jobs carry no poses and no trajectories."""
     plain = [pair for pair in work if pair[1].poses is None and pair[1].trajectories is None]
     return plain, [pair for pair in work if pair not in plain]
 

@@ -1,4 +1,4 @@
-"""The same votes rated in other ways: how far the board depends on how it was computed."""
+"""Rate the same votes by other methods: how far the board depends on how it was computed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Stand:
 
     @classmethod
     def of(cls, measured: MeasuredRun) -> Self:
-        """Of a run's task."""
+        """The voting stand of a run's task."""
         return cls(measured.run, measured.task)
 
     def booth(self) -> Booth:
@@ -48,7 +48,7 @@ class Stand:
         return OpinionBooth(self.clips(), self._prompts(), opinions, self.run.folder / "blind", self.task)
 
     def clips(self) -> dict[str, dict[str, Path]]:
-        """Of each item of the task the files by algorithm."""
+        """The files of each item of the task, by algorithm."""
         made = self.run.clips()
         return {item.id: dict(made[item.id]) for item in self.now().items if item.id in made}
 

@@ -104,7 +104,7 @@ class Suite(BaseModel):
 
     @property
     def task_codes(self) -> tuple[str, ...]:
-        """One board each."""
+        """The tasks of the suite; each gets a board of its own."""
         return tuple(sorted({item.task_code for item in self.items}))
 
     def first(self, limit: int | None) -> Self:

@@ -30,7 +30,7 @@ class Need(NamedTuple):
 
     @property
     def status(self) -> str:
-        """One line for a board."""
+        """One line that says how a dimension is covered."""
         if self.metric and self.file is None:
             return f"measured exactly by {self.metric}"
         wants = f" ({self.variant_file})" if self.variant_file else ""

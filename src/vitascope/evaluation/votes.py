@@ -67,7 +67,7 @@ class Vote(Judgement):
 
 
 class VoteStore(AppendOnly[Vote]):
-    """The votes of a run."""
+    """The append-only file of a run's votes."""
 
     kind: ClassVar[type[Judgement]] = Vote
     word: ClassVar[str] = "vote"

@@ -8,6 +8,7 @@ GENERATORS: Shelf[Generator] = Shelf("vitascope.generators", Generator, "generat
 # After the shelf, which these walk or stand on.
 from vitascope.generators._diffusers import DiffusersGenerator  # noqa: E402
 from vitascope.generators._models import for_model, is_here, known_models, name_of_model  # noqa: E402
+from vitascope.generators._one_at_a_time import OneAtATime  # noqa: E402
 from vitascope.generators._profile import Profile  # noqa: E402
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "DiffusersGenerator",
     "Generator",
     "KnownModel",
+    "OneAtATime",
     "Profile",
     "for_model",
     "is_here",

@@ -1,4 +1,4 @@
-"""The one adapter between diffusers' pipelines and the Generator door; families subclass it."""
+"""The one adapter from diffusers' pipelines to `Generator`; families subclass it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from vitascope.engine.single_file import load_denoiser
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
 from vitascope.generators._components import float32_vae
+from vitascope.generators._cut_prompts import warn_of_cut_prompts
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import Generator, Part
@@ -59,9 +60,9 @@ class DiffusersGenerator(Generator):
     schedulers: ClassVar[Mapping[str, str]] = {}  # name -> "module:Class", besides the model's own
     denoiser: ClassVar[str] = "transformer"  # the component that LoRA changes and a single file holds
     denoiser_class: ClassVar[str] = ""  # "module:Class", for single files; empty = the family takes none
-    vae_in_float32: ClassVar[str] = (
-        ""  # "module:Class" of a VAE that would lose by less; empty = it would not
-    )
+    takes_loras: ClassVar[bool] = True  # False where diffusers has no LoRA loading for the denoiser
+    # "module:Class" of a VAE that must decode in float32; empty = it follows the placement's dtype
+    vae_in_float32: ClassVar[str] = ""
     load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "base")  # they decide what is loaded
 
     model: str = Field("", description="short name, hub id, local folder or single file")
@@ -144,9 +145,12 @@ class DiffusersGenerator(Generator):
     def complete(self, task: TaskT) -> TaskT:
         """The task with this model's defaults filled in, checked against its limits.
 
-        Raises: UnsupportedTask with the nearest valid value; UnknownName (scheduler), NotFound (LoRA).
+        Raises: UnsupportedTask with the nearest valid value, also for LoRA files where the family takes none;
+        UnknownName (scheduler), NotFound (LoRA).
         """
         self.check_kind(task)
+        if self.loras and not self.takes_loras:
+            raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
         if self.scheduler is not None and self.scheduler not in self.schedulers:
             raise UnknownName(f"scheduler of {self.name}", self.scheduler, self.schedulers, param="scheduler")
         self._lora_files()
@@ -233,7 +237,7 @@ class DiffusersGenerator(Generator):
         return None
 
     def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """Components that the pipeline shall not load by itself: a VAE that needs float32."""
+        """Components that are loaded here, not by the pipeline: a VAE that needs float32."""
         return float32_vae(self.vae_in_float32, folder, placement) if self.vae_in_float32 else {}
 
     def generate(self, tasks: Sequence[Task], modules: LoadedPipeline, context: Context) -> list[Clip]:
@@ -283,20 +287,25 @@ class DiffusersGenerator(Generator):
             else:
                 frames = self.frames_of(pipeline(**arguments, generator=drawn))
         context.progress("decode", 1, 1)
-        notes: dict[str, Any] = {
-            "weights": modules.fingerprint,
-            "scheduler": type(pipeline.scheduler).__name__,
-            "num_denoiser_calls": run.num_denoiser_calls,
-        }
-        notes |= step_levers.noted(modules.levers, run, calibration)
-        if run.resumed_from:
-            notes["resumed_from_step"] = run.resumed_from
+        notes = self._notes(modules, pipeline, run)
         if report:
             notes["loras"] = report
         return [
             self._clip(task, pixels, knobs, modules, with_place(notes, index, len(tasks)))
             for index, (task, pixels) in enumerate(zip(tasks, frames, strict=True))
         ]
+
+    def _notes(self, modules: LoadedPipeline, pipeline: Any, run: denoising.Denoising) -> dict[str, Any]:
+        """What the recipe says of the run besides the knobs."""
+        notes: dict[str, Any] = {
+            "weights": modules.fingerprint,
+            "scheduler": type(pipeline.scheduler).__name__,
+            "num_denoiser_calls": run.num_denoiser_calls,
+        }
+        notes |= step_levers.noted(modules.levers, run, self.profile().cache)
+        if run.resumed_from:
+            notes["resumed_from_step"] = run.resumed_from
+        return notes
 
     def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
         """A fresh scheduler for one request: the one called `name`, or the model's own."""
@@ -308,7 +317,9 @@ class DiffusersGenerator(Generator):
         As diffusers' pipelines want it, `video` is a list of frames for one task, a list of such for several.
         """
         first = tasks[0]
-        self.warn_of_cut_prompts(tasks, pipeline, context)
+        tokenizer = getattr(pipeline, "tokenizer", None)
+        if self.max_sequence_length is not None and tokenizer is not None:
+            warn_of_cut_prompts(tasks, tokenizer, self.max_sequence_length, self.model, context)
         if (self.guidance_scale or 0) <= 1 and any(task.negative_prompt for task in tasks):
             context.warn(f"at guidance_scale={self.guidance_scale} the negative prompt is not read")
         arguments: dict[str, Any] = {
@@ -337,22 +348,6 @@ class DiffusersGenerator(Generator):
             arguments["strength"] = first.strength
             del arguments["num_frames"]
         return arguments
-
-    def warn_of_cut_prompts(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> None:
-        """Say which words of a prompt are too many for the text encoder and are left out."""
-        limit, tokenizer = self.max_sequence_length, getattr(pipeline, "tokenizer", None)
-        if limit is None or tokenizer is None:
-            return
-        for index, task in enumerate(tasks):
-            for kind, text in (("prompt", task.prompt), ("negative prompt", task.negative_prompt)):
-                tokens = tokenizer(text, truncation=False, verbose=False).input_ids
-                if len(tokens) > limit:
-                    cut = tokenizer.decode(tokens[limit - 1 :], skip_special_tokens=True).strip()
-                    context.warn(
-                        f"the {kind} has {len(tokens)} tokens and {self.model} reads {limit}; "
-                        f"left out: {cut[:200]!r}",
-                        clip=index,
-                    )
 
     def frames_of(self, output: Any) -> Pixels:
         """The pipeline's output as pixels. Shape: (B, T, H, W, 3) uint8."""

@@ -1,4 +1,4 @@
-"""Families whose pipelines take one picture or control clip a call."""
+"""Families whose pipelines make one clip a call: they take one picture, or mix up the clips of a batch."""
 
 from __future__ import annotations
 

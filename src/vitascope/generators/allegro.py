@@ -11,7 +11,7 @@ from vitascope.context import Context
 from vitascope.engine import weights
 from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._negative_prompt import NegativePromptByDefault, TaskT
+from vitascope.generators._negative_prompt import NegativePromptByDefault
 from vitascope.generators._profile import Profile, nearest
 from vitascope.generators.base import KnownModel
 from vitascope.task import Task, TextToVideo
@@ -87,7 +87,7 @@ class Allegro(NegativePromptByDefault):
     pipeline_for: ClassVar[Mapping[str, str]] = {
         TextToVideo.kind: "diffusers.pipelines.allegro.pipeline_allegro:AllegroPipeline"
     }
-
+    takes_loras: ClassVar[bool] = False
     vae_in_float32: ClassVar[str] = (
         "diffusers.models.autoencoders.autoencoder_kl_allegro:AutoencoderKLAllegro"
     )
@@ -116,12 +116,6 @@ class Allegro(NegativePromptByDefault):
         }
         limits = {f"max_{side}": max(native[side], getattr(_ALLEGRO, side)) for side in ("width", "height")}
         return _ALLEGRO.model_copy(update={**native, **limits})
-
-    def complete(self, task: TaskT) -> TaskT:
-        """As for every family. Raises: UnsupportedTask, also for LoRA files, which diffusers cannot load here."""
-        if self.loras:
-            raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
-        return super().complete(task)
 
     def load(self, placement: Placement) -> LoadedPipeline:
         """As for every family; this VAE decodes with tiling alone, and several clips with slicing alone."""

@@ -112,7 +112,7 @@ class AnimateDiff(DiffusersGenerator):
         return published.model_copy(update={"width": side, "height": side, **own})
 
     def profile(self) -> Profile:
-        """As of the model; as long as the chosen adapter reaches, or of any length with `free_noise`."""
+        """The model's profile; as long as the chosen adapter reaches, or of any length with `free_noise`."""
         profile = super().profile()
         if self.free_noise:
             return profile.model_copy(update={"max_frames": None})

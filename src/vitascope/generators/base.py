@@ -1,4 +1,4 @@
-"""The one door through which every family makes clips."""
+"""The base class of every generator, and the published models that it knows by name."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Generator(Item):
         return False
 
     def stage(self, task: Task, **notes: Any) -> Stage:
-        """What the recipe says of a clip that this generator made from `task`."""
+        """This generator's entry in the recipe of a clip made from `task`."""
         return Stage(
             kind="generator",
             name=self.name,

@@ -47,7 +47,7 @@ class ColourBars(Generator):
         return task.model_copy(update={k: v for k, v in defaults.items() if getattr(task, k) is None})
 
     def modules_key(self) -> Hashable:
-        """Nothing to keep."""
+        """None: there are no modules to keep."""
         return None
 
     def load(self, placement: Placement) -> None:

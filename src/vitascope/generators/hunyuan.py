@@ -80,7 +80,7 @@ class HunyuanVideo(Shifted):
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
-        """By what the folder's pipeline starts from."""
+        """The profile for text or for a picture, by the folder's pipeline."""
         return _IMAGE if configs.pipeline == "HunyuanVideoImageToVideoPipeline" else _TEXT
 
     def complete(self, task: TaskT) -> TaskT:

@@ -94,7 +94,7 @@ class HunyuanVideo15(OneAtATime, Shifted):
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
-        """By the folder's pipeline, the size that its transformer was trained for, and its guidance."""
+        """The profile by the folder's pipeline, the size that its transformer was trained for, and its guidance."""
         large = configs.component("transformer").get("target_size", 0) >= TARGET_OF_720P
         from_image = configs.pipeline == "HunyuanVideo15ImageToVideoPipeline"
         guidance = configs.component("guider").get("guidance_scale", _480P.guidance_scale)

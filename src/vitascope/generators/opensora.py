@@ -110,7 +110,7 @@ class OpenSora(DiffusersGenerator):
 
     @classmethod
     def profile_of(cls, configs: weights.Configs) -> Profile:
-        """As published, but for how long a prompt may be."""
+        """The published profile, with the folder's own limit on the length of a prompt."""
         length = configs.component("transformer").get("caption_length", _PUBLISHED.max_sequence_length)
         return _PUBLISHED.model_copy(update={"max_sequence_length": length})
 

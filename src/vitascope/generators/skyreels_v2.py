@@ -91,13 +91,13 @@ class SkyReelsV2(OneAtATime, NegativePromptByDefault, Shifted):
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
-        """By what the folder's pipeline starts from; the smaller size, which no configuration tells."""
+        """The profile by the folder's pipeline, at the smaller size: no configuration tells which size it is."""
         return _KNOWN[
             "I2V-14B-540P" if configs.pipeline == "SkyReelsV2ImageToVideoPipeline" else "T2V-14B-540P"
         ].model_copy(update={"max_frames": _720P.max_frames})
 
     def shift(self) -> float | None:
-        """As asked, else as the authors do."""
+        """The shift that was asked for, else the authors'."""
         return self.flow_shift or (5.0 if ImageToVideo.kind in self.profile().kinds else 8.0)
 
     def arguments(self, tasks: Sequence[Task], pipeline: Any, context: Context) -> dict[str, Any]:

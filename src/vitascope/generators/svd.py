@@ -99,6 +99,7 @@ class StableVideoDiffusion(OneAtATime):
         ":StableVideoDiffusionPipeline"
     }
     denoiser: ClassVar[str] = "unet"
+    takes_loras: ClassVar[bool] = False
     load_knobs: ClassVar[tuple[str, ...]] = ("model", "revision", "extension")
 
     model: str = "svd-xt"
@@ -122,7 +123,7 @@ class StableVideoDiffusion(OneAtATime):
         )
 
     def profile(self) -> Profile:
-        """As of the model; with an `extension`, of its length."""
+        """The model's profile; with an `extension`, as long as that reaches."""
         profile = super().profile()
         if self.extension is None:
             return profile
@@ -138,9 +139,7 @@ class StableVideoDiffusion(OneAtATime):
         return extension_length(extension)
 
     def complete(self, task: TaskT) -> TaskT:
-        """As for every family. Raises: UnsupportedTask, also for LoRA files, which no SVD can take."""
-        if self.loras:
-            raise UnsupportedTask(f"{self.model} takes no LoRA files: leave loras out", param="loras")
+        """As for every family; with an ExVideo extension, sides must also be large enough for it."""
         completed = super().complete(task)
         profile = self.profile()
         if profile.max_frames is not None:

@@ -152,7 +152,7 @@ class Wan(OneAtATime, NegativePromptByDefault, Shifted):
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
-        """By the folder's pipeline, its number of experts and its VAE."""
+        """The profile by the folder's pipeline, its number of experts and its VAE."""
         from_image = configs.pipeline == "WanImageToVideoPipeline"
         if configs.index.get("expand_timesteps"):
             return _BOTH

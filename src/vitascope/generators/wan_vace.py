@@ -66,7 +66,7 @@ class WanVACE(Wan):
 
     @classmethod
     def profile_of(cls, configs: Configs) -> Profile:
-        """By the depth of the folder's transformer."""
+        """The profile by the depth of the folder's transformer."""
         return _LARGE if configs.component("transformer").get("num_layers", 0) > LAYERS_OF_1_3B else _SMALL
 
     def prompt_style(self) -> str:

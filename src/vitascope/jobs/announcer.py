@@ -1,4 +1,4 @@
-"""Sends webhooks: looks for ended jobs, writes down who wants to know, tries until the receiver has taken it."""
+"""Sends webhooks: finds jobs that have ended, notes who wants to know, and retries until the receiver accepts."""
 
 from __future__ import annotations
 

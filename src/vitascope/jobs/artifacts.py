@@ -47,7 +47,7 @@ class Artifacts:
         return filesystem, root
 
     def check(self) -> None:
-        """See that there is a way to speak to the store. Raises: RequestError, DependencyMissing."""
+        """Check that the store's protocol is supported here. Raises: RequestError, DependencyMissing."""
         if self.url:
             self._store  # noqa: B018
 
@@ -136,7 +136,7 @@ class Artifacts:
 
 
 class _explained:
-    """What a store's library says of a missing file or a broken line, as errors of ours."""
+    """Turns errors of a store's library (file missing, connection lost) into ours."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -177,7 +177,7 @@ class StoredCheckpoints:
             return None
 
     def delete(self, name: str) -> None:
-        """Forget `name`."""
+        """Remove what was kept under `name`."""
         self.artifacts.remove(f"{self.prefix}/{name}")
 
 

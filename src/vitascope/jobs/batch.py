@@ -1,4 +1,4 @@
-"""Waiting jobs that can be denoised together with another, where the deployment allows it.
+"""Find waiting jobs that can be denoised in one batch, where the deployment allows it.
 
 A batch changes the last bits of its clips, and each recipe says so; it keeps no denoising states. What goes wrong
 in a batch is made once more, one job at a time.

@@ -1,4 +1,4 @@
-"""What a job will take, told at the door: from what jobs of its model took here, else from a plan for its GPU."""
+"""Estimate a job before it is queued: from earlier jobs of its model here, else from a plan for its GPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CannotFit(RequestError):
 
     @property
     def code(self) -> str:
-        """As the service writes it."""
+        """The error's code in the API."""
         return "cannot_fit"
 
 

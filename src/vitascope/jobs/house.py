@@ -53,7 +53,7 @@ class House:
 
     @cached_property
     def artifacts(self) -> Artifacts:
-        """The files."""
+        """The store of finished files."""
         return Artifacts(self.root, self.store)
 
     def open(self) -> None:

@@ -269,14 +269,14 @@ class Ledger:
             return connection.execute(query).first() is not None
 
     def complete(self, job_id: str, owner: str, lifetime_s: float, **values: Any) -> bool:
-        """The clip is there; False if the attempt had lost the job."""
+        """End a job as completed, its clip being there; False if the attempt had lost the job."""
         now = time.time()
         ended = {"status": "completed", "progress": 100, "completed_at": now, "expires_at": now + lifetime_s}
         ended["announced"] = False
         return self._change(self._mine(job_id, owner), {**ended, **values})
 
     def fail(self, job_id: str, code: str, message: str, lifetime_s: float, owner: str | None = None) -> bool:
-        """The job ends without a clip; False if it had ended, or if `owner` is given and has lost it."""
+        """End a job without a clip; False if it had ended, or if `owner` is given and has lost it."""
         where = [_jobs.c.id == job_id, _has_not_ended] if owner is None else self._mine(job_id, owner)
         ended = {"status": "failed", "expires_at": time.time() + lifetime_s, "owner": "", "announced": False}
         return self._change(where, {**ended, "error_code": code, "error_message": message})
@@ -296,7 +296,7 @@ class Ledger:
         return self._change([_jobs.c.id == job_id, _jobs.c.status == "paused"], waiting)
 
     def expire(self, job_id: str) -> None:
-        """The files are gone; the record keeps only that it was there."""
+        """Note that a job's files are gone; its record keeps only that it was there."""
         self._change(
             [_jobs.c.id == job_id], {"order": {}, "result": {}, "error_message": None, "stage": SWEPT}
         )
@@ -317,7 +317,7 @@ class Ledger:
                 connection.execute(_slots.insert().values(slot=slot, beat=1, **said))
 
     def slots(self) -> dict[str, Slot]:
-        """Of each slot what its worker said last."""
+        """What each worker said last, by slot."""
         return self._slots(sa.select(_slots))
 
     def slots_after(self, slot: str, limit: int) -> dict[str, Slot]:

@@ -68,7 +68,7 @@ def offered_path(name: str, artifacts: Artifacts) -> Path:
 
 
 def check_lora(path: Path) -> None:
-    """See that a file is a LoRA in safetensors. Raises: InvalidMedia."""
+    """Check that a file is a LoRA in safetensors. Raises: InvalidMedia."""
     try:
         names = [name for name in safetensors_header(path) if name != "__metadata__"]
     except (LookupError, TypeError, AttributeError, RecursionError) as error:  # a header of another shape

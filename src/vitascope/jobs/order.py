@@ -166,7 +166,7 @@ def _treating(order: Order, clip: Clip) -> Prepared:
 
 
 def _going_on(order: Order, clip: Clip, folder: Path) -> Prepared:
-    """A clip and what comes after it: made from its last frame, in its size and at its rate."""
+    """An order that continues a clip: from its last frame, in its size and at its rate."""
     given = {"width": clip.width, "height": clip.height, "fps": clip.fps}
     for name in given:
         if name in order.options:
@@ -232,7 +232,7 @@ def _step_settings(workflow: workflows.Workflow, settings: Mapping[str, Any]) ->
 
 
 def _named(generator: Generator) -> dict[str, Any]:
-    """The knob that chooses among a family's models, as `for_model` has set it."""
+    """The `model` knob as `for_model` has set it; empty for a generator without one."""
     return {"model": getattr(generator, "model")} if "model" in type(generator).model_fields else {}  # noqa: B009
 
 

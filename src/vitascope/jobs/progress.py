@@ -1,4 +1,4 @@
-"""From the progress of stages to one number, and from each tick to the question whether to go on."""
+"""Turn the progress of stages into one percentage, and check at each tick whether the job may go on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Watch:
     _is_deaf: bool = field(default=False)
 
     def __call__(self, progress: Progress) -> None:
-        """Note one tick. Raises: JobCancelled if the job was cancelled or another attempt has it."""
+        """Record one tick. Raises: JobCancelled if the job was cancelled or another attempt has it."""
         self.percent = max(self.percent, percent_of(progress))
         try:
             held = self._told(progress)

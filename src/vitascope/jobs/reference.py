@@ -30,7 +30,7 @@ class Reference:
 
     @property
     def kind(self) -> Literal["picture", "clip"]:
-        """Which of both."""
+        """Whether the reference is a picture or a clip."""
         return "picture" if isinstance(self.media, Image) else "clip"
 
 

@@ -25,7 +25,7 @@ def hold_slot(path: Path) -> IO[str]:
 
 
 def check_elsewhere(ledger: Ledger, slot: str, here: str) -> None:
-    """See that no living worker of another machine has the slot: two with one name would take each other's jobs.
+    """Check that no living worker of another machine has the slot: two of one name would take each other's jobs.
 
     Raises: ResourceError.
     """

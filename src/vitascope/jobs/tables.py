@@ -174,9 +174,7 @@ def in_one_line(error: sa.exc.DBAPIError) -> str:
 
 def _make(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        if (
-            engine.dialect.name == "postgresql"
-        ):  # of several processes that start at once, one makes the tables
+        if engine.dialect.name == "postgresql":  # of processes that start at once, one makes the tables
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7201)"))
         METADATA.create_all(connection)
         there = sa.inspect(connection)

@@ -208,7 +208,7 @@ def clips_in(text: str) -> list[TrainingClip]:
 
 
 def check_training_file(path: Path) -> None:
-    """See that an upload lists clips. Raises: InvalidMedia."""
+    """Check that an upload lists clips. Raises: InvalidMedia."""
     try:
         found = clips_in(path.read_text(encoding="utf-8"))
     except (RequestError, UnicodeDecodeError) as error:

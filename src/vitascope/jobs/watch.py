@@ -105,13 +105,8 @@ class DutyRound:
                     self.end_batch_of(slot)
             elif status == "PENDING" and slot and slot not in known:
                 orphaned.add(slot)
-            elif status is None:
-                self.queue.put(job)
-            elif status == "SUCCESS" and job.status == "queued":  # its turn came while it was in a batch
-                self._queue_again(job)
-            elif status in ENDED:
-                message = f"the queue ended this job as {status}, without a clip"
-                self.ledger.fail(job.id, "internal_error", message, self.lifetime_s)
+            else:
+                self._mend_job(job, status)
         self.sweep()
         return orphaned
 
@@ -121,10 +116,17 @@ class DutyRound:
             if self.ledger.leave_batch(job.id, job.owner, counted=True):
                 self.queue.put_again(job)
 
-    def _queue_again(self, job: Job) -> None:
-        now = self.ledger.get(job.id)
-        if now is not None and now.status == "queued":
-            self.queue.put_again(now)
+    def _mend_job(self, job: Job, status: str | None) -> None:
+        """Bring an open job and the queue, which has it in the state `status`, back into agreement."""
+        if status is None:
+            self.queue.put(job)
+        elif status == "SUCCESS" and job.status == "queued":  # its turn came while it was in a batch
+            now = self.ledger.get(job.id)
+            if now is not None and now.status == "queued":
+                self.queue.put_again(now)
+        elif status in ENDED:
+            message = f"the queue ended this job as {status}, without a clip"
+            self.ledger.fail(job.id, "internal_error", message, self.lifetime_s)
 
     def sweep(self) -> None:
         """Remove the files of expired jobs, and later their records."""

@@ -70,7 +70,7 @@ def new_secret() -> str:
 
 
 def event(event_type: str, job_id: str) -> dict[str, Any]:
-    """What is sent."""
+    """The body of a webhook."""
     data = {"id": job_id}
     now = int(time.time())
     return {

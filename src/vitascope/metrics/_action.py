@@ -35,11 +35,11 @@ class ActionMetric(Metric):
 
     @abstractmethod
     def labels(self, modules: Any) -> Sequence[str]:
-        """The names of the classes, by their number."""
+        """The names of the classes, in the order of the scores."""
 
     @abstractmethod
     def logits(self, pixels: Any, modules: Any) -> Any:
-        """One for each class. Shape: (1, 16, 3, 224, 224) to (K,)."""
+        """A score for each class. Shape: (1, 16, 3, 224, 224) to (K,)."""
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002
         """Measure `clip`; a reference is not looked at. Raises: WeightsMissing."""

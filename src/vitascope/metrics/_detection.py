@@ -102,7 +102,7 @@ class DetectionMetric(Metric):
         return Detector(network.eval().to(placement.resolve().device), load_tokenizer(self.weights))
 
     def modules_key(self) -> Any:
-        """The network alone."""
+        """The network alone: what is looked for needs no other modules."""
         return self.weights
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""How far two sets of clips lie apart: a number about sets, which no single clip has."""
+"""Frechet distance between two sets of clips: a number about sets, which no single clip has."""
 
 from __future__ import annotations
 

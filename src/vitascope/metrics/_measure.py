@@ -1,4 +1,4 @@
-"""Many metrics of one clip, sharing its decoding and its flow."""
+"""Measure many metrics of one clip, which share its decoding and its optical flow."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class RaftMetric(Metric):
         return load_raft(file, placement.resolve().device)
 
     def modules_key(self) -> Any:
-        """The file alone."""
+        """The weights file alone."""
         return "raft", str(self.weights)
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

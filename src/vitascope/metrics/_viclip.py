@@ -43,7 +43,7 @@ class ViClipMetric(Metric):
         return ViClipModules(load_viclip(file, placement.resolve().device), tokenizer)
 
     def modules_key(self) -> Any:
-        """The files alone."""
+        """The weights files alone."""
         return str(self.weights), self.tokenizer
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

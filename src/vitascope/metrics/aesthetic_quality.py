@@ -53,7 +53,7 @@ class AestheticQuality(EmbeddingMetric):
         return AestheticModules(super().load(placement), weight, bias)
 
     def modules_key(self) -> Any:
-        """Network and head."""
+        """The network and the head."""
         return self.weights, str(self.head)
 
     def measure(self, clip: Clip, modules: AestheticModules) -> float:

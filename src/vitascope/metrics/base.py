@@ -1,4 +1,4 @@
-"""The door of every metric."""
+"""The base class of every metric, and the score that it gives."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class ColorOwl(DetectionMetric):
         return "gray" if self.colour == "grey" else str(self.colour)
 
     def judge(self, frames: Sequence[Sequence[Found]]) -> float | str:
-        """Of the surest thing in each frame."""
+        """Share of frames whose surest thing has the colour."""
         best = [frame[0].name for frame in frames if frame]
         if not best:
             return f"no frame shows {self.colour_of!r}: the benchmark leaves such clips out"

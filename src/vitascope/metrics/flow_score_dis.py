@@ -26,5 +26,5 @@ class FlowScoreDis(SingleClipMetric):
     )
 
     def measure(self, clip: AnalysedClip) -> float | str:
-        """In pixels of the clip's own size."""
+        """Mean flow, in pixels of the clip's own size."""
         return float(clip.motion.mean.mean() / clip.working_scale)

@@ -51,15 +51,15 @@ class HumanAction(ActionMetric):
         return UmtModules(load_umt(file, placement.resolve().device), labels)
 
     def modules_key(self) -> Any:
-        """The files alone."""
+        """The weights files alone."""
         return "umt", str(self.weights), str(self.categories)
 
     def labels(self, modules: UmtModules) -> Sequence[str]:
-        """As the list has them."""
+        """The class names of the category file."""
         return modules.labels
 
     def logits(self, pixels: Any, modules: UmtModules) -> Any:
-        """UMT's."""
+        """UMT's score for each class."""
         network = modules.network
         return network(pixels.to(next(network.parameters()).device))[0]
 

@@ -40,10 +40,10 @@ class HumanActionVideomae(ActionMetric):
         return self.weights
 
     def labels(self, modules: Any) -> Sequence[str]:
-        """As the checkpoint's config has them."""
+        """The class names of the checkpoint's config."""
         names = modules.config.id2label
         return [names[number] for number in range(len(names))]
 
     def logits(self, pixels: Any, modules: Any) -> Any:
-        """VideoMAE's."""
+        """VideoMAE's score for each class."""
         return modules(pixels.to(modules.device)).logits[0]

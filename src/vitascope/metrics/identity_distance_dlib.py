@@ -77,7 +77,7 @@ class IdentityDistanceDlib(Metric):
         )
 
     def modules_key(self) -> Any:
-        """The same for every record."""
+        """One key for every record: they all share the three models."""
         return "dlib"
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

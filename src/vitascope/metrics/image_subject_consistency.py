@@ -34,7 +34,7 @@ class ImageSubjectConsistency(EmbeddingMetric):
     image: Path | None = None
 
     def measure(self, clip: Clip, modules: Embedder) -> float | str:
-        """The weighted sum."""
+        """The weighted sum of the three likenesses."""
         if self.image is None:
             return "no picture was given"
         picture = Clip(read_image(self.image).pixels[None], Fraction(1))

@@ -42,7 +42,7 @@ class ImagingQuality(Metric):
         return load_musiq(file, placement.resolve().device)
 
     def modules_key(self) -> Any:
-        """The file alone."""
+        """The weights file alone."""
         return "musiq", str(self.weights)
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

@@ -49,7 +49,7 @@ class Lpips(Metric):
     heads: Path | None = None
 
     def load(self, placement: Placement) -> LpipsModules:
-        """Both networks' numbers. Raises: WeightsMissing."""
+        """The weights of AlexNet and of the heads. Raises: WeightsMissing."""
         import torch
 
         backbone = weights_file(BACKBONE, self.backbone, "torchvision's AlexNet", "backbone")

@@ -39,7 +39,7 @@ class MotionSmoothness(Metric):
         return load_amt(file, placement.resolve().device)
 
     def modules_key(self) -> Any:
-        """The file alone."""
+        """The weights file alone."""
         return "amt", str(self.weights)
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

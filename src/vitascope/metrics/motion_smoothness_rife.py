@@ -35,7 +35,7 @@ class MotionSmoothnessRife(Metric):
         return RIFEInterpolator(load_rife(placement.resolve().device))
 
     def modules_key(self) -> Any:
-        """The same for every record."""
+        """One key for every record: they all share RIFE."""
         return "rife"
 
     def score(self, clip: Clip, reference: Clip | None = None, modules: Any = None) -> Score:  # noqa: ARG002

@@ -16,7 +16,7 @@ class ObjectClassOwl(DetectionMetric):
     object_class: str | None = None
 
     def names(self) -> list[str] | str:
-        """The thing."""
+        """The thing to look for."""
         return [named(self.object_class)] if self.object_class else "no object was given"
 
     def judge(self, frames: Sequence[Sequence[Found]]) -> float:

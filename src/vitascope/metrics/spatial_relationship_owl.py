@@ -28,7 +28,7 @@ class SpatialRelationshipOwl(DetectionMetric):
     relation: Relation | None = None
 
     def names(self) -> list[str] | str:
-        """Both things."""
+        """Both things to look for."""
         if not self.object_a or not self.object_b or not self.relation:
             return "no two objects and relation were given"
         return [named(self.object_a), named(self.object_b)]

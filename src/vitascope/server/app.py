@@ -96,7 +96,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _health() -> dict[str, str]:
-    """Alive."""
+    """Say that the process is alive."""
     return {"status": "ok", "version": __version__}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -42,23 +43,26 @@ class Broadcast:
         while True:
             await asyncio.sleep(POLL_S)
             if self._has_ended:
-                for queue in [queue for queues in self._listeners.values() for queue in queues]:
+                for queue in itertools.chain.from_iterable(self._listeners.values()):
                     queue.put_nowait(None)
+            elif self._listeners:
+                try:
+                    jobs = await asyncio.to_thread(self._office.ledger.several, list(self._listeners))
+                except DBAPIError as error:
+                    log.error("the ledger could not be asked for progress: %s", in_one_line(error))
+                    await asyncio.sleep(AFTER_A_FAILURE_S)
+                    continue
+                await self._tell(jobs)
+
+    async def _tell(self, jobs: Sequence[Job]) -> None:
+        """Send each job that has changed to those who listen to it."""
+        for job in jobs:
+            if self._sent.get(job.id) == job:
                 continue
-            if not self._listeners:
-                continue
-            try:
-                jobs = await asyncio.to_thread(self._office.ledger.several, list(self._listeners))
-            except DBAPIError as error:
-                log.error("the ledger could not be asked for progress: %s", in_one_line(error))
-                await asyncio.sleep(AFTER_A_FAILURE_S)
-                continue
-            for job in jobs:
-                if self._sent.get(job.id) != job:
-                    self._sent[job.id] = job
-                    text = await self._event(job)  # once for all who listen
-                    for queue in self._listeners.get(job.id, ()):
-                        queue.put_nowait((job, text))
+            self._sent[job.id] = job
+            text = await self._event(job)  # once for all who listen
+            for queue in self._listeners.get(job.id, ()):
+                queue.put_nowait((job, text))
 
     async def listen(self, job: Job) -> AsyncIterator[str]:
         """Events of one job from its present state to its end, as text of `text/event-stream`."""

@@ -50,7 +50,7 @@ class LedgerCollector(Collector):
         self._ledger = ledger
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: so that registering asks no database."""
+        """Name no metrics, so that registering the collector asks no database."""
         return []
 
     def collect(self) -> Iterable[Metric]:

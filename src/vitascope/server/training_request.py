@@ -32,7 +32,7 @@ class Hyperparameters(BaseModel):
     learning_rate_multiplier: float | str | None = None
 
     def given(self) -> dict[str, Any]:
-        """Those that say something. Raises: RequestError for a word that is not "auto"."""
+        """The hyperparameters that are set. Raises: RequestError for a word that is not "auto"."""
         found = {}
         for name in type(self).model_fields:
             value = getattr(self, name)

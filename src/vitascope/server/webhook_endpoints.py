@@ -50,7 +50,7 @@ class Rotation(BaseModel):
 
 
 class Trial(BaseModel):
-    """Which sample to send."""
+    """Body of a test delivery: which sample event to send."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,7 +59,7 @@ class Trial(BaseModel):
 
 @router.get("/webhook_event_types", summary="Event types that there are")
 async def event_types(_: Reader) -> dict[str, Any]:
-    """All of them."""
+    """All event types that a webhook can be sent for."""
     return {"object": "list", "data": list(EVENT_TYPES)}
 
 
@@ -94,7 +94,7 @@ def list_endpoints(
 
 @router.get("/webhook_endpoints/{endpoint_id}", summary="Look at a webhook endpoint")
 def retrieve(endpoint_id: str, office: Counter, caller: Reader) -> dict[str, Any]:
-    """Where it sends what."""
+    """One endpoint: its address and the events that it is sent."""
     return _object(office.webhooks.find(endpoint_id, caller.tenant))
 
 

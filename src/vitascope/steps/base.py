@@ -1,4 +1,4 @@
-"""The door of every step: one half before a generation, one half after it, a note between them."""
+"""The base class of every step: one half before a generation, one half after it, a note between them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Step(Item):
     """
 
     def fitted_to(self, generator: Item) -> Self:  # noqa: ARG002
-        """This step as it shall work around `generator`, such as with its native size or its style of prompt."""
+        """This step adapted to `generator`, for example to its native size or its style of prompt."""
         return self
 
     def check(self, task: Task) -> None:
         """Look at a task before anything is queued or loaded. Raises: UnsupportedTask."""
 
     def prepare(self, task: Task, context: Context) -> tuple[Task, Note]:  # noqa: ARG002
-        """The task as the generator shall see it, and a note for `apply`."""
+        """Change the task before the generation. Returns the task for the generator, and a note for `apply`."""
         return task, {}
 
     def apply(self, clip: Clip, note: Note, modules: Any, context: Context) -> Clip:  # noqa: ARG002
-        """The clip as it shall leave. `note` is empty when the step works alone on a file."""
+        """Change the clip after the generation. `note` is empty when the step works alone on a file."""
         return clip
 
     def modules_key(self) -> Hashable:
@@ -45,5 +45,5 @@ class Step(Item):
         return None
 
     def stage(self, **notes: Any) -> Stage:
-        """What the recipe says of this step's work."""
+        """This step's entry in the recipe."""
         return Stage(kind="step", name=self.name, knobs=self.model_dump(mode="json"), notes=notes)

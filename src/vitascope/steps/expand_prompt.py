@@ -51,7 +51,7 @@ class ExpandPrompt(Step):
     attempts: int = Field(2, ge=1, le=10)
 
     def fitted_to(self, generator: Item) -> Self:
-        """With the generator's own style of prompt, unless one was chosen."""
+        """This step with the generator's own style of prompt, unless one was chosen."""
         if self.style is not None:
             return self
         return self.model_copy(update={"style": generator.prompt_style()})  # type: ignore[attr-defined]

@@ -51,7 +51,7 @@ class Letterbox(Step):
         return self
 
     def fitted_to(self, generator: Item) -> Self:
-        """With the generator's own size, unless one was chosen."""
+        """This step with the generator's own size, unless one was chosen."""
         fitted = self.model_copy()
         if self.width is None:
             width, height = _native_size(generator)

@@ -137,7 +137,7 @@ _OTHERS = Mixture(0.85, 0.0, 0.0)
 
 
 def _girl(scene: Scene) -> Scene:
-    """The same with a girl in the place of whoever is in it."""
+    """The same scene with a girl in place of the person in it."""
     person = scene.actors[0]
     return replace(scene, actors=(replace(person, who="girl"),)) if person.kind == "person" else scene
 

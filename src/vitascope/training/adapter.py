@@ -114,7 +114,7 @@ def export(net: Any, folder: Path, name: str, notes: dict[str, str]) -> Files:
 
 
 def comfyui_names(tensors: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
-    """The same layers as ComfyUI's loader knows them: `diffusion_model.` before, alpha beside each layer."""
+    """The layers under ComfyUI's names: prefixed with `diffusion_model.`, alpha beside each layer."""
     named: dict[str, torch.Tensor] = {}
     for key, value in tensors.items():
         inner = "diffusion_model." + key.partition(".")[2]

@@ -63,7 +63,7 @@ class BaseModel:
         return buckets_of(self.generator, recipe)
 
     def fps(self, recipe: Recipe) -> float:
-        """Of validation clips."""
+        """The frame rate of validation clips."""
         return recipe.video.fps or float(self.generator.profile().fps)
 
     def _component_names(self) -> list[str]:
@@ -105,5 +105,5 @@ class BaseModel:
 
     @property
     def parameters(self) -> float:
-        """Of the denoiser."""
+        """The number of parameters of the denoiser."""
         return memory.component_gib(self.folder, "float32")["transformer"] * memory.GIB / 4

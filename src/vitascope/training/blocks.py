@@ -1,4 +1,4 @@
-"""How a denoiser's blocks are run while training: recomputed, compiled, split among GPUs."""
+"""Run a denoiser's blocks in training: with activation checkpointing, compiled, sharded among GPUs (FSDP2)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -157,23 +157,28 @@ def _words(path: Path) -> str:
         ) from error
 
 
-def _read_list(path: Path) -> dict[str, str]:
+def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
+    """The rows of a list of captions, each with its line number. Raises: RequestError."""
     text = _words(path)
-    rows: list[tuple[int, Any]] = []
     if path.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        rows = [(reader.line_num, row) for row in reader]
+        for row in reader:
+            yield reader.line_num, row
     elif path.suffix == ".jsonl":
         for number, line in enumerate(text.split("\n"), 1):  # other line ends may stand in a caption
-            if line.strip():
-                try:
-                    rows.append((number, json.loads(line)))
-                except ValueError as error:
-                    raise RequestError(f"{path}, line {number}: not JSON", param="captions") from error
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise RequestError(f"{path}, line {number}: not JSON", param="captions") from error
     else:
         raise RequestError(f"{str(path)!r} is neither .csv nor .jsonl", param="captions")
+
+
+def _read_list(path: Path) -> dict[str, str]:
     captions = {}
-    for number, row in rows:
+    for number, row in _rows_of(path):
         file, caption = _column(row, FILE_COLUMNS), _column(row, CAPTION_COLUMNS)
         if file is None or caption is None:
             raise RequestError(

@@ -1,4 +1,4 @@
-"""Which clips make up which batch: shuffled, weighed, of one size, and a function of seed and number alone."""
+"""Deal clips into batches: shuffled, weighted, of one size each, and reproducible from seed and batch number."""
 
 from __future__ import annotations
 

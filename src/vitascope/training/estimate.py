@@ -1,4 +1,4 @@
-"""How much memory and time a training will take, said before the weights are loaded.
+"""Estimate the memory and time of a training before the weights are loaded.
 
 Sums, not measurements: weights, adapter and optimiser by their parameters, what is kept for the backward pass
 by tokens and width, time by operations over what this device does with a matrix product.

@@ -155,6 +155,12 @@ class Training:
             return module.state_dict()
         return {n: p.detach() for n, p in module.named_parameters() if p.requires_grad}
 
+    def scale_learning_rates(self, factor: float) -> None:
+        """Set each learning rate to this multiple of what its optimiser began with."""
+        for name, optimizer in self.optimizers.items():
+            for group, base in zip(optimizer.param_groups, self.base_lr[name], strict=True):
+                group["lr"] = base * factor
+
     def average(self) -> None:
         """Move the running average of the weights on by one step."""
         if not self.ema:
@@ -229,9 +235,7 @@ def train(
         if elapsed >= 1:
             break
         factor = schedule.factor(training.step, min(1.0, elapsed))
-        for name, optimizer in training.optimizers.items():
-            for group, base in zip(optimizer.param_groups, training.base_lr[name], strict=True):
-                group["lr"] = base * factor
+        training.scale_learning_rates(factor)
         losses = _gradients(training, loss_of, budget.accumulate, min(1.0, elapsed))
         ranks.average_gradients(params)
         norm = torch.nn.utils.clip_grad_norm_(params, budget.max_grad_norm)
@@ -246,15 +250,8 @@ def train(
         now, entry = time.monotonic(), None
         if now - logged >= budget.log_every and ranks.rank == 0:
             logged = now
-            entry = {
-                "step": training.step,
-                "seconds": round(now - start, 3),
-                "lr": factor,
-                "grad_norm": float(norm),
-            }
-            entry |= {k: round(float(v.detach()), 5) for k, v in losses.items()}
-            training.log.append(entry)
-            logger.info(json.dumps(entry))
+            numbers = {"seconds": round(now - start, 3), "lr": factor, "grad_norm": float(norm)}
+            entry = _logged(training, numbers, losses)
         if checkpoint is not None and now - saved >= budget.save_every and ranks.rank == 0:
             saved = now
             training.save(checkpoint)
@@ -262,6 +259,15 @@ def train(
             break
     if checkpoint is not None and ranks.rank == 0:
         training.save(checkpoint)
+
+
+def _logged(training: Training, numbers: dict[str, float], losses: dict[str, Tensor]) -> dict[str, float]:
+    """Write a step's entry to the log, and return it."""
+    entry = {"step": training.step, **numbers}
+    entry |= {name: round(float(value.detach()), 5) for name, value in losses.items()}
+    training.log.append(entry)
+    logger.info(json.dumps(entry))
+    return entry
 
 
 def _gradients(

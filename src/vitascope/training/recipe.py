@@ -73,7 +73,7 @@ class Adapter(_Part):
 
 
 class Optimiser(_Part):
-    """How weights move."""
+    """The optimiser, its learning rate and its schedule."""
 
     name: Literal["adamw", "adamw-8bit", "prodigy", "muon"] = Field(
         "adamw", description="adamw-8bit needs the extra train-8bit, prodigy the extra prodigy"

@@ -28,7 +28,7 @@ class _Prediction(nn.Module):
         self.pipeline, self.family, self.names = pipeline, family, names
 
     def forward(self, noisy: Tensor, level: Tensor, *values: Tensor) -> Tensor:
-        """As the family predicts."""
+        """The family's prediction."""
         condition = dict(zip(self.names, values, strict=True))
         made: Tensor = self.family.predict(self.pipeline, noisy, level, condition)
         return made

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.engine.parallel.ranks import on_ranks
-from tests.generators.families import ENGINE, FAMILIES, plain_frames
+from tests.generators.families import FAMILIES
+from tests.generators.family import ENGINE, plain_frames
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.parallel.layout import Layout

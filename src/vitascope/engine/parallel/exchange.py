@@ -1,4 +1,4 @@
-"""Tensors that change hands between ranks: tokens for heads and back, shares gathered to a whole.
+"""Exchange tensors between ranks: tokens for heads and back (Ulysses), and shares gathered to a whole.
 
 Shares may be unequal: every rank knows the sizes of all, so that nothing is padded or masked.
 """
@@ -22,7 +22,7 @@ _ALL_GATHER = getattr(dist, "all_gather_single", None) or dist.all_gather_into_t
 
 
 def packed(x: Tensor, heads: Sequence[tuple[int, int]]) -> Tensor:
-    """What each rank shall have of every sample, one after the other.
+    """Cut the heads of every sample into one contiguous piece for each rank.
 
     Shape: (B, n, H, D) -> (B, n * H * D). Plain tensor code, which a compiler melts into what made `x`.
     """
@@ -31,41 +31,45 @@ def packed(x: Tensor, heads: Sequence[tuple[int, int]]) -> Tensor:
 
 @dataclass(frozen=True)
 class Room:
-    """Memory that numbers of other ranks come to in one call, and its place among the call's rooms."""
+    """A receive buffer of one exchange, and its index among the buffers of that call."""
 
     number: int
     memory: Tensor
 
 
 class Carrier(Protocol):
-    """What takes tokens to the ranks that have their heads, and back. All ranks make the same calls in turn.
+    """Transport of the Ulysses exchange: tokens go to the ranks that own their heads, and back.
+
+    All ranks make the same calls in the same order.
 
     `prefers_halves`: whether heads in two halves are quicker than all at once, whichever kernel attends.
     """
 
     @property
     def prefers_halves(self) -> bool:
-        """See above."""
+        """Whether heads sent in two halves arrive sooner than all at once."""
         ...
 
     def rooms(self, like: Tensor, sizes: Sequence[int]) -> list[Room]:
-        """Flat memory, each of at least so many numbers; theirs until `settle`. The sizes are all ranks'."""
+        """Flat receive buffers of at least these sizes, valid until `settle`. `sizes` are those of all ranks."""
         ...
 
     def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
-        """Fill `room` with what every rank has for this one, in their order; starts now, waits when called.
+        """Fill `room` with what every rank sends to this one, in the order of the ranks.
+
+        The exchange starts now; calling what is returned waits for its end.
 
         Source: Jacobs et al., DeepSpeed Ulysses, https://arxiv.org/abs/2309.14509.
         """
         ...
 
     def settle(self) -> None:
-        """All is where it was to go: what was sent may be freed, and rooms be asked for anew."""
+        """Wait until all has arrived: what was sent may then be freed, and new buffers be asked for."""
         ...
 
 
 class Collectives:
-    """By the process group's own all-to-all."""
+    """The exchange by the process group's own all-to-all."""
 
     prefers_halves = False
 
@@ -73,11 +77,11 @@ class Collectives:
         self.group = group
 
     def rooms(self, like: Tensor, sizes: Sequence[int]) -> list[Room]:
-        """New memory."""
+        """Newly allocated buffers."""
         return [Room(number, like.new_empty(size)) for number, size in enumerate(sizes)]
 
     def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
-        """As said of a `Carrier`."""
+        """As in `Carrier.exchanged`."""
         me = self.group.index
         coming = [row[me] for row in numbers]
         into = room.memory[: sum(coming)]
@@ -94,7 +98,7 @@ class Collectives:
         return wait
 
     def settle(self) -> None:
-        """The process group keeps what it sends by itself."""
+        """Nothing to wait for: the process group holds on to what it sends."""
 
 
 def gathered(x: Tensor, dim: int, sizes: Sequence[int], group: Group) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ranks that share one thing."""
+"""One process group of a layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class Group:
-    """The ranks that share one thing, and this process's place among them.
+    """The ranks that split one dimension of the work, and this process's place among them.
 
     `ranks` are numbers in the whole world, in the group's order.
     """
@@ -21,7 +21,7 @@ class Group:
 
     @property
     def size(self) -> int:
-        """How many ranks."""
+        """The number of ranks in the group."""
         return len(self.ranks)
 
     @classmethod

@@ -82,7 +82,7 @@ class TokenSplit:
         return ranges(self.tokens.total, self.group.size)[self.group.index]
 
     def narrow(self, value: Tensor, dim: int) -> Tensor:
-        """This rank's tokens."""
+        """This rank's part of a tensor that has tokens along `dim`."""
         begin, end = self.own
         return value.narrow(dim, begin, end - begin)
 

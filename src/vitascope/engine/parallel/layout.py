@@ -57,7 +57,7 @@ class Layout(BaseModel):
         return list(grouped.values())
 
     def described(self) -> str:
-        """In words, such as "cfg 2 x ulysses 4"; "one device" for one."""
+        """The layout in words, such as "cfg 2 x ulysses 4"; "one device" for one."""
         parts = [f"{name} {size}" for name in ("cfg", "ulysses", "ring") if (size := getattr(self, name)) > 1]
         return " x ".join(parts) or "one device"
 
@@ -116,7 +116,7 @@ def divisors(number: int) -> list[int]:
 
 
 def balance(num_heads: int, parts: int) -> float:
-    """How well heads are shared out: 1 for evenly, the mean share over the largest. Range: 0..1."""
+    """How evenly heads divide among ranks: the mean share over the largest. Range: 0..1, 1 is even."""
     return num_heads / parts / max(shares(num_heads, parts)) if parts <= num_heads else 0.0
 
 

@@ -14,7 +14,7 @@ PartialAttend = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def partial_attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """By the fastest kernel here that gives the log-sum-exp: FlashAttention-3, cuDNN, or the CPU's own."""
+    """Attend by the fastest kernel here that gives the log-sum-exp: FlashAttention-3, cuDNN, or the CPU's own."""
     kernel = best_exact(query.device, query.dtype)
     if kernel == "fa3":
         out, lse, *_ = torch.ops.fa3_fwd.fwd(query, key, value, num_splits=1)

@@ -75,7 +75,7 @@ class PeerCopies:
         return [Room(number, own[begin : begin + length]) for number, (begin, length) in enumerate(places)]
 
     def exchanged(self, room: Room, out_of: Tensor, numbers: Numbers) -> Callable[[], None]:
-        """As said of a `Carrier`."""
+        """As in `Carrier.exchanged`."""
         me, size = self.group.index, self.group.size
         others = [(me + away) % size for away in range(1, size)]  # each begins with another
         begins = [sum(row[rank] for row in numbers[:me]) for rank in range(size)]
@@ -101,7 +101,7 @@ class PeerCopies:
             self.memory.hear(rank, signal)
 
     def settle(self) -> None:
-        """As said of a `Carrier`."""
+        """As in `Carrier.settle`."""
         self.memory.settle()
         self._sent.clear()
 
@@ -121,7 +121,7 @@ class SymmetricMemory:
         self._signals: list[Tensor] = []
 
     def reserve(self, like: Tensor, size: int) -> Tensor:
-        """As said of `PeerMemory`. Grows when more is asked for than ever before."""
+        """As in `PeerMemory.reserve`. Grows when more is asked for than ever before."""
         index = self.group.index
         if not self._parts or self._parts[index].dtype != like.dtype or self._parts[index].numel() < size:
             self._allocate(like.dtype, size)
@@ -150,7 +150,7 @@ class SymmetricMemory:
             self._signals = [self._handle.get_signal_pad(rank, (NUM_SIGNALS,), torch.int32) for rank in ranks]
 
     def push(self, rank: int, begin: int, numbers: Tensor, signal: int) -> None:
-        """As said of `PeerMemory`: two copies, one after the other."""
+        """As in `PeerMemory.push`: the data, then the signal, as two copies in order."""
         at = signal * self.group.size + self.group.index
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
@@ -158,11 +158,11 @@ class SymmetricMemory:
             self._signals[rank][at : at + 1].copy_(self._set)
 
     def hear(self, rank: int, signal: int) -> None:
-        """As said of `PeerMemory`."""
+        """As in `PeerMemory.hear`."""
         self._handle.wait_signal(rank, signal)
 
     def settle(self) -> None:
-        """As said of `PeerMemory`."""
+        """As in `PeerMemory.settle`."""
         torch.cuda.current_stream(self.device).wait_stream(self.stream)
 
     def ready(self) -> bool:

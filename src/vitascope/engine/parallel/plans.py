@@ -21,7 +21,7 @@ from vitascope.errors import RequestError
 
 @dataclass(frozen=True)
 class Plan:
-    """What a family says of its denoiser: how many tokens an input has, and where tokens and positions appear.
+    """How one family's denoiser splits: how many tokens an input has, and where its tokens and positions appear.
 
     `install` hooks in there, outside the blocks: a hook on one block would become part of the graph that all
     compiled blocks share.
@@ -117,17 +117,17 @@ def _split_ltx(denoiser: Any, split: TokenSplit) -> list[RemovableHandle]:
 
 
 def _tokens(split: TokenSplit) -> Callable[[Any, Any, Tensor], Tensor]:
-    """Of embedded tokens (B, N, D) this rank's."""
+    """A hook that keeps this rank's part of embedded tokens (B, N, D)."""
     return lambda _module, _args, embedded: split.narrow(embedded, 1)
 
 
 def _tables(split: TokenSplit, dim: int) -> Callable[[Any, Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    """Of tables of angles those of this rank's tokens."""
+    """A hook that keeps the rotary angles of this rank's tokens."""
     return lambda _module, _args, tables: tuple(split.narrow(table, dim) for table in tables)
 
 
 def _timesteps(split: TokenSplit) -> Callable[[Any, Any, dict[str, Any]], Any]:
-    """Where each token has a timestep of its own, (B, N) and not (B,), those of this rank's tokens."""
+    """A hook that keeps the timesteps of this rank's tokens, where each token has its own: (B, N), not (B,)."""
 
     def narrow(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         timestep = kwargs["timestep"]

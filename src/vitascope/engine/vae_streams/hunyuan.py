@@ -164,7 +164,7 @@ def _activated(chunk: Tensor, past: Tensor | None, scale: Tensor, shift: Tensor)
 
 
 def _enlarged(chunk: Tensor, in_time: int, in_height: int, in_width: int) -> Tensor:
-    """By nearest neighbours, channels last in memory. Shape: (B, C, T, H, W) -> (B, C, T*t, H*h, W*w)."""
+    """Upsample by nearest neighbours, channels last in memory. Shape: (B, C, T, H, W) -> (B, C, T*t, H*h, W*w)."""
     batch, channels, num_frames, height, width = chunk.shape
     pixels = chunk.permute(0, 2, 3, 4, 1)[:, :, None, :, None, :, None]
     pixels = pixels.expand(-1, -1, in_time, -1, in_height, -1, in_width, -1)

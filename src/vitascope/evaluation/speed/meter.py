@@ -53,7 +53,7 @@ class Meter:
         return torch.cuda.max_memory_allocated() / GIB if self._on_gpu else None
 
     def device_gib(self) -> float | None:
-        """The same as the card sees it: with what torch reserves, CUDA's own and other processes'."""
+        """The peak as the card sees it: with what torch reserves, CUDA's own and other processes'."""
         import torch
 
         if not self._on_gpu:

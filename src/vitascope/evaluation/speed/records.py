@@ -40,12 +40,12 @@ class Timing(BaseModel):
 
     @property
     def step_s(self) -> float | None:
-        """The median step."""
+        """The median time of a step. Units: seconds."""
         return statistics.median(self.steps_s) if self.steps_s else None
 
     @property
     def decode_s(self) -> float | None:
-        """The median decode."""
+        """The median time of a decode. Units: seconds."""
         return statistics.median(self.decodes_s) if self.decodes_s else None
 
 

@@ -1,4 +1,4 @@
-"""What AMT sees of a picture: features to compare on an eighth of the size, and a pyramid to draw from."""
+"""AMT's two encoders: features for matching at an eighth of the size, and a pyramid for synthesis."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Pyramid(nn.Module):
             self.add_module(f"pyramid{number}", level)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """The finest first."""
+        """Features of a picture, the finest level first."""
         levels = []
         for number in range(1, self.num_levels + 1):
             x = getattr(self, f"pyramid{number}")(x)

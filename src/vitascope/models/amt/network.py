@@ -28,7 +28,7 @@ SMALLEST_SIDE = 8 * 2**LEVELS - STRIDE + 1
 
 
 class _SideResidual(nn.Module):
-    """Convolutions of all channels in turn with ones of the last few alone."""
+    """Residual block that alternates convolutions of all channels with convolutions of the last few alone."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _SideResidual(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Twice as fine, from all that is known at one size."""
+    """Decoder of one level: upsamples everything known at one size by two."""
 
     def __init__(self, known: int, wide: int, out: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def _convs(wide: int, hidden: int, out: int) -> nn.Sequential:
 
 
 class _Update(nn.Module):
-    """How both flows and the features change by the costs where the flows point to."""
+    """Predicts the change of both flows and of the features from the matching costs where the flows point."""
 
     def __init__(self, channels: int, finer: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class _Update(nn.Module):
 
 
 class _Costs:
-    """How alike the cells of two pictures are, looked up both ways."""
+    """All-pairs correlation of two pictures' features, looked up in both directions."""
 
     def __init__(self, first: Tensor, second: Tensor) -> None:
         self.there, self.back = costs(first, second), costs(second, first)
@@ -91,7 +91,7 @@ class _Costs:
         self.cells = pixel_grid(height, width, first)[None]
 
     def along(self, flows: Tensor) -> Tensor:
-        """Around where `flows` point to, on the assumption that what moves goes straight on."""
+        """Correlations around where `flows` point to, assuming straight motion."""
         to_first, to_second = flows.chunk(2, 1)
         there = looked_up(self.there, self.cells + to_second / HALFWAY, RADIUS)
         back = looked_up(self.back, self.cells + to_first / (1 - HALFWAY), RADIUS)
@@ -150,7 +150,7 @@ class Amt(nn.Module):
         return flows + more_flows, features + more_features
 
     def _merged(self, pictures: tuple[Tensor, Tensor], flows: Tensor, out: Tensor, mean: Tensor) -> Tensor:
-        """What several pairs of flows fetch, blended, averaged and mended."""
+        """The frame from several pairs of flows: warped, blended, averaged, and corrected by a residual."""
         n = NUM_FLOWS
         changes, masks, rests = out[:, : 4 * n].chunk(2, 1), out[:, 4 * n : 5 * n], out[:, 5 * n :]
         fetched = []

@@ -22,7 +22,7 @@ STEM, WIDTH, HEADS, LAYERS = 64, 384, 6, 14
 
 
 class _StandardisedConv(nn.Conv2d):
-    """A convolution whose filters are set to mean 0 and deviation 1; padded as TensorFlow's "same"."""
+    """Convolution with standardised filters (mean 0, deviation 1), padded as TensorFlow's "same"."""
 
     def forward(self, x: Tensor) -> Tensor:
         spread, mean = torch.std_mean(self.weight, (1, 2, 3), keepdim=True)
@@ -82,7 +82,7 @@ class _Block(nn.Module):
 
 
 class _PlaceVectors(nn.Module):
-    """A vector for each cell of the grid that any picture is laid on."""
+    """Position embedding: a vector for each cell of the grid that any picture is laid on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _PlaceVectors(nn.Module):
 
 
 class _ScaleVectors(nn.Module):
-    """A vector for each size that a picture is looked at."""
+    """Scale embedding: a vector for each size at which a picture is looked at."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class _ScaleVectors(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """What all patches say together. Shape: (B, N, D) to (B, D)."""
+    """Transformer encoder over all patches. Returns the class token. Shape: (B, N, D) to (B, D)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ RGB = 3
 
 @dataclass(frozen=True)
 class Half:
-    """Of what one half of the autoencoder is made: widths in channels, blocks by upstream's names.
+    """Configuration of the encoder or the decoder: widths in channels, and blocks by upstream's names.
 
     `widths` is that of the outermost convolution and then of each level, outermost first; so are `blocks`
     and the resizers, "" for none.

@@ -1,4 +1,4 @@
-"""The denoising loop.
+"""The denoising loop of Open-Sora-Plan.
 
 Source: github.com/PKU-YuanGroup/Open-Sora-Plan at v1.3.1, opensora/sample/pipeline_opensora.py, MIT.
 """

@@ -1,4 +1,4 @@
-"""See both frames at four sizes, the smallest with attention between the frames."""
+"""Features of both frames at four sizes, the smallest with attention between the frames."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class GraphedNetwork:
 
     @torch.inference_mode()
     def __call__(self, first: Tensor, second: Tensor, flow_scale: float = 1.0) -> Tensor:
-        """As `SGMVFI.forward`."""
+        """As `SGMVFI.forward`, replayed from a CUDA graph."""
         key = (*first.shape, first.dtype, flow_scale)
         with self._busy:
             if key not in self._kept:

@@ -66,6 +66,13 @@ class CreatePage:
         self.strength = gr.Slider(
             0.05, 1, 0.8, step=0.05, label=words["strength"], info=words["strength_info"], visible=False
         )
+        self._model_and_preset()
+        with gr.Accordion(words["details"], open=False, elem_classes="vs-details"):
+            self._details()
+        self.make = gr.Button(words["make"], variant="primary", size="lg", elem_id="create-make")
+
+    def _model_and_preset(self) -> None:
+        words, modes = self.room.words, desks.modes()
         self.model = gr.Dropdown(
             self._models(modes[0]),
             value=self._models(modes[0])[0][1],
@@ -98,9 +105,6 @@ class CreatePage:
             elem_id="create-preset",
             elem_classes="vs-segments",
         )
-        with gr.Accordion(words["details"], open=False, elem_classes="vs-details"):
-            self._details()
-        self.make = gr.Button(words["make"], variant="primary", size="lg", elem_id="create-make")
 
     def _details(self) -> None:
         words = self.room.words

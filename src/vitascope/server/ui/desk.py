@@ -204,5 +204,5 @@ def knobs(workflow: Workflow) -> list[Knob]:
 
 
 def pretty(value: Any) -> str:
-    """JSON for a reader."""
+    """JSON, indented for a reader."""
     return json.dumps(value, ensure_ascii=False, indent=2)

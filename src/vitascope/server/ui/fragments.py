@@ -206,7 +206,7 @@ def comparison(left: Job | None, right: Job | None, words: Words) -> str:
 
 
 def models(found: Sequence[Choice], words: Words) -> str:
-    """What runs here."""
+    """The models that run here, as cards."""
     return f'<div class="vs-models">{"".join(_model(choice, words) for choice in found)}</div>'
 
 

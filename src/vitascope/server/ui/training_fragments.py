@@ -19,7 +19,7 @@ NUM_THUMBNAILS = 24
 
 
 def sample_url(job: Job, name: str, variant: str = "video") -> str:
-    """Where a sample is."""
+    """The URL of a sample clip."""
     return f"/v1/fine_tuning/jobs/{job.id}/samples/{name}?variant={variant}"
 
 

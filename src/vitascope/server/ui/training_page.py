@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,6 @@ class FineTunePage:
 
     def _settings(self) -> None:
         words, models = self.room.words, desks.models()
-        told = usual(models[0][0])
         with gr.Row():
             self.name = gr.Textbox(
                 label=words["lora_name"], value="my-style", max_lines=1, min_width=130, elem_id="train-name"
@@ -128,20 +128,19 @@ class FineTunePage:
             elem_id="train-length",
         )
         with gr.Accordion(words["details"], open=False, elem_classes="vs-details", elem_id="train-details"):
-            self.numbers = {}
-            for row in (
-                ("steps", "batch_size"),
-                ("rank", "lr"),
-                ("width", "height"),
-                ("num_frames", "every"),
-            ):
-                with gr.Row():
-                    for name in row:
-                        value = told.get(name, told["steps"] // NUM_TIMES_SAMPLED)
-                        label = words[{"steps": "train_steps", "every": "sample_every"}.get(name, name)]
-                        self.numbers[name] = gr.Number(
-                            value, label=label, minimum=0, min_width=90, elem_id=f"train-{name}"
-                        )
+            self._numbers(usual(models[0][0]))
+
+    def _numbers(self, told: Mapping[str, Any]) -> None:
+        """Fields for the numbers of a recipe; `told`: the model's usual ones."""
+        self.numbers = {}
+        for row in (("steps", "batch_size"), ("rank", "lr"), ("width", "height"), ("num_frames", "every")):
+            with gr.Row():
+                for name in row:
+                    value = told.get(name, told["steps"] // NUM_TIMES_SAMPLED)
+                    label = self.room.words[{"steps": "train_steps", "every": "sample_every"}.get(name, name)]
+                    self.numbers[name] = gr.Number(
+                        value, label=label, minimum=0, min_width=90, elem_id=f"train-{name}"
+                    )
 
     def _stage(self) -> None:
         words = self.room.words
@@ -298,7 +297,7 @@ class FineTunePage:
         return training_fragments.listed(self.desk.page(tenant), self.room.words, chosen)
 
     def _try(self, watched: WatchedTraining, request: gr.Request) -> list[Any]:
-        """To the page Create, with the base model and the LoRA set, and the first sample's words."""
+        """Go to the page Create, with the base model and the LoRA set, and the first sample's words."""
         tenant = self.room.tenant(request)
         job = self.desk.find(watched.job_id, tenant)
         if job is None or job.order.training is None or "lora" not in job.result:

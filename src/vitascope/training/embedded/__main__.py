@@ -188,7 +188,7 @@ def _pipeline(out: Path, recipe: DenoiserRecipe) -> SproutPipeline:
 
 
 def main() -> None:
-    """Run one stage."""
+    """Train or export one part of Sprout."""
     arguments = _arguments()
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     arguments.out.mkdir(parents=True, exist_ok=True)

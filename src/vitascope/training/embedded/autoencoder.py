@@ -141,25 +141,7 @@ def train_autoencoder(
             truth = pool.crops(recipe.whole_batch, recipe.size, 17, generator)
         else:
             truth = pool.crops(recipe.crop_batch, recipe.crop, 17, generator)
-        with torch.autocast(ranks.device.type, torch.bfloat16, enabled=ranks.device.type == "cuda"):
-            with torch.set_grad_enabled(not recipe.decoder_only):
-                posterior = vae.encode(truth.to(memory_format=torch.channels_last_3d)).latent_dist
-            mean = posterior.mean.float()
-            spread = mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-            level = 0.1 * torch.rand(len(mean), 1, 1, 1, 1, generator=generator, device=ranks.device)
-            noise = torch.randn(mean.shape, generator=generator, device=ranks.device)
-            made = vae.decode(mean + level * spread * noise).sample.float()
-        small = 0.5 * mean.square().mean()
-        centre = mean.mean(dim=(0, 2, 3, 4)).square().mean()
-        pixels = reconstruction_loss(made, truth)
-        with torch.no_grad():
-            psnr = 10 * torch.log10(4 / F.mse_loss(made, truth))
-        return {
-            "loss": pixels + 1e-5 * small + 0.05 * centre,
-            "pixels": pixels,
-            "psnr": psnr,
-            "spread": spread.mean(),
-        }
+        return _losses(vae, truth, generator, train_encoder=not recipe.decoder_only)
 
     train(training, loss_of, Schedule(warmup=60, decay_from=0.6), budget, state)
     training.swap_average()
@@ -167,6 +149,32 @@ def train_autoencoder(
         unit_spread(vae, as_input(pool.clips[:64]))
     certain(vae)
     return vae
+
+
+def _losses(
+    vae: AutoencoderKLCogVideoX, truth: Tensor, generator: torch.Generator, *, train_encoder: bool
+) -> dict[str, Tensor]:
+    """Losses of one batch, decoded from its latents with a little noise. Shape: truth (B, 3, T, H, W) in -1..1."""
+    device = truth.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.set_grad_enabled(train_encoder):
+            posterior = vae.encode(truth.to(memory_format=torch.channels_last_3d)).latent_dist
+        mean = posterior.mean.float()
+        spread = mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
+        level = 0.1 * torch.rand(len(mean), 1, 1, 1, 1, generator=generator, device=device)
+        noise = torch.randn(mean.shape, generator=generator, device=device)
+        made = vae.decode(mean + level * spread * noise).sample.float()
+    small = 0.5 * mean.square().mean()
+    centre = mean.mean(dim=(0, 2, 3, 4)).square().mean()
+    pixels = reconstruction_loss(made, truth)
+    with torch.no_grad():
+        psnr = 10 * torch.log10(4 / F.mse_loss(made, truth))
+    return {
+        "loss": pixels + 1e-5 * small + 0.05 * centre,
+        "pixels": pixels,
+        "psnr": psnr,
+        "spread": spread.mean(),
+    }
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ Channels-last memory, normalisation and its spatial modulation as one multiply-a
 
 Source: computes what diffusers 0.42.1 `models/autoencoders/autoencoder_kl_cogvideox.py`,
 `models/downsampling.py` and `models/upsampling.py` compute (Apache-2.0); checked by
-tests/training/test_fast_vae.py.
+tests/training/test_embedded.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training steps of many small kernels, recorded once: launching them one by one takes longer than they do."""
+"""Record training steps of many small kernels as CUDA graphs: launching them one by one takes longer than they run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InHalf(nn.Module):
         self.net = net
 
     def forward(self, *tensors: Tensor) -> Any:
-        """As the network, with rounded weights."""
+        """What the network computes, with rounded weights."""
         halves = {name: weight.bfloat16() for name, weight in self.net.named_parameters()}
         return functional_call(self.net, halves, tensors)
 

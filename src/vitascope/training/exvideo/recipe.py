@@ -1,8 +1,8 @@
 """Three trainings: the tiny SVD's autoencoder, its denoiser at 25 frames, and the extension to more.
 
 Source: noise levels, preconditioning and loss weight of SVD, arXiv 2311.15127, appendix D (after Karras et al.,
-arXiv 2206.00364); what the extension trains and what stays frozen, arXiv 2406.14130 and SPEC of the port in
-`vitascope.models.exvideo`.
+arXiv 2206.00364); what the extension trains and what stays frozen, arXiv 2406.14130 (see
+`vitascope.models.exvideo`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Denoiser(nn.Module):
         self.unet = unet
 
     def forward(self, sample: Tensor, timestep: Tensor, added_time_ids: Tensor) -> Tensor:
-        """As the U-Net. Shape: sample (B, t, c, h, w)."""
+        """What the U-Net predicts. Shape: sample (B, t, c, h, w)."""
         sample = sample.to(cast(Any, self.unet).conv_in.weight.dtype)
         silence = sample.new_zeros(len(sample), 1, EMBEDDING)
         return cast(Any, self.unet)(sample, timestep, silence, added_time_ids).sample

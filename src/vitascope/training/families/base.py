@@ -1,4 +1,4 @@
-"""The door through which every family is fine-tuned."""
+"""What every family that can be fine-tuned implements."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Encoded = dict[str, Tensor]
 class Family(ABC):
     """How one family's denoiser is trained. Holds no weights; configurations are handed in once.
 
-    A clip is cached as the posterior's `mean` and `std` in the units that the denoiser works in, time at axis
-    `time_axis` of an unbatched latent. `learns` says whether the denoiser predicts the velocity of a diffusion
-    ("diffusion") or the straight way between noise and data ("flow").
+    A clip is cached as the posterior's `mean` and `std`, scaled and laid out as the denoiser takes its latents.
+    `learns` says whether the denoiser predicts the velocity of a diffusion ("diffusion") or that of the straight
+    path between noise and data ("flow").
     """
 
     pipelines: ClassVar[tuple[str, ...]] = ()

@@ -75,5 +75,5 @@ class CogVideoXFamily(Family):
     def prompt_arguments(
         self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
     ) -> dict[str, Any]:
-        """As `CogVideoXPipeline.__call__` takes them."""
+        """The arguments of `CogVideoXPipeline.__call__`."""
         return {"prompt_embeds": condition["text"][None], "negative_prompt_embeds": empty["text"][None]}

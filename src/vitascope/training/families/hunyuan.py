@@ -31,7 +31,7 @@ class HunyuanFamily(Family):
         return {"mean": mean, "std": std}
 
     def encode_prompt(self, pipeline: Any, prompt: str, max_length: int | None) -> Encoded:
-        """Both text encoders' states and which of them are words."""
+        """Hidden states of both text encoders, and the mask of valid tokens."""
         text, pooled, mask = pipeline.encode_prompt(prompt, max_sequence_length=max_length or 256)
         return {"text": text[0], "pooled": pooled[0], "mask": mask[0]}
 
@@ -53,7 +53,7 @@ class HunyuanFamily(Family):
         condition: Mapping[str, Tensor],
         empty: Mapping[str, Tensor],  # noqa: ARG002
     ) -> dict[str, Any]:
-        """As `HunyuanVideoPipeline.__call__` takes them; its guidance is built in, so nothing is negated."""
+        """The arguments of `HunyuanVideoPipeline.__call__`; its guidance is built in: no negative prompt."""
         return {
             "prompt_embeds": condition["text"][None],
             "pooled_prompt_embeds": condition["pooled"][None],

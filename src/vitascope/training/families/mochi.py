@@ -54,7 +54,7 @@ class MochiFamily(Family):
     def prompt_arguments(
         self, condition: Mapping[str, Tensor], empty: Mapping[str, Tensor]
     ) -> dict[str, Any]:
-        """As `MochiPipeline.__call__` takes them."""
+        """The arguments of `MochiPipeline.__call__`."""
         return {
             "prompt_embeds": condition["text"][None],
             "prompt_attention_mask": condition["mask"][None],
