@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from vitascope.evaluation.speed.bench import Bench
+
 
 def test_a_toy_model_is_timed_and_written(vitascope):
     done = vitascope(
@@ -45,6 +47,19 @@ def test_another_family_is_timed_without_its_text_encoder(vitascope):
     timings = json.loads(Path("wan2.1-t2v-1.3b.json").read_text())["timings"]
     assert timings["exact"]["relative_error"] < 1e-5 and timings["exact"]["decode_relative_error"] < 1e-5
     assert Path("wan2.1-t2v-1.3b.md").is_file()
+
+
+def test_what_was_measured_before_ctrl_c_is_there_and_said(vitascope, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bench, "_time_decodes", interrupted)
+    done = vitascope(
+        *("bench", "ltx-video", "--random-weights", "--tiny", "--device", "cpu", "--rounds", 1, "-o", "ltx")
+    )
+    assert done.code == 130
+    assert done.err == "vitascope: stopped; what was measured before is in ltx.json and ltx.md\n"
+    assert json.loads(Path("ltx.json").read_text())["timings"]["exact"]["steps_s"]
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_several_clips_have_following_seeds(vitascope):
         (["apply", "expand-prompt", "none.mp4"], 2, "before a generation"),
         (["apply", "interpolate", "none.mp4", "--factor", "2", "--fps", "30"], 2, "not both"),
         (["run", "lop", "a star"], 2, "loop"),
+        (["run", "loop", "a star", "--set", "vae_slicing=true"], 2, "no effect on one clip"),
         (["run", "image-to-video", "a star"], 2, "image-to-video.yaml, line 5: letterbox pads a picture"),
         (["run", "image-to-video", "a star"], 2, "--image"),
     ],
@@ -164,6 +165,24 @@ def test_a_clip_says_what_made_it_and_is_made_again_or_otherwise(vitascope):
     assert package.read("loop.mkv").num_frames == 16
     assert "MiB freed" in vitascope("clean").out
     assert not [path for path in map(Path, re.findall("kept: (.+)", done.out)) if path.exists()]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("--speed", "turbo"), "speed='turbo' has no effect on workflow 'backwards', which generates nothing"),
+        (("--memory", "8GiB"), "memory_gib=8.0 has no effect"),
+        (("--set", "attention=sdpa"), "attention='sdpa' has no effect"),
+        (("--set", "vae_slicing=true"), "vae_slicing=True has no effect"),
+    ],
+)
+def test_a_workflow_that_generates_nothing_takes_no_switch_but_the_device(vitascope, asked, words):
+    vitascope("generate", "a star", "-m", "colour-bars", "--frames", 3, "-o", "star.mkv", "-q")
+    Path("backwards.yaml").write_text("steps: [reverse]\n")
+    treated = ("run", "backwards.yaml", "--video", "star.mkv", "-o", "out.mkv", "-q")
+    done = vitascope(*treated, *asked)
+    assert done.code == 2 and words in done.err and not Path("out.mkv").exists()
+    assert vitascope(*treated, "--device", "cpu").code == 0
 
 
 def test_lists_and_doctor(vitascope):

@@ -52,6 +52,17 @@ def test_a_cpu_has_neither_gpus_nor_cudas_own_memory(vitascope):
     assert told.code == 0 and "2 processes" in told.out and "GPU" not in told.out and "CUDA" not in told.out
 
 
+def test_a_plan_says_what_has_no_hold_or_is_left_out(vitascope):
+    assert (
+        "memory_gib=24 is held to on GPUs alone"
+        in vitascope("plan", "mochi-1", "--on", "cpu", "--memory", "24GiB").out
+    )
+    few = vitascope("plan", "mochi-1", "--speed", "turbo", "--steps", 5, "--on", "H100").out
+    assert "5 steps are too few to skip any" in few and "foretold" not in few
+    ring = vitascope("plan", "mochi-1", "--gpus", 8, "--set", "ring_degree=4", "--on", "H100").out
+    assert "cfg 2 x ring 4" in ring and "evenly" not in ring, "24 heads go round four GPUs"
+
+
 def test_memory_and_speed_change_the_plan(vitascope):
     told = vitascope("plan", "cogvideox-5b", "--speed", "turbo", "--memory", "16GiB", "--on", "H100")
     assert told.code == 0, told.err
@@ -72,6 +83,14 @@ def test_memory_and_speed_change_the_plan(vitascope):
         (["mochi-1", "--on", "cpu", "--set", "device=cuda:7"], "leave one of them out"),
         (["mochi-1", "--set", "device=mps"], "mps"),
         ([""], "such as mochi-1"),
+        (["mochi-1", "--on", "cpu", "--set", "offload=model"], "offload='model' needs a GPU"),
+        (["mochi-1", "--set", "text_encoder_device=nowhere"], "text_encoder_device 'nowhere'"),
+        (["mochi-1", "--set", "vae_slicing=true"], "no effect on one clip"),
+        (["mochi-1", "--set", "guidance_interval=[0,0.5]", "--guidance", "1"], "at guidance_scale=1"),
+        (["mochi-1", "--set", "skip_interval=3", "--steps", "5"], "skips none of 5 steps"),
+        (["mochi-1", "--set", "attention=int8", "--gpus", "7", "--on", "H100"], "cannot go around a ring"),
+        (["mochi-1", "--set", "base=sprout"], "base='sprout' has no effect on 'mochi-1'"),
+        (["sprout", "--set", "revision=main"], "revision='main' has no effect on 'sprout'"),
     ],
 )
 def test_bad_requests_are_one_line(vitascope, arguments, words):

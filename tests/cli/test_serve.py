@@ -39,3 +39,20 @@ def test_a_slot_that_another_worker_has(vitascope, tmp_path):
 def test_a_memory_limit_that_is_no_size(vitascope, tmp_path):
     done = vitascope("worker", "--house", tmp_path / "house", "--memory", "lots")
     assert done.code == 2 and "memory 'lots' is not a size, such as 24GiB" in done.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("--device", "xpu"), "device 'xpu' is not on this machine"),
+        (("--memory", "lots"), "24GiB"),
+        (("--gpus", 2), "gpus=2, and this machine has no GPU"),
+        (("--workers", 0, "--memory", "24GiB"), "--memory is for workers, and --workers 0 starts none"),
+        (("--workers", 0, "--gpus", 2), "--gpus is for workers"),
+    ],
+)
+def test_a_service_refuses_before_it_says_that_it_answers(vitascope, tmp_path, monkeypatch, asked, words):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = vitascope("serve", "--house", tmp_path / "house", "--port", 8639, *asked)
+    assert done.code == 2 and done.err.count("\n") == 1 and words in done.err
+    assert not done.out

@@ -104,11 +104,9 @@ def test_a_batch_of_two_clips_halves_to_their_prompts(outside):
     assert second.flatten().tolist() == [*negative, 10.0, 14.0]
 
 
-def test_an_interval_that_leaves_no_step_out_says_so(models):
-    context = Context()
-    made = notes(clip(models, "mochi", guidance_interval=(0, 0.9), context=context))
-    assert made["num_unguided_steps"] == 0
-    assert context.warnings == ["4 steps are too few for guidance_interval to leave the negative prompt out"]
+def test_an_interval_that_leaves_no_step_out_is_an_error(models):
+    with pytest.raises(RequestError, match=r"guidance_interval=\[0, 0.9\] .* out of none of 4 steps"):
+        clip(models, "mochi", guidance_interval=(0, 0.9))
 
 
 def test_skipped_steps_and_partial_guidance_go_together(models):

@@ -53,7 +53,7 @@ def bench(
     from vitascope.cli.display import print_table
     from vitascope.cli.making import parse_memory, parse_size
     from vitascope.engine.placement import Placement
-    from vitascope.errors import DependencyMissing, RequestError, UnknownName
+    from vitascope.errors import DependencyMissing, JobCancelled, RequestError, UnknownName
     from vitascope.evaluation.speed import report
     from vitascope.evaluation.speed.bench import Bench
     from vitascope.evaluation.speed.random_models import find
@@ -88,12 +88,19 @@ def bench(
         begun + 60 * minutes,
         tiny,
     )
-    if rounds:
-        timing.time_parts(rounds)
-    if found.pipeline:
-        WholeClips(timing).time(clip or IN_TURN, output.parent)
-    if rounds:
-        timing.check_decode()
+    try:
+        if rounds:
+            timing.time_parts(rounds)
+        if found.pipeline:
+            WholeClips(timing).time(clip or IN_TURN, output.parent)
+        if rounds:
+            timing.check_decode()
+    except KeyboardInterrupt as stopped:
+        if not timing.result.timings:
+            raise
+        raise JobCancelled(
+            f"stopped; what was measured before is in {output}.json and {output}.md", kept=True
+        ) from stopped
     timing.result.took_s["all"] = round(time.time() - begun, 1)
     timing.keep()
     print_table(*report.rows(timing.result))

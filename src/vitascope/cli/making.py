@@ -112,6 +112,7 @@ def make_clips(
         check_writable(target)
     labelling = Labelling.of(label, output)
     asked = order(prompt, model=model, seed=seeds[0], **options)
+    asked.placement.check_together(len(seeds) if batch else 1)
     chain = Chain(generator=asked.generator)
     tasks = [asked.task.model_copy(update={"seed": seed}) for seed in seeds]
     chain.check(asked.task)

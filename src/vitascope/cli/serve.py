@@ -83,6 +83,9 @@ def serve(
 
     _check_free(host, port)
     place = house_of(house, database, artifacts)
+    if not workers:
+        _check_no_worker_asked(device, gpus, memory, batch)
+    worker_words = _worker_words(device, gpus, memory, keep_days, max_attempts, batch)
     rules, stands = Rules.of_deployment(label), open_stands(arena or [])
     office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
     manners = _manners(host, public_name, fetch_from, webhook_host)
@@ -96,7 +99,7 @@ def serve(
     app = create_app(office, manners, stands)
     stop = threading.Event()
     slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
-    supervisor = Supervisor(place, slots, _worker_words(device, gpus, memory, keep_days, max_attempts, batch))
+    supervisor = Supervisor(place, slots, worker_words)
     watching = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: stop.set())
@@ -167,7 +170,7 @@ def _worker_words(
     from vitascope.engine.placement import Placement
 
     memory_gib = parse_memory(memory)
-    if gpus > 1:
+    if gpus > 1 or device not in ("auto", "cpu"):  # which every machine has: that needs no look
         Placement(device=device, gpus=gpus).resolve().check_gpus()
     words = {
         "device": device,
@@ -178,6 +181,24 @@ def _worker_words(
         "batch": batch,
     }
     return tuple(word for name, value in words.items() for word in (f"--{name}", str(value)))
+
+
+def _check_no_worker_asked(device: str, gpus: int, memory: str | None, batch: int) -> None:
+    """Raises: RequestError for what would be said to workers that are not started."""
+    from vitascope.errors import RequestError
+
+    flags = {
+        "--device": device != "auto",
+        "--gpus": gpus > 1,
+        "--memory": memory is not None,
+        "--batch": batch > 1,
+    }
+    for name, given in flags.items():
+        if given:
+            raise RequestError(
+                f"{name} is for workers, and --workers 0 starts none; say it to `vitascope worker`",
+                param="workers",
+            )
 
 
 def _check_free(host: str, port: int) -> None:

@@ -88,9 +88,12 @@ def run_workflow(
             raise RequestError(
                 f"workflow {workflow.name!r} treats a clip: give it one with --video", param="video"
             )
+        _check_steps_alone(workflow.name, where)
         clip = clip_from(inputs["video"])
         _work(lambda *lent: labelling.on(chain.run_after(clip, *lent)), placement, output, **display)
         return
+    if "vae_slicing" in where:
+        placement.check_together(num_clips=1)
     task = task_from(**inputs, **options)
     try:
         workflow.check(task)
@@ -99,6 +102,16 @@ def run_workflow(
             raise
         raise RequestError(f"{error}; --image and --video give it a picture or a clip") from error
     _work(lambda *lent: labelling.on(chain.run(task, *lent)), placement, output, **display)
+
+
+def _check_steps_alone(workflow: str, where: dict[str, Any]) -> None:
+    """Steps without a generator go by the device alone. Raises: RequestError for another switch."""
+    for name in where:
+        if name != "device":
+            raise RequestError(
+                f"{name}={where[name]!r} has no effect on workflow {workflow!r}, which generates nothing; leave it out",
+                param=name,
+            )
 
 
 def _placed(values: dict[str, Any]) -> Placement:

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-from vitascope.engine import levers, memory, weights
+from vitascope.engine import levers, memory, vae_tiles, weights
 from vitascope.engine.failures import first_line, misfits_explained, out_of_memory
 from vitascope.engine.levers import Levers
 from vitascope.engine.placement import Placement
@@ -159,7 +160,7 @@ def accelerated(pipeline: Any, placement: Placement) -> tuple[Any, Levers]:
                 part.leaves_after_use = True
         pipeline.set_progress_bar_config(disable=True)
     if chosen.vae_tiling:
-        pipeline.vae.enable_tiling()
+        vae_tiles.enable(pipeline.vae)
     levers.pull(pipeline, chosen, placement.device)
     return pipeline, chosen
 
@@ -207,12 +208,13 @@ def place(pipeline: Any, placement: Placement) -> Any:
         pipeline.enable_sequential_cpu_offload(device=placement.device)
     else:
         pipeline.to(placement.device)
-    for wanted, method in (
-        (placement.vae_tiling, "enable_tiling"),
-        (placement.vae_slicing, "enable_slicing"),
+    for wanted, method, enable in (
+        (placement.vae_tiling, "enable_tiling", vae_tiles.enable),
+        (placement.vae_slicing, "enable_slicing", methodcaller("enable_slicing")),
     ):
         if wanted:
-            _call_if_there(pipeline.vae, method)
+            _check_there(pipeline.vae, method)
+            enable(pipeline.vae)
     if placement.device == "cpu" and getattr(pipeline, "vae", None) is not None:
         use_onednn(pipeline.vae)
     return pipeline
@@ -230,11 +232,10 @@ def _never_layer_by_layer(pipeline: Any) -> list[str]:
     ]
 
 
-def _call_if_there(vae: Any, method: str) -> None:
+def _check_there(vae: Any, method: str) -> None:
     if not hasattr(vae, method):
         option = f"vae_{method.removeprefix('enable_')}"
         raise RequestError(f"{type(vae).__name__} has no {method}; leave {option} off", param=option)
-    getattr(vae, method)()
 
 
 @contextmanager

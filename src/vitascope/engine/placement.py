@@ -79,31 +79,36 @@ class Placement(BaseModel):
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            kind = torch.device(device).type
-        except RuntimeError as error:
-            raise RequestError(
-                f"unknown device {device!r}; use cpu, cuda, cuda:1, mps", param="device"
-            ) from error
-        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if not available.get(kind, False):
-            here = ", ".join(name for name, present in available.items() if present)
-            raise RequestError(f"device {device!r} is not on this machine; here: {here}", param="device")
-        if self.text_encoder_device is not None and self.text_encoder_device != "cpu":
-            Placement(device=self.text_encoder_device).resolve()
+        kind = _present(device, "device")
+        if self.text_encoder_device is not None:
+            _present(self.text_encoder_device, "text_encoder_device")
         if device == "cpu" and self.device == "auto" and self.gpus > 1:
             raise RequestError(
                 f"gpus={self.gpus}, and this machine has no GPU; leave gpus out, or give device 'cpu' to share "
                 "the work among CPU processes",
                 param="gpus",
             )
-        self.check_degrees()
-        if kind == "cpu" and self.offload != "none":
-            raise RequestError(f"offload={self.offload!r} needs a GPU, not device 'cpu'", param="offload")
+        self.check_for(kind)
         dtype = self.dtype
         if dtype == "auto":
             dtype = "bfloat16" if kind == "cuda" else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
+
+    def check_for(self, kind: str) -> None:
+        """See that a device of this kind ("cpu", "cuda"), here or not, can have what is asked. Raises: RequestError."""
+        self.check_degrees()
+        if self.text_encoder_device is not None:
+            _kind_of(self.text_encoder_device, "text_encoder_device")
+        if kind == "cpu" and self.offload != "none":
+            raise RequestError(f"offload={self.offload!r} needs a GPU, not device 'cpu'", param="offload")
+
+    def check_together(self, num_clips: int) -> None:
+        """See that what is for a batch is not asked of one clip. Raises: RequestError."""
+        if self.vae_slicing and num_clips == 1:
+            raise RequestError(
+                "vae_slicing has no effect on one clip: it decodes the clips of a batch in turn; leave it out",
+                param="vae_slicing",
+            )
 
     def check_alone(self) -> None:
         """See that what one GPU alone can do is not asked of several. Raises: RequestError."""
@@ -140,3 +145,30 @@ class Placement(BaseModel):
             )
         if self.device == "cuda" and torch.cuda.device_count() < self.gpus:
             raise RequestError(f"gpus={self.gpus}, and {torch.cuda.device_count()} are here", param="gpus")
+
+
+def _kind_of(device: str, param: str) -> str:
+    """Such as "cuda" of "cuda:1". Raises: RequestError for no device of torch's."""
+    import torch
+
+    try:
+        return torch.device(device).type
+    except RuntimeError as error:
+        raise RequestError(f"unknown {param} {device!r}; use cpu, cuda, cuda:1, mps", param=param) from error
+
+
+def _present(device: str, param: str) -> str:
+    """The kind of a device that is on this machine. Raises: RequestError."""
+    import torch
+
+    kind = _kind_of(device, param)
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False):
+        here = ", ".join(name for name, present in available.items() if present)
+        raise RequestError(f"{param} {device!r} is not on this machine; here: {here}", param=param)
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise RequestError(
+            f"{param} {device!r} is not on this machine, which has {torch.cuda.device_count()} GPUs, from cuda:0 on",
+            param=param,
+        )
+    return kind

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vitascope.engine import memory
 from vitascope.engine.levers import ACTIVATIONS_GIB
-from vitascope.engine.parallel.layout import Layout
+from vitascope.engine.parallel.layout import LEAST_BALANCE, Layout, balance
 from vitascope.engine.planned_run import PlannedRun
 
 
@@ -28,7 +29,9 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
         "fa3": f"attention: FlashAttention-3, the fastest exact kernel on {name}",
         "int8": f"attention: 8-bit with smoothing, {allowed}; first and last steps exact",
         "sage": f"attention: SageAttention2 (8-bit), {allowed}; first and last steps exact",
-        "cudnn": f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
+        "cudnn": "attention: cuDNN, as asked"
+        if placement.attention == "cudnn"
+        else f"attention: cuDNN, the fastest exact kernel on {name} without fa3-fwd",
         "sdpa": "attention: torch's own choice",
         "model": "attention: as diffusers has it",
     }
@@ -38,7 +41,10 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
     if levers.linears == "fp8":
         why = "as asked" if placement.quantize == "fp8" else f"which speed={placement.speed!r} allows"
         lines.append(f"8-bit linears, {why}: faster, and half the memory")
-    if levers.skip is not None:
+    steps = run.wanted.num_inference_steps
+    if levers.skip is not None and all(levers.skip.computed(steps)):
+        lines.append(f"{steps} steps are too few to skip any: all are computed")
+    elif levers.skip is not None:
         lines.append("after the first steps only some are computed, the others foretold")
     if levers.cache is not None and levers.cache.kind == "taylor":
         lines.append("after the first steps the last block's output is foretold on some")
@@ -50,12 +56,16 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
         lines.append("the negative prompt is asked on some steps only: the others take half the time")
     if levers.vae == "stream":
         lines.append("VAE: group by group of frames with its causal past, no tile seams")
+    if placement.offload != "none":
+        part = "each part" if placement.offload == "model" else "each layer"
+        lines.append(f"offload={placement.offload!r}: {part} is on the GPU only while it computes")
+    lines += memory.unenforced(placement)
     if levers.offload != "placement":
         how = "parts take turns on the GPU" if levers.offload == "turns" else "blocks arrive one ahead"
         lines.append(f"memory_gib={placement.memory_gib:g}: {how}")
     if layout.world > 1:
         many = f"{layout.world} {'GPUs' if gpu else 'processes'}"
-        lines.append(f"{many} as {layout.described()}: {_why(layout)}")
+        lines.append(f"{many} as {layout.described()}: {_why(layout, run.sizes.num_heads)}")
     lines += [f"not here: {missed}" for missed in levers.fallbacks]
     if run.decode is None:
         lines.append("the memory of decoding so was not measured: it is not among the GiB")
@@ -68,12 +78,15 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _why(layout: Layout) -> str:
+def _why(layout: Layout, num_heads: int) -> str:
     said = []
     if layout.cfg > 1:
         said.append("the prompt and the negative prompt apart, which sends least")
     if layout.ulysses > 1:
         said.append("tokens exchanged for heads")
     if layout.ring > 1:
-        said.append("keys and values in a ring, since the heads do not share out evenly")
+        uneven = balance(num_heads, layout.sequence) < LEAST_BALANCE
+        said.append(
+            "keys and values in a ring" + (", since the heads do not share out evenly" if uneven else "")
+        )
     return "; ".join(said)

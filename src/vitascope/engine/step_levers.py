@@ -10,19 +10,41 @@ from vitascope.engine.block_cache import CacheCalibration, caching
 from vitascope.engine.denoisers import denoiser_names
 from vitascope.engine.guidance_interval import guided_within
 from vitascope.engine.levers import Levers
-from vitascope.engine.step_plan import careful_ends, skipping
+from vitascope.engine.step_plan import FEWEST_FIRST, careful_ends, skipping
 from vitascope.errors import RequestError
 
 if TYPE_CHECKING:
     from vitascope.engine.denoising import Denoising
 
 
-def check_guided(levers: Levers, guidance_scale: float | None) -> None:
-    """Raises: RequestError where guidance is to be left out and there is none."""
+def check(levers: Levers, skip_interval: int | None, num_steps: int, guidance_scale: float | None) -> None:
+    """See that what was asked for by name leaves something out of `num_steps`; a speed word may leave out nothing.
+
+    Which steps first-block and mag leave out is not known before. Raises: RequestError.
+    """
+    steps = "1 step" if num_steps == 1 else f"{num_steps} steps"
     if levers.guidance and (guidance_scale or 0) <= 1:
         raise RequestError(
             f"guidance_interval has no effect at guidance_scale={guidance_scale or 0:g}; leave it out",
             param="guidance_interval",
+        )
+    if levers.guidance and all(levers.guidance.guided(num_steps)):
+        start, stop = levers.guidance.start, levers.guidance.stop
+        raise RequestError(
+            f"guidance_interval=[{start:g}, {stop:g}] leaves the negative prompt out of none of {steps}; make it "
+            "shorter, or leave it out",
+            param="guidance_interval",
+        )
+    if levers.skip and skip_interval and all(levers.skip.computed(num_steps)):
+        raise RequestError(
+            f"skip_interval={skip_interval} skips none of {steps}, of which the first {FEWEST_FIRST} and the last "
+            f"{levers.skip.last} are always computed; ask for more steps, or leave it out",
+            param="skip_interval",
+        )
+    cache = levers.cache
+    if cache and cache.kind == "taylor" and all(cache.schedule.computed(num_steps)):
+        raise RequestError(
+            f"cache='taylor' leaves nothing out of {steps}; {cache.advice()}, or leave it out", param="cache"
         )
 
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.engine.denoisers import BLOCKS, blocks_of
 from vitascope.engine.memory import GIB
+from vitascope.engine.placement import Placement
+from vitascope.errors import RequestError
 
 HOPPER = (9, 0)
 # Where torch itself puts cuDNN's attention first: not on newer GeForce cards, for some of which cuDNN has no plan.
@@ -69,6 +71,7 @@ class Subject(BaseModel):
     head_dim: int = 0
     fp8_parameters: float = 0.0  # those in linears that fp8 can halve
     quantized: bool = False  # its weights came in few bits (GGUF, bitsandbytes)
+    has_text_encoder: bool = True
     parts_gib: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
@@ -94,8 +97,25 @@ class Subject(BaseModel):
             head_dim=transformer.config.attention_head_dim if name in BLOCKS else 0,
             fp8_parameters=num_fp8_parameters(blocks_of(transformer)) if shrinkable else 0,
             quantized=quantized,
+            has_text_encoder=any(part.startswith("text_encoder") for part in parts),
             parts_gib=parts,
         )
+
+    def check_parts(self, placement: Placement) -> None:
+        """See that nothing is asked of a part that the model has not. Raises: RequestError."""
+        no_text_encoder = None if self.has_text_encoder else "text encoder"
+        no_vae = "VAE" if self.vae == "NoneType" else None
+        asked = {
+            "text_encoder_device": (placement.text_encoder_device, no_text_encoder),
+            "text_encoder_precision": (placement.text_encoder_precision != "full", no_text_encoder),
+            "vae_tiling": (placement.vae_tiling, no_vae),
+        }
+        for name, (given, lacking) in asked.items():
+            if given and lacking:
+                raise RequestError(
+                    f"{name}={getattr(placement, name)!r} has no effect on a model without a {lacking}; leave it out",
+                    param=name,
+                )
 
     def denoiser_gib(self, linears: str) -> float:
         """The transformer's weights with these linears."""
@@ -103,4 +123,5 @@ class Subject(BaseModel):
         return self.parts_gib.get("transformer", 0.0) - saved
 
 
-NOTHING = Subject(transformer="NoneType", vae="NoneType", num_parameters=0)  # of what runs no network
+# Of what runs no network.
+NOTHING = Subject(transformer="NoneType", vae="NoneType", num_parameters=0, has_text_encoder=False)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vitascope.engine import weights
 from vitascope.engine.pipelines import read_net
 from vitascope.engine.placement import Placement
-from vitascope.errors import InvalidMedia
+from vitascope.errors import InvalidMedia, RequestError
 from vitascope.generators.base import Part
 from vitascope.settings import Settings
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 # Of a repository that is one network or one text encoder, in whatever form its authors chose.
 ANY_FORM = ("*.json", "*.model", "*.txt", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def check_named(
+    source: Callable[[], weights.Source], model: str, base: str | None, revision: str | None
+) -> None:
+    """See that what names the files of `model` besides its own name is read. Raises: RequestError."""
+    if base and source().kind != "file":
+        raise RequestError(
+            f"base={base!r} has no effect on {model!r}: it lends its parts to a single file; leave it out",
+            param="base",
+        )
+    if revision and source().kind not in ("hub", "file"):
+        raise RequestError(
+            f"revision={revision!r} has no effect on {model!r}, which is on this machine; leave it out",
+            param="revision",
+        )
 
 
 def float32_vae(where: str, folder: Path, placement: Placement) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from vitascope.engine.preview import Previews
 from vitascope.engine.single_file import load_denoiser
 from vitascope.errors import InvalidMedia, UnknownName, UnsupportedTask
 from vitascope.generators._batch import one_batch, with_place
-from vitascope.generators._components import float32_vae
+from vitascope.generators._components import check_named, float32_vae
 from vitascope.generators._cut_prompts import warn_of_cut_prompts
 from vitascope.generators._given_media import content, fitted
 from vitascope.generators._profile import Profile
@@ -154,6 +154,7 @@ class DiffusersGenerator(Generator):
         if self.scheduler is not None and self.scheduler not in self.schedulers:
             raise UnknownName(f"scheduler of {self.name}", self.scheduler, self.schedulers, param="scheduler")
         self._lora_files()
+        check_named(self.source, self.model, self.base, self.revision)
         profile = self.profile()
         filled = profile.complete(task, self.model)
         if self._num_steps(profile) < profile.min_inference_steps:
@@ -261,7 +262,8 @@ class DiffusersGenerator(Generator):
             modules.levers.check_adapters()
         for warning in (*modules.warnings, *memory.unenforced(placement)):
             context.warn(warning)
-        step_levers.check_guided(modules.levers, knobs.guidance_scale)
+        num_steps = knobs.num_inference_steps or 1
+        step_levers.check(modules.levers, placement.skip_interval, num_steps, knobs.guidance_scale)
         for fallback in modules.levers.fallbacks:
             context.warn(f"speed={placement.speed!r}: {fallback}; that part runs exact")
         identity = self._identity(knobs, tasks, modules, files)

@@ -50,15 +50,21 @@ class ColourBars(Generator):
         """None: there are no modules to keep."""
         return None
 
-    def load(self, placement: Placement) -> None:
-        """Nothing to load. Raises: as `levers.decide`, for a switch that would have no effect."""
+    def load(self, placement: Placement) -> tuple[str, ...]:
+        """Nothing to load: what is to be said of a speed word, which has nothing to hasten here.
+
+        Raises: as `levers.decide`, for a switch that would have no effect.
+        """
         from vitascope.engine.levers import decide
         from vitascope.engine.subject import NOTHING
 
-        decide(NOTHING, placement, None)
+        fallbacks = decide(NOTHING, placement, None).fallbacks
+        return tuple(f"speed={placement.speed!r}: {fallback}" for fallback in fallbacks)
 
-    def generate(self, tasks: Sequence[Task], modules: Any, context: Context) -> list[Clip]:  # noqa: ARG002
+    def generate(self, tasks: Sequence[Task], modules: Any, context: Context) -> list[Clip]:
         """Bars that move by one bar width over the clip."""
+        for line in modules or ():
+            context.warn(line)
         for step in range(self.num_inference_steps):
             context.progress("denoise", step + 1, self.num_inference_steps)
             context.cancel.wait(self.seconds_a_step)

@@ -132,5 +132,6 @@ def generate(
     """
     labelling = Labelling.of(label)
     asked = order(prompt, model=model, image=image, video=video, **options)
+    asked.placement.check_together(num_clips=1)
     chain = Chain(generator=asked.generator)
     return labelling.on(chain.run(asked.task, _warm_engine(asked.placement), context or Context()))

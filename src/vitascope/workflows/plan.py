@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.clip import Image
-from vitascope.engine import memory, weights
+from vitascope.engine import memory, step_levers, weights
 from vitascope.engine.calibration import committed
 from vitascope.engine.estimate import Estimate, estimate
 from vitascope.engine.memory import BYTES, GIB
@@ -118,7 +118,8 @@ def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None
     """The estimate of one completed task by `generator` under `placement`, on GPUs like `gpu` (None: the CPU).
 
     Loads nothing and needs no GPU.
-    Raises: RequestError for a family without a plan, as `levers.decide` for a placement that cannot be.
+    Raises: RequestError for a family without a plan, as `levers.decide` and `step_levers.check` for a placement
+    that cannot be.
     """
     sizes = architecture_of(generator)
     assert isinstance(generator, DiffusersGenerator), "the families with a plan run on diffusers"
@@ -136,5 +137,9 @@ def plan(generator: Generator, task: Task, placement: Placement, gpu: Gpu | None
     device = "cpu" if gpu is None else "cuda"
     if gpu is not None and placement.attention == "sage":
         gpu = gpu.model_copy(update={"sage": None})  # whether it is installed is another question
+    placement.check_for(device)
+    placement.check_together(num_clips=1)
     resolved = placement.model_copy(update={"dtype": dtype, "device": device})
-    return estimate(sizes, wanted, resolved, gpu, splits=generator.splits)
+    made = estimate(sizes, wanted, resolved, gpu, splits=generator.splits)
+    step_levers.check(made.levers, placement.skip_interval, wanted.num_inference_steps, filled.guidance_scale)
+    return made

@@ -40,6 +40,14 @@ def test_diffusers_stands_first_and_all_are_compared_with_it(result):
     assert row_of("exact", result)[1:5] == ["25.3 cold", "5.000", "1.60", "1.19"]
 
 
+def test_a_decode_takes_what_it_takes_without_the_other_models(result):
+    exact = result.timings["exact"]
+    exact.decode_peak_gib, exact.decode_alone_gib = 34.3, 10.5
+    header, _ = rows(result)
+    assert row_of("exact", result)[header.index("decode GiB")] == "10.5"
+    assert "Decode GiB: the VAE and what decoding takes, without the other models." in markdown(result)
+
+
 def test_clips_that_were_not_run_are_added_up_and_marked(result):
     assert clip_estimate("diffusers", result) == 414
     assert clip_estimate("balanced", result) == 208, "every speed decodes as exact does"

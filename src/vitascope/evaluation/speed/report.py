@@ -62,7 +62,7 @@ def _row(name: str, result: BenchResult) -> list[str]:
         _first(timing.decode_first_s, timing.decode_first),
         _number(timing.decode_s, 2),
         _ratio(base.decode_s, timing.decode_s),
-        _number(timing.decode_peak_gib, 1),
+        _number(timing.decode_alone_gib, 1),
         ("" if timing.clip_s or whole is None else "~") + _number(whole, 1),
         _ratio(clip_estimate(AS_IS, result), whole),
         _number(timing.clip_peak_gib or timing.step_peak_gib, 1),
@@ -114,9 +114,11 @@ def markdown(result: BenchResult) -> str:
         "",
         f"{result.date}; {where}; {result.weights} weights (time and memory do not depend on them; no word on "
         "quality). x: times faster than diffusers as it is. First: with the compiling; cold: nothing was kept from "
-        "before, warm: all graphs were. Error: of one step's output, relative. A clip without ~: from the prompt to "
-        "the MP4, every step run; with ~: its steps, decode and MP4 added up. A row with steps in brackets computes "
-        "those; its step is the mean of all.",
+        "before, warm: all graphs were. Error: of one step's output, relative. Decode GiB: the VAE and what decoding "
+        "takes, without the other models. A clip without ~: from the prompt to the MP4, every step run; with ~: its "
+        "steps, decode and MP4 added up. Clip GiB: a clip's models and what it takes at the most; of a step where no "
+        "clip was made, all that is on the card. A row with steps in brackets computes those; its step is the mean of "
+        "all.",
         "",
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
