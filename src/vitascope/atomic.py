@@ -16,6 +16,8 @@ from vitascope.errors import DiskFull, NotFound, RequestError, ResourceError
 def _as_vitascope_error(error: OSError, path: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left to write {str(path)!r}; free some room and try again")
+    if error.errno == errno.ENAMETOOLONG:
+        return RequestError(f"{str(path)[:80]!r}... is too long a name for a file; choose a shorter one")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ResourceError(f"not allowed to write {str(path)!r}; choose a folder that you may write to")
     return ResourceError(f"cannot write {str(path)!r}: {error.strerror}")
@@ -28,7 +30,11 @@ def check_writable(path: str | Path) -> None:
     place would destroy, ResourceError if writing there is not allowed.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise _as_vitascope_error(error, path) from error
+    if is_there and not (path.is_file() or path.is_dir()):
         raise RequestError(f"{str(path)!r} is a device or a pipe; give the name of a file")
     folder = path.parent
     if not folder.is_dir():
@@ -97,6 +103,15 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return path
 
 
+def check_folder(path: Path, is_ours: bool) -> None:
+    """Look, before a long run, whether `replacing_folder` could put its result there. Raises: as it does."""
+    check_writable(path)
+    if path.is_file():
+        raise RequestError(f"{str(path)!r} is a file; give the name of a folder")
+    if path.is_dir() and any(path.iterdir()) and not is_ours:
+        raise RequestError(f"the folder {str(path)!r} holds other files; choose a new or empty one")
+
+
 @contextmanager
 def replacing_folder(path: Path, is_ours: bool) -> Iterator[Path]:
     """Give an empty folder beside `path`; move it into place when the block ends well, else remove it.
@@ -105,11 +120,7 @@ def replacing_folder(path: Path, is_ours: bool) -> Iterator[Path]:
     Raises: NotFound if the parent is missing, RequestError for a file or somebody else's folder at `path`,
     DiskFull, ResourceError.
     """
-    check_writable(path)
-    if path.is_file():
-        raise RequestError(f"{str(path)!r} is a file; give the name of a folder")
-    if path.is_dir() and any(path.iterdir()) and not is_ours:
-        raise RequestError(f"the folder {str(path)!r} holds other files; choose a new or empty one")
+    check_folder(path, is_ours)
     temporary = path
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))

@@ -16,6 +16,13 @@ from vitascope.errors import InvalidMedia
 from vitascope.recipe import AigcLabel, Recipe
 
 Pixels = NDArray[np.uint8]
+MAX_RATE_DENOMINATOR = 1_000_000  # containers and codecs count in 32 bits
+
+
+def as_rate(fps: Fraction | float | str) -> Fraction:
+    """A frame rate as files can hold it: 29.97 is 2997/100, not the binary number beside it."""
+    exact = Fraction(str(fps)) if isinstance(fps, float) else Fraction(fps)
+    return exact.limit_denominator(MAX_RATE_DENOMINATOR)
 
 
 @runtime_checkable
@@ -98,7 +105,7 @@ class Clip:
             raise InvalidMedia(f"a clip's frames must have shape (T, H, W, 3), not {shape}")
         if isinstance(self.frames, np.ndarray) and self.frames.dtype != np.uint8:
             raise InvalidMedia(f"a clip's frames must be uint8, not {self.frames.dtype}")
-        object.__setattr__(self, "fps", Fraction(self.fps))
+        object.__setattr__(self, "fps", as_rate(self.fps))
         if self.fps <= 0:
             raise InvalidMedia(f"a clip's fps must be positive, not {self.fps}")
         if self.mask is not None and self.mask.shape != shape[:3]:

@@ -65,12 +65,11 @@ class Settings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the variables above, from `os.environ` unless another mapping is given. Raises: RequestError."""
         env = os.environ if environment is None else environment
-        cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         truthy = {"1", "true", "yes", "on"}
-        home = Path(env.get("VITASCOPE_HOME") or cache / "vitascope").expanduser()
+        home = _folder(env, "VITASCOPE_HOME") or _cache(env) / "vitascope"
         values: dict[str, Any] = {
             "home": home,
-            "metric_weights": Path(env.get("VITASCOPE_METRIC_WEIGHTS") or home / "metrics").expanduser(),
+            "metric_weights": _folder(env, "VITASCOPE_METRIC_WEIGHTS") or home / "metrics",
             "offline": any(env.get(k, "").lower() in truthy for k in ("VITASCOPE_OFFLINE", "HF_HUB_OFFLINE")),
             "llm_url": env.get("VITASCOPE_LLM_URL") or None,
             "llm_model": env.get("VITASCOPE_LLM_MODEL") or None,
@@ -97,6 +96,20 @@ class Settings(BaseModel):
     def service_environment(database: str, artifacts: str) -> dict[str, str]:
         """The variables that tell a process which database and store to use."""
         return {"VITASCOPE_DATABASE": database, "VITASCOPE_ARTIFACTS": artifacts}
+
+
+def _folder(env: Mapping[str, str], name: str) -> Path | None:
+    try:
+        return Path(env[name]).expanduser() if env.get(name) else None
+    except RuntimeError as error:
+        raise RequestError(f"{name}={env[name]!r}: nobody has this home; give the whole path") from error
+
+
+def _cache(env: Mapping[str, str]) -> Path:
+    try:
+        return _folder(env, "XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a container's user that no file knows, and no HOME
+        raise RequestError("this user has no home; set VITASCOPE_HOME to a folder for caches") from error
 
 
 def _number(text: str) -> float:

@@ -25,6 +25,8 @@ class Item(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: ClassVar[str] = ""
+    # Knobs that say the same in another way: of a workflow's file, one makes way for the other that a caller sets
+    instead_of: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

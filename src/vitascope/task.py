@@ -6,12 +6,22 @@ A field that is None is filled in by the generator's `complete`.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
-from vitascope.clip import Clip, Image
+from vitascope.clip import Clip, Image, as_rate
 from vitascope.errors import invalid_value
 from vitascope.poses import PoseSequence
 from vitascope.tracks import Trajectories
@@ -41,7 +51,21 @@ def _describe_clip(clip: Clip) -> dict[str, Any]:
 
 ImageField = Annotated[Image, PlainSerializer(_describe_image)]
 ClipField = Annotated[Clip, PlainSerializer(_describe_clip)]
-FpsField = Annotated[Fraction, Field(gt=0, le=1000), PlainSerializer(str)]
+
+
+def _finite_rate(fps: Any) -> Any:
+    is_rate = isinstance(fps, Fraction) or (isinstance(fps, float) and math.isfinite(fps))
+    return as_rate(fps) if is_rate else fps
+
+
+FpsField = Annotated[
+    Fraction,
+    BeforeValidator(_finite_rate),
+    AfterValidator(as_rate),
+    Field(gt=0, le=1000),
+    Field(ge=2**-10),
+    PlainSerializer(str),
+]
 
 
 class Task(BaseModel):

@@ -15,6 +15,7 @@ import pytest
 
 import vitascope as package
 from tests.generators import tiny_cogvideox
+from vitascope.generators.colour_bars import ColourBars
 
 BARS = ("--model", "colour-bars", "-q")
 
@@ -95,6 +96,7 @@ def test_several_clips_have_following_seeds(vitascope):
         (["run", "loop", "a star", "--set", "vae_slicing=true"], 2, "no effect on one clip"),
         (["run", "image-to-video", "a star"], 2, "image-to-video.yaml, line 5: letterbox pads a picture"),
         (["run", "image-to-video", "a star"], 2, "--image"),
+        (["run", "none.mp4"], 2, "no file 'none.mp4'"),
     ],
 )
 def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_path, arguments, code, words):
@@ -104,6 +106,35 @@ def test_refusals_are_one_line_with_their_code_and_leave_no_file(vitascope, tmp_
     assert len(done.err.strip().splitlines()) == 1
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        *(
+            (["generate", "a star", *BARS], name)
+            for name in ("star.docx", "star.png", "full", "x" * 300 + ".mp4")
+        ),
+        *((["run", "bars.yaml", "a star"], name) for name in ("star.docx", "full")),
+    ],
+)
+def test_what_could_not_be_written_is_refused_before_anything_is_made(
+    vitascope, monkeypatch, tmp_path, command, output
+):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("mine")
+    (tmp_path / "bars.yaml").write_text("steps:\n  - generate: {model: colour-bars}\n")
+    monkeypatch.setattr(ColourBars, "generate", lambda *_: pytest.fail("made for nothing"))
+    done = vitascope(*command, "-o", output)
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+
+
+def test_a_full_disk_behind_the_output_is_told_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "vitascope", "list", "steps"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    assert "no space left" in done.stderr and "internal" not in done.stderr
 
 
 def test_a_device_or_pipe_is_not_replaced_by_a_file(vitascope, tmp_path):

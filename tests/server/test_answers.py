@@ -3,6 +3,7 @@
 import pytest
 
 from tests.server.test_access import BARS, code, png
+from vitascope.errors import OutOfMemory
 from vitascope.jobs.house import VIDEO
 
 
@@ -72,6 +73,17 @@ def test_errors_of_jobs_tell_nothing_of_the_disk(desk, monkeypatch):
     monkeypatch.setattr("vitascope.jobs.attempt._publish", broken)
     job = desk.work(video["id"])
     assert job.error_code == "internal_error" and str(folder) not in (job.error_message or "")
+
+
+def test_where_home_is_the_root_errors_of_jobs_are_left_as_they_are(desk, monkeypatch):
+    monkeypatch.setenv("HOME", "/")  # as in a container whose user no file knows
+    video = desk.http.post("/v1/videos", json=BARS).json()
+
+    def broken(*_):
+        raise OutOfMemory("a side of 16/9 needs 3 GiB")
+
+    monkeypatch.setattr("vitascope.jobs.attempt._publish", broken)
+    assert desk.work(video["id"]).error_message == "a side of 16/9 needs 3 GiB"
 
 
 def test_no_secret_is_written_to_the_log(desk, caplog):

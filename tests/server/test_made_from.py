@@ -128,6 +128,46 @@ def test_a_step_and_a_workflow_are_jobs(desk, done):
     assert names and {row["id"] for row in desk.http.get("/v1/steps").json()["data"]} >= {"reverse"}
 
 
+def test_a_step_takes_its_knobs_flat_or_as_an_object_or_its_text(desk, done):
+    for knobs in ({"and_forth": True}, {"params": {"and_forth": True}}, {"params": '{"and_forth": true}'}):
+        made = create(desk, "/v1/steps/reverse", prompt=None, video={"id": done}, **knobs)
+        assert desk.work(made["id"]).seconds == "4"
+    for params in ("abc", [1], 5, '"x"', {"and_forth": True}):
+        body = {"video": {"id": done}, "params": params, "and_forth": True}
+        assert desk.http.post("/v1/steps/reverse", json=body).status_code == 400, params
+
+
+def test_a_step_takes_a_rate(desk, done):
+    for fps, seconds in ((29.97, "2.002"), ("30000/1001", "2.002"), (16, "2.062")):
+        made = create(desk, "/v1/steps/interpolate", prompt=None, video={"id": done}, fps=fps, method="dis")
+        assert (job := desk.work(made["id"])).seconds == seconds, job.error_message
+    video = create(
+        desk, "/v1/workflows/text-to-video-plus", model="colour-bars", params={"interpolate.fps": 24}
+    )
+    assert desk.office.ledger.get(video["id"]).order.options == {"interpolate.fps": 24}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/steps/letterbox", {"width": 16384, "height": 16384}),
+        ("/v1/steps/letterbox", {"width": 8194, "height": 64}),
+        ("/v1/workflows/text-to-video-plus", {"size": "4096x4096", "interpolate.factor": 64}),
+    ],
+)
+def test_a_result_that_no_worker_should_hold_is_refused_at_the_door(desk, done, path, asked):
+    start = {"video": {"id": done}} if "steps" in path else {"prompt": "x", "model": "colour-bars"}
+    reply = desk.http.post(path, json={**start, **asked})
+    assert reply.status_code == 400 and "over all frames" in reply.json()["error"]["message"]
+
+
+def test_a_refused_setting_of_a_workflow_tells_nothing_of_the_disk(desk):
+    settings = {"interpolate.factor": 2, "interpolate.fps": 24}
+    body = {"prompt": "x", "model": "colour-bars", "params": settings}
+    message = desk.http.post("/v1/workflows/text-to-video-plus", json=body).json()["error"]["message"]
+    assert message.startswith("text-to-video-plus.yaml, line 8: interpolate: give factor=2 or fps=24")
+
+
 def test_a_lora_belongs_to_its_request(desk):
     (desk.office.house.root / "loras" / "style.safetensors").write_bytes(lora())
     file_id = upload(desk, lora(), "lora").json()["id"]

@@ -8,12 +8,15 @@ import torch
 
 from tests.flow.pictures import panning, psnr, texture
 from tests.models.sgm_vfi.tiny import TINY
+from vitascope.cli.making import parse_knobs
 from vitascope.clip import Audio, Clip
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound, RequestError
+from vitascope.media import probe
 from vitascope.models.sgm_vfi.network import SGMVFI
 from vitascope.steps import STEPS
+from vitascope.steps.base import Extent
 
 Interpolate = STEPS["interpolate"]
 CPU = Placement(device="cpu", dtype="float32")
@@ -46,6 +49,25 @@ def test_a_target_rate():
     assert made.num_frames == 13
     made = applied(Interpolate(fps=Fraction(30000, 1001)), clip)
     assert made.num_frames == 7
+
+
+def test_a_rate_with_a_point_is_written_to_a_file(tmp_path):
+    knobs = parse_knobs(["method=dis", "fps=29.97"])
+    made = applied(Interpolate(**knobs), Clip(np.stack(panning(5, step=2)), 10))
+    assert float(probe(made.save(tmp_path / "ntsc.mp4")).fps) == 29.97
+
+
+@pytest.mark.parametrize("knobs", [{}, {"factor": 5}, {"fps": "29.97"}])
+def test_how_large_the_result_is_is_known_before(knobs):
+    clip = Clip(np.stack(panning(5, step=2)), 10)
+    step = Interpolate(method="dis", **knobs)
+    made, told = applied(step, clip), step.extent(Extent(5, clip.fps, clip.width, clip.height))
+    assert (told.fps, told.width, told.height) == (made.fps, made.width, made.height)
+    assert (
+        made.num_frames
+        <= told.num_frames
+        <= made.num_frames + step.extent(Extent(1, clip.fps, 1, 1)).num_frames
+    )
 
 
 def test_twice_unless_told_otherwise():
@@ -132,7 +154,9 @@ import resource, sys
 import numpy as np
 from vitascope.clip import Clip
 from vitascope.context import Context
+from vitascope.media import probe
 from vitascope.steps import STEPS
+from vitascope.steps.base import Extent
 
 class Pan:
     shape = (int(sys.argv[1]), 32, 256, 3)

@@ -6,16 +6,21 @@ import time
 import numpy as np
 import pytest
 
-from vitascope.clip import Clip
+from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import DiskFull
 from vitascope.generators.colour_bars import ColourBars
+from vitascope.labels.policy import Policy, labelled
+from vitascope.recipe import AigcLabel, Recipe
+from vitascope.settings import Settings
 from vitascope.steps.base import Step
+from vitascope.steps.letterbox import Letterbox
 from vitascope.steps.reverse import Reverse
-from vitascope.task import TextToVideo
+from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 from vitascope.workflows import Chain, ClipStore
+from vitascope.workflows.generate import clip_from
 
 RAN = []
 
@@ -39,6 +44,27 @@ class Shift(Step):
         if self.fails:
             raise RuntimeError("power cut")
         return clip.with_frames(np.roll(clip.array(), self.by, axis=2), recipe=clip.recipe.then(self.stage()))
+
+
+class Echo(ColourBars):
+    """Gives back what it starts from."""
+
+    accepts = (VideoToVideo, ImageToVideo)
+
+    def complete(self, task):
+        return task
+
+    def generate(self, tasks, modules, context):
+        recipes = [Recipe().then(self.stage(task)) for task in tasks]
+        frames = [
+            np.stack([task.image.pixels] * 5) if isinstance(task, ImageToVideo) else task.video.array()
+            for task in tasks
+        ]
+        return [Clip(pixels, 8, recipe=recipe) for pixels, recipe in zip(frames, recipes, strict=True)]
+
+
+def grey(value, height=64):
+    return Clip(np.full((5, height, 64, 3), value, np.uint8), 8)
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +169,58 @@ def test_a_given_clip_is_known_by_its_content(tmp_path):
         store = ClipStore(tmp_path / "clips")
         chain.run_after(Clip(given, 8), Engine(Placement(device="cpu")), Context(), store)
         assert expected == RAN
+
+
+def test_a_clip_that_was_replaced_under_its_name_is_made_anew_from_what_it_holds_now(tmp_path):
+    engine, store = Engine(Placement(device="cpu")), ClipStore(tmp_path / "clips")
+    for value in (20, 200):
+        grey(value).save(tmp_path / "in.mp4")
+        task = VideoToVideo(prompt="a star", video=clip_from(tmp_path / "in.mp4"))
+        clip = Chain(generator=Echo()).run(task, engine, Context(), store)
+        assert abs(int(clip.array()[2, 30, 30, 0]) - value) < 5
+
+
+def test_what_a_clip_is_padded_with_makes_it_again(tmp_path):
+    engine, store = Engine(Placement(device="cpu")), ClipStore(tmp_path / "clips")
+    for fill in ("black", "mirror"):
+        chain = Chain(around=(Letterbox(width=64, height=64, fill=fill),), generator=Echo())
+        chain.run(VideoToVideo(prompt="a star", video=grey(100, height=48)), engine, Context(), store)
+    assert len(clips_in(tmp_path)) == 4
+
+
+def test_a_label_is_kept_though_the_same_frames_were_treated_before_without_one(tmp_path):
+    engine, store = Engine(Placement(device="cpu")), ClipStore(tmp_path / "clips")
+    plain = grey(100)
+    marked = labelled(plain, Policy(cn=True), Settings(home=tmp_path))
+    treated = [
+        Chain(after=(Reverse(),)).run_after(clip, engine, Context(), store) for clip in (plain, marked)
+    ]
+    assert [clip.recipe.labels.words for clip in treated] == ["none", "cn"]
+    pixels = plain.array()[0, :48]
+    made = [
+        Chain(around=(Letterbox(width=64, height=64),), generator=Echo()).run(
+            ImageToVideo(prompt="a star", image=Image(pixels, aigc=label)), engine, Context(), store
+        )
+        for label in (None, AigcLabel(content_producer="Somebody"))
+    ]
+    assert [clip.recipe.labels.words for clip in made] == ["none", "cn"]
+
+
+def test_a_mask_is_kept_though_the_same_frames_were_treated_before_without_one(tmp_path):
+    engine, store = Engine(Placement(device="cpu")), ClipStore(tmp_path / "clips")
+    masked = Clip(grey(9).array(), 8, mask=np.full((5, 64, 64), 255, np.uint8))
+    chain = Chain(after=(Letterbox(width=128, height=64),))
+    treated = [chain.run_after(clip, engine, Context(), store) for clip in (grey(9), masked)]
+    assert [clip.mask is None for clip in treated] == [True, False]
+
+
+def test_a_batch_keeps_the_labels_of_what_its_clips_start_from():
+    tasks = [
+        ImageToVideo(prompt="a star", image=Image(grey(9).array()[0], aigc=label))
+        for label in (AigcLabel(content_producer="Somebody"), None)
+    ]
+    clips = Chain(generator=Echo()).run_batch(tasks, Engine(Placement(device="cpu")), Context())
+    assert [clip.recipe.labels.words for clip in clips] == ["cn", "none"]
 
 
 def clips_in(tmp_path):

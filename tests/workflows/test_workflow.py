@@ -51,6 +51,18 @@ def test_settings_reach_the_step_they_name(write):
         load(path, {"and_forth": True})
 
 
+def test_a_setting_takes_the_place_of_what_says_the_same_in_another_way():
+    def interpolate(**settings):
+        asked = {f"interpolate.{name}": value for name, value in settings.items()}
+        return load("text-to-video-plus", asked).chain.after[0]
+
+    assert (interpolate().factor, interpolate().fps) == (4, None)
+    assert (interpolate(fps=24).factor, interpolate(fps=24).fps) == (None, 24)
+    assert interpolate(factor=3, fps=None).factor == 3
+    with pytest.raises(RequestError, match="not both"):
+        interpolate(factor=3, fps=24)
+
+
 def test_a_workflow_may_contain_another(write):
     write("steps: [{reverse: {and_forth: true}}]", "inner.yaml")
     path = write("steps: [{generate: {model: colour-bars}}, {workflow: inner.yaml}]")

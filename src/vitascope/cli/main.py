@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -115,7 +116,7 @@ def main() -> None:
 
 
 def _report(error: Exception) -> int:
-    from vitascope.errors import VitascopeError
+    from vitascope.errors import DiskFull, VitascopeError
 
     line = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, typer.Abort):
@@ -123,6 +124,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, VitascopeError):
         print(f"vitascope: {line}", file=sys.stderr)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        print("vitascope: no space left to write; free some room and try again", file=sys.stderr)
+        return DiskFull.exit_code
     if isinstance(error, typer.BadParameter.__mro__[1]):  # typer's UsageError, which it keeps private
         return _report_usage(error)
     print(

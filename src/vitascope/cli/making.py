@@ -11,13 +11,13 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import Any
 
-from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
 from vitascope.clip import Clip
 from vitascope.context import Context, FolderCheckpoints
 from vitascope.engine.engine import Engine
 from vitascope.errors import RequestError
 from vitascope.labels.policy import Labelling
+from vitascope.media import check_target
 from vitascope.settings import Settings
 from vitascope.workflows import Chain
 from vitascope.workflows.generate import order
@@ -108,14 +108,15 @@ def make_clips(
     Raises: RequestError, ResourceError, RunError, JobCancelled.
     """
     targets = [numbered(output, index, len(seeds)) for index in range(len(seeds))]
-    for target in targets:
-        check_writable(target)
     labelling = Labelling.of(label, output)
     asked = order(prompt, model=model, seed=seeds[0], **options)
     asked.placement.check_together(len(seeds) if batch else 1)
     chain = Chain(generator=asked.generator)
     tasks = [asked.task.model_copy(update={"seed": seed}) for seed in seeds]
     chain.check(asked.task)
+    num_frames = asked.generator.complete(asked.task).num_frames
+    for target in targets:
+        check_target(target, num_frames)
     engine = Engine(asked.placement)
     made: list[dict[str, Any]] = []
     states = stopped_runs(Settings.from_environment())

@@ -9,16 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vitascope.atomic import check_writable
 from vitascope.cli.display import print_json, progress_bar
 from vitascope.cli.making import cancelled_by_signals, parse_knobs, stopped_runs, written
 from vitascope.clip import Clip
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.errors import RequestError, invalid_value
+from vitascope.errors import NotFound, RequestError, invalid_value
 from vitascope.labels.policy import Labelling
-from vitascope.media import read_recipe
+from vitascope.media import check_target, read_recipe
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
 from vitascope.steps import STEPS, Step
@@ -60,7 +59,7 @@ def run_workflow(
 
     Raises: RequestError, ResourceError, RunError, JobCancelled.
     """
-    check_writable(output)
+    check_target(output)
     labelling = Labelling.of(label, output)
     # A step's parameter is said as step.parameter; a name alone is a switch of where and how all of it runs.
     where = {
@@ -70,6 +69,8 @@ def run_workflow(
         if name in given
     }
     path = Path(name)
+    if path.suffix not in ("", ".yaml", ".yml") and not path.exists():
+        raise NotFound(f"no file {name!r}; give a workflow's name, a YAML file, or a clip")
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)
         labelling = Labelling.of(recipe.labels.words if label is None else label, output)
@@ -141,7 +142,7 @@ def apply_step(
     quiet: bool,
 ) -> None:
     """Treat the clip of a file with one step. Raises: as `run_workflow`."""
-    check_writable(output)
+    check_target(output)
     labelling = Labelling.of(label, output)
     step = STEPS[name].with_knobs(**knobs)
     if type(step).apply is Step.apply:

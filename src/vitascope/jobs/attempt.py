@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -166,8 +166,7 @@ class Bench:
                 self.queue.put(following)
 
     def _fail(self, job: Job, owner: str, code: str, message: str) -> None:
-        for place, shown in ((f"{self.house.job(job.id)}/", ""), (str(Path.home()), "~")):
-            message = message.replace(place, shown)  # a client learns nothing of this machine's disk
+        message = _told_without_places(message, self.house.job(job.id))
         self._surely(partial(self.ledger.fail, job.id, code, message, self.lifetime_s, owner))
         self.house.forget_work(job.id)
 
@@ -315,6 +314,15 @@ def _publish(clip: Clip, folder: Path, context: Context) -> None:
     write_image(thumbnail(clip, max_side=512), folder / THUMBNAIL, label=label)
     write_image(contact_sheet([clip], num_columns=NUM_SHEET_COLUMNS), folder / SPRITESHEET, label=label)
     write(clip, folder / VIDEO, context=context)
+
+
+def _told_without_places(message: str, folder: Path) -> str:
+    """An error that tells a client nothing of this machine's disk."""
+    message = message.replace(f"{folder}/", "")
+    with suppress(RuntimeError):  # a container's user may have no home, or the root
+        home = Path.home()
+        return message.replace(str(home), "~") if home != home.parent else message
+    return message
 
 
 def _without_places(recipe: Recipe, folder: Path) -> Recipe:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -24,16 +24,18 @@ from vitascope.generators import GENERATORS, Generator, for_model
 from vitascope.generators import known_models as known
 from vitascope.jobs.continuation import joined, last_frame
 from vitascope.jobs.loras import LoraChoice, choices, file_names
-from vitascope.jobs.reference import read_reference
+from vitascope.jobs.reference import MAX_CLIP_PIXELS, MAX_SIDE, read_reference
 from vitascope.jobs.training_order import TrainingOrder
 from vitascope.shelf import Item
 from vitascope.steps import STEPS
+from vitascope.steps.base import Extent
 from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows import workflow as workflows
 from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from
 
 MAX_SECONDS = 600
+MAX_RESULT_PIXELS = 8 * MAX_CLIP_PIXELS  # over all frames: a clip as long as is taken, doubled three times
 FINE_TUNED = "ft"
 
 
@@ -138,7 +140,7 @@ def prepare(order: Order, folder: Path) -> Prepared:
     if order.step is not None or order.extends:
         if not isinstance(media, Clip):
             raise RequestError("send a clip: a picture has no next frame", param="video")
-        return _treating(order, media) if order.step is not None else _going_on(order, media, folder)
+        return _bounded(_treating(order, media) if order.step else _going_on(order, media, folder))
     chain, fields = _chain(order, media, folder)
     if chain.generator is None:
         if not isinstance(media, Clip):
@@ -146,12 +148,34 @@ def prepare(order: Order, folder: Path) -> Prepared:
                 f"workflow {order.workflow!r} treats a clip: send one as input_reference",
                 param="input_reference",
             )
-        return Prepared(chain, media)
+        return _bounded(Prepared(chain, media))
     task = _task(order.prompt, media, fields)
     if order.seconds is not None:
         task = _lasting(task, order.seconds, chain.generator)
     chain.check(task)
-    return Prepared(chain, task)
+    return _bounded(Prepared(chain, task))
+
+
+def _bounded(prepared: Prepared) -> Prepared:
+    """What is asked, if its steps make no clip that is too large for a service: memory and time are shared.
+
+    Raises: RequestError.
+    """
+    start, chain = prepared.start, prepared.chain
+    if isinstance(start, Task) and chain.generator is not None:
+        with suppress(UnsupportedTask):  # as in `measures`
+            start = chain.generator.complete(start)
+    if not (start.num_frames and start.fps and start.width and start.height):
+        return prepared
+    extent = Extent(start.num_frames, start.fps, start.width, start.height)
+    for step in chain.after:
+        extent = step.extent(extent)
+        if max(extent.width, extent.height) > MAX_SIDE or extent.num_pixels > MAX_RESULT_PIXELS:
+            raise RequestError(
+                f"{step.name} would make {extent.num_frames} frames of {extent.width}x{extent.height}; at most "
+                f"{MAX_SIDE} pixels a side and {MAX_RESULT_PIXELS} over all frames are made"
+            )
+    return prepared
 
 
 def _treating(order: Order, clip: Clip) -> Prepared:
@@ -203,13 +227,24 @@ def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chai
         return Chain(generator=generator.with_knobs(**{**_named(generator), **knobs})), fields
     if order.workflow not in workflows.names():
         raise UnknownName("workflow", order.workflow, workflows.names(), param="workflow")
-    workflow = load(order.workflow)
+    workflow = _read(order.workflow)
     settings = _step_settings(workflow, of_steps)
     if workflow.chain.generator is not None:
         settings |= {f"generate.{name}": value for name, value in {"model": order.model, **knobs}.items()}
     elif options:
         raise RequestError(f"workflow {order.workflow!r} takes no options: {', '.join(options)}")
-    return load(order.workflow, settings).chain, fields
+    return _read(order.workflow, settings).chain, fields
+
+
+def _read(name: str, settings: Mapping[str, Any] | None = None) -> workflows.Workflow:
+    """A built-in workflow. Raises: RequestError that does not say where on our disk it lies."""
+    try:
+        return load(name, settings)
+    except RequestError as error:
+        said = str(error).replace(f"{workflows.BUILT_IN}/", "")
+        if said == str(error):
+            raise
+        raise RequestError(said, param=error.param) from error
 
 
 def _step_settings(workflow: workflows.Workflow, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,7 +314,9 @@ def _kind(annotation: Any) -> Any:
 def _is_plain(annotation: Any) -> bool:
     if get_origin(annotation) in (Union, UnionType):
         return all(_is_plain(part) for part in get_args(annotation))
-    return annotation in (int, float, bool, type(None)) or get_origin(annotation) is Literal
+    if get_origin(annotation) is Annotated:
+        return _is_plain(get_args(annotation)[0])
+    return annotation in (int, float, bool, Fraction, type(None)) or get_origin(annotation) is Literal
 
 
 def _lasting(task: Task, seconds: float, generator: Generator) -> Task:

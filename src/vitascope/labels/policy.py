@@ -75,9 +75,14 @@ class Labelling:
         return labelled(clip, self.policy, self.settings)
 
 
+def label_of(source: Clip | Image) -> AigcLabel | None:
+    """The statement that a clip or picture carries, if any."""
+    return source.aigc if isinstance(source, Image) else source.recipe.labels.aigc
+
+
 def keep_labels(clip: Clip, source: Clip | Image) -> Clip:
     """The clip with the label of a clip or picture that it was made from, if that one had any."""
-    aigc = source.aigc if isinstance(source, Image) else source.recipe.labels.aigc
+    aigc = label_of(source)
     if aigc is None or clip.recipe.labels.aigc is not None:
         return clip
     labels = clip.recipe.labels.model_copy(update={"aigc": aigc})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitascope.media._reading import probe as probe
     from vitascope.media._reading import read as read
     from vitascope.media._tags import read_recipe as read_recipe
+    from vitascope.media._writing import check_target as check_target
     from vitascope.media._writing import write as write
     from vitascope.media.frames import MappedFrames as MappedFrames
 
@@ -26,6 +27,7 @@ _HOMES = {
     "VIDEO_SUFFIXES": "_reading",
     "MappedFrames": "frames",
     "MediaInfo": "_reading",
+    "check_target": "_writing",
     "contact_sheet": "_display",
     "probe": "_reading",
     "read": "_reading",
@@ -43,6 +45,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "MappedFrames",
     "MediaInfo",
+    "check_target",
     "contact_sheet",
     "probe",
     "read",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitascope.atomic import replacing, replacing_folder
+from vitascope.atomic import check_folder, check_writable, replacing, replacing_folder
 from vitascope.clip import Clip, Pixels
 from vitascope.errors import RequestError, RunError
 from vitascope.labels import credentials, metadata, visible
@@ -71,6 +71,38 @@ VIDEO_FORMATS = {
 ALLOWED = (*VIDEO_FORMATS, ".gif", ".png")
 
 
+def check_target(path: str | Path, num_frames: int | None = None) -> None:
+    """Look, before a long run, whether a clip of `num_frames` could be written to `path`.
+
+    Raises: RequestError for a suffix, a length or a folder that `write` refuses, NotFound, ResourceError.
+    """
+    path = Path(path)
+    check_writable(path)
+    suffix = _suffix(path)
+    if suffix == ".png" and num_frames is not None:
+        _check_one_frame(num_frames)
+    if not suffix:
+        check_folder(path, path.is_dir() and _holds_only_our_frames(path))
+
+
+def _suffix(path: Path) -> str:
+    """The format that a path asks for: a suffix, empty for a folder. Raises: RequestError."""
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    if suffix not in ("", *ALLOWED):
+        allowed = ", ".join(ALLOWED)
+        raise RequestError(
+            f"cannot write a clip as {path.suffix!r}; use one of {allowed}, or a folder's name"
+        )
+    return suffix
+
+
+def _check_one_frame(num_frames: int) -> None:
+    if num_frames != 1:
+        raise RequestError(
+            f"a .png holds one frame and the clip has {num_frames}; write .gif, .mp4 or a folder"
+        )
+
+
 def write(
     clip: Clip,
     path: str | Path,
@@ -96,12 +128,7 @@ def write(
     NotFound, DiskFull, ResourceError, InvalidMedia (frames that cannot be read), JobCancelled.
     """
     path = Path(path)
-    suffix = "" if path.is_dir() else path.suffix.lower()
-    if suffix not in ("", *ALLOWED):
-        allowed = ", ".join(ALLOWED)
-        raise RequestError(
-            f"cannot write a clip as {path.suffix!r}; use one of {allowed}, or a folder's name"
-        )
+    suffix = _suffix(path)
     _check_crf(crf, VIDEO_FORMATS.get(suffix), suffix)
     if suffix:
         refuse_existing(path, overwrite)
@@ -261,10 +288,7 @@ def _png_options(tags: Tags) -> dict[str, Any]:
 def _write_png(job: _Job) -> Path:
     from PIL import Image as Pillow
 
-    if job.clip.num_frames != 1:
-        raise RequestError(
-            f"a .png holds one frame and the clip has {job.clip.num_frames}; write .gif, .mp4 or a folder"
-        )
+    _check_one_frame(job.clip.num_frames)
     (frame,) = job.frames()
     with replacing(job.path) as temporary:
         Pillow.fromarray(np.ascontiguousarray(frame)).save(temporary, **_png_options(job.tags()))

@@ -23,6 +23,7 @@ from vitascope.server.wish import (
     MAX_UPLOAD_BYTES,
     Wish,
     data_of,
+    knobs_of,
     refuse_label,
     request_hash,
     save_upload,
@@ -223,9 +224,7 @@ def step_of(asking: Asking, step: str) -> Submission:
     fields = dict(asking.body.fields)
     parent, save = _clip_of(asking, fields.pop("video", None))
     priority = wish_from({"priority": fields.pop("priority", None)}).priority
-    knobs = {**fields, **(fields.pop("params", None) or {})}
-    knobs.pop("params", None)
-    order = Order(step=step, options=knobs)
+    order = Order(step=step, options=knobs_of(fields))
     said = {"step": step, **asking.body.fields}
     parent_id = None if parent is None else parent.id
     return asking.submission(

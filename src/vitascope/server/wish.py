@@ -85,12 +85,8 @@ class Wish:
 def wish_from(fields: Mapping[str, Any]) -> Wish:
     """What a request's fields ask for. Raises: RequestError, UnknownName later for unknown options."""
     asked = _asked(fields)
-    options = dict(asked.model_extra or {})
-    for name, value in (asked.params or {}).items():
-        name = _PEERS.get(name, name)
-        if name in options:
-            raise RequestError(f"{name!r} is given twice, beside params and in it", param=name)
-        options[name] = value
+    peers = {_PEERS.get(name, name): value for name, value in (asked.params or {}).items()}
+    options = _together(asked.model_extra or {}, peers)
     loras = options.pop("loras", None) if asked.loras is None else asked.loras
     reference = dict(asked.input_reference or {})
     if "image_url" in options:
@@ -109,6 +105,25 @@ def wish_from(fields: Mapping[str, Any]) -> Wish:
         options=options,
     )
     return Wish(order, asked.priority, *reference_in(reference))
+
+
+def knobs_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs of a step from its request's fields: flat, or in `params`, an object or its JSON text.
+
+    Raises: RequestError.
+    """
+    beside = {name: value for name, value in fields.items() if name != "params" and value is not None}
+    params = fields.get("params")
+    if isinstance(params, str):
+        params = _parsed("params", params)
+    return _together(beside, {} if params is None else _object("params", params))
+
+
+def _together(beside: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    for name in params:
+        if name in beside:
+            raise RequestError(f"{name!r} is given twice, beside params and in it", param=name)
+    return {**beside, **params}
 
 
 def reference_in(said: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 from vitascope.clip import Clip
@@ -13,6 +15,21 @@ from vitascope.shelf import Item
 from vitascope.task import Task
 
 Note = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a clip is. Units: width and height in pixels, fps in frames a second."""
+
+    num_frames: int
+    fps: Fraction
+    width: int
+    height: int
+
+    @property
+    def num_pixels(self) -> int:
+        """Over all frames."""
+        return self.num_frames * self.width * self.height
 
 
 class Step(Item):
@@ -35,6 +52,10 @@ class Step(Item):
     def apply(self, clip: Clip, note: Note, modules: Any, context: Context) -> Clip:  # noqa: ARG002
         """Change the clip after the generation. `note` is empty when the step works alone on a file."""
         return clip
+
+    def extent(self, of: Extent) -> Extent:
+        """How large a clip will be that this step treats alone, as far as that is known before."""
+        return of
 
     def modules_key(self) -> Hashable:
         """Equal for two records that can share loaded modules; None where there are none to keep."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +15,7 @@ from vitascope.clip import Clip, Pixels
 from vitascope.context import Context
 from vitascope.engine.placement import Placement
 from vitascope.errors import DependencyMissing, InvalidMedia, NotFound
-from vitascope.steps.base import Note, Step
+from vitascope.steps.base import Extent, Note, Step
 from vitascope.task import FpsField
 
 Method = Literal["dis", "rife", "sgm-vfi"]
@@ -30,6 +33,8 @@ class Interpolate(Step):
     `duplicates`: "hold" shows repeated frames as long as they were, "smooth" spreads the motion over them.
     """
 
+    instead_of: ClassVar[dict[str, str]] = {"factor": "fps", "fps": "factor"}
+
     factor: int | None = Field(None, ge=2, le=64)
     fps: FpsField | None = None
     method: Method = "sgm-vfi"
@@ -44,6 +49,14 @@ class Interpolate(Step):
         if self.weights is not None and self.method != "sgm-vfi":
             raise ValueError(f"weights={self.weights!r} belong to method 'sgm-vfi', not to {self.method!r}")
         return self
+
+    def extent(self, of: Extent) -> Extent:
+        """More frames at a higher rate."""
+        target = self._rate(of.fps)
+        return replace(of, num_frames=ceil(of.num_frames * target / of.fps), fps=target)
+
+    def _rate(self, fps: Fraction) -> Fraction:
+        return self.fps if self.fps is not None else fps * (self.factor or 2)
 
     def modules_key(self) -> Hashable:
         """The rate and what is done at cuts need no other weights; DIS needs none at all."""
@@ -101,7 +114,7 @@ class Interpolate(Step):
         context.check_cancelled()
         if clip.num_frames < 2:
             raise InvalidMedia("nothing lies between the frames of a clip with only 1 frame")
-        target = self.fps if self.fps is not None else clip.fps * (self.factor or 2)
+        target = self._rate(clip.fps)
         total = num_retimed_frames(clip.num_frames, clip.fps, target)
         retiming = Retiming(clip.fps, target, self.hold_cuts, self.duplicates)
 

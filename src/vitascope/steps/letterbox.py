@@ -17,7 +17,7 @@ from vitascope.errors import InvalidMedia, UnsupportedTask
 from vitascope.media import geometry
 from vitascope.media.borders import Sides, black_bars, edge_profiles, remaining_border, sampled
 from vitascope.media.frames import MappedFrames
-from vitascope.steps.base import Note, Step
+from vitascope.steps.base import Extent, Note, Step
 from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Letterbox(Step):
         """Raises: UnsupportedTask where there is no picture to pad, no size, or a picture too thin for it."""
         if self._is_around:
             self._box(task)
+
+    def extent(self, of: Extent) -> Extent:
+        """The size that was asked for; what black bars take away is known only from the frames."""
+        return replace(of, width=self.width or of.width, height=self.height or of.height)
 
     def prepare(self, task: Task, context: Context) -> tuple[Task, Note]:
         """The task with its picture, clip or paths on a canvas of the model's size; the note says where."""

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
-from vitascope.clip import Clip
+from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.weights import fingerprints
 from vitascope.errors import RequestError, ResourceError
 from vitascope.generators.base import Generator
-from vitascope.labels.policy import keep_labels
+from vitascope.labels.policy import keep_labels, label_of
 from vitascope.steps.base import Note, Step
 from vitascope.task import Task
 from vitascope.workflows.store import ClipStore, clip_key, key_of
@@ -75,12 +75,11 @@ class Chain(BaseModel):
         key = ""
         if store:
             made_by = (generator.name, generator.model_dump(mode="json"), generator.contents())
-            key = key_of(*made_by, completed.described(), engine.asked.deciding())
+            key = key_of(*made_by, *_asked(task, completed), engine.asked.deciding())
 
         def generate() -> Clip:
             clip: Clip = engine.generate(generator, [completed], context)[0]
-            brought = getattr(task, "video", None) or getattr(task, "image", None)
-            return clip if brought is None else keep_labels(clip, brought)
+            return _labelled_as(clip, task)
 
         return _treated(key, generate, self._work(around), engine, context, store)
 
@@ -101,8 +100,8 @@ class Chain(BaseModel):
         completed = [generator.complete(task) for task, _ in prepared]
         clips = engine.generate(generator, completed, context)
         return [
-            _treated("", partial(_itself, clip), self._work(around), engine, context, None)
-            for clip, (_, around) in zip(clips, prepared, strict=True)
+            _treated("", partial(_labelled_as, clip, task), self._work(around), engine, context, None)
+            for task, clip, (_, around) in zip(tasks, clips, prepared, strict=True)
         ]
 
     def _generator(self) -> Generator:
@@ -132,6 +131,24 @@ class Chain(BaseModel):
 
 def _itself(clip: Clip) -> Clip:
     return clip
+
+
+def _brought(task: Task) -> Clip | Image | None:
+    """The clip or picture that a task starts from."""
+    return getattr(task, "video", None) or getattr(task, "image", None)
+
+
+def _labelled_as(clip: Clip, task: Task) -> Clip:
+    brought = _brought(task)
+    return clip if brought is None else keep_labels(clip, brought)
+
+
+def _asked(task: Task, completed: Task) -> tuple[Any, ...]:
+    """All of a task that decides its clip: a file's content, which may change under its name, and its label."""
+    brought, given = _brought(task), getattr(completed, "video", None)
+    label = None if brought is None else label_of(brought)
+    content = None if given is None else clip_key(given, completed.num_frames)
+    return completed.described(), content, label and label.model_dump(mode="json")
 
 
 def _treated(

@@ -21,6 +21,7 @@ from vitascope.clip import Clip
 from vitascope.errors import RequestError
 from vitascope.media import read_lossless, write_lossless
 
+HASHED_AT_ONCE = 32  # frames
 HALF_WRITTEN_S = 24 * 3600.0  # a folder still hidden after a day was left by a killed run
 
 
@@ -30,12 +31,21 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def clip_key(clip: Clip) -> str:
-    """A hash of a clip's frames, rate and sound, read in pieces."""
-    digest = hashlib.sha256(f"{clip.frames.shape}{clip.fps}".encode())
-    for _, frames in clip.windows(32):
-        digest.update(np.ascontiguousarray(frames).tobytes())
+def clip_key(clip: Clip, num_frames: int | None = None) -> str:
+    """A hash of a clip: its frames (the first `num_frames` if given), rate, mask, sound, and what its recipe says.
+
+    The recipe counts since a treated clip carries it on: where the clip was read, and how it is labelled.
+    """
+    used = min(num_frames or clip.num_frames, clip.num_frames)
+    said = f"{clip.frames.shape}{used}{clip.fps}{clip.recipe.model_dump_json()}"
+    digest = hashlib.sha256(said.encode())
+    for start in range(0, used, HASHED_AT_ONCE):
+        window = slice(start, min(start + HASHED_AT_ONCE, used))
+        digest.update(np.ascontiguousarray(clip.frames[window]).tobytes())
+        if clip.mask is not None:
+            digest.update(b"mask" + np.ascontiguousarray(clip.mask[window]).tobytes())
     if clip.audio is not None:
+        digest.update(f"sound {clip.audio.sample_rate}".encode())
         digest.update(np.ascontiguousarray(clip.audio.samples).tobytes())
     return digest.hexdigest()[:32]
 

@@ -185,7 +185,14 @@ def _with_settings(entries: list[Entry], settings: Mapping[str, Any], path: Path
         if owner not in {entry.id for entry in entries}:
             raise UnknownName(f"step of {path.stem}", owner, [entry.id for entry in entries], param=dotted)
         changes.setdefault(owner, {})[knob.replace("-", "_")] = value
-    return [Entry(e.id, e.name, {**e.knobs, **changes.get(e.id, {})}, e.place) for e in entries]
+    return [_changed(entry, changes.get(entry.id, {})) for entry in entries]
+
+
+def _changed(entry: Entry, knobs: Mapping[str, Any]) -> Entry:
+    instead_of = {} if entry.name == GENERATE else STEPS[entry.name].instead_of
+    displaced = {instead_of[name] for name in knobs.keys() & instead_of.keys() if knobs[name] is not None}
+    kept = {name: value for name, value in entry.knobs.items() if name not in displaced}
+    return Entry(entry.id, entry.name, {**kept, **knobs}, entry.place)
 
 
 def _chain(entries: list[Entry], path: Path) -> Chain:
