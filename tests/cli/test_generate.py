@@ -201,7 +201,10 @@ def test_a_clip_says_what_made_it_and_is_made_again_or_otherwise(vitascope):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (("--speed", "turbo"), "speed='turbo' has no effect on workflow 'backwards', which generates nothing"),
+        (
+            ("--speed", "turbo"),
+            "speed='turbo' has no effect on workflow 'backwards', which generates nothing",
+        ),
         (("--memory", "8GiB"), "memory_gib=8.0 has no effect"),
         (("--set", "attention=sdpa"), "attention='sdpa' has no effect"),
         (("--set", "vae_slicing=true"), "vae_slicing=True has no effect"),
