@@ -22,7 +22,7 @@ class SharedMemory:
         self.pushed: list[tuple[int, int]] = []
 
     def _mapped(self, name: str, size: int, dtype: torch.dtype) -> Tensor:
-        """Not by `torch.from_file`: it writes a zero where the file begins, over what a quicker rank has told by then."""
+        """Not by `torch.from_file`, which writes a zero where the file begins: a quicker rank may have told by then."""
         descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CREAT)
         try:
             os.ftruncate(descriptor, size * dtype.itemsize)  # zeros; what is there stays
