@@ -117,7 +117,7 @@ def test_an_item_is_of_one_kind(fields, complaint):
         Item(id="x", prompt="p", **fields)
 
 
-def test_what_no_generator_makes_is_written_down_with_a_way_out(tmp_path):
+def test_what_a_generator_does_not_make_is_written_down_with_a_way_out(tmp_path):
     (tmp_path / "path.json").write_text(json.dumps({"paths": [[[0.1, 0.1], [0.9, 0.9]]]}))
     items = (
         Item(id="drawn", prompt="p", trajectories=tmp_path / "path.json"),
@@ -125,5 +125,5 @@ def test_what_no_generator_makes_is_written_down_with_a_way_out(tmp_path):
     )
     run = SuiteRun(Suite(name="paths", items=items), tmp_path / "run")
     made = {one.item: one.failed for one in make_queued(run, [Contender.parse("colour-bars")], Context())}
-    assert "not trajectory-to-video; no generator here can: bring clips with --clips" in made["drawn"]
+    assert "not trajectory-to-video; tora can" in made["drawn"]
     assert made["lost"].startswith("no trajectory file") and "--clips" not in made["lost"]

@@ -1,7 +1,7 @@
 """Write tiny random models of all families: `python -m tests.generators DIR`, from the checkout.
 
-Beside the folders lie a picture, a clip and `commands.sh`, which makes a clip with each; with names after DIR only
-these folders are written. A model takes a second or two to write and needs no network; what it makes is noise.
+Beside the folders lie a picture, a clip, a path and `commands.sh`, which makes a clip with each; with names after DIR
+only these folders are written. A model takes a second or two to write and needs no network; what it makes is noise.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.generators.families import FAMILIES
 from tests.generators.family import Family, footage, picture
 from tests.generators.tiny_hunyuan import save_hunyuan_token_replace
 from tests.generators.tiny_wan import save_wan_text_and_image
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 
-PICTURE, CLIP = "picture.png", "clip.mp4"
+PICTURE, CLIP, PATH = "picture.png", "clip.mp4", "path.txt"
 CONTROLLED = ("animatediff-controlnet", "animatediff-sparsectrl")
 """Generators that run AnimateDiff's own folders, so that these do not tell which one is meant."""
 
@@ -40,6 +40,7 @@ class Tiny:
     num_frames: int
     parts: dict[str, Callable[[Path], Path]] = field(default_factory=dict)
     reads_prompt: bool = True
+    with_picture: bool = False
 
     def command(self, root: Path) -> str:
         """The command line that makes its clip."""
@@ -49,7 +50,9 @@ class Tiny:
             words += ["--model", self.family, "--set", f"weights={model}"]
         else:
             words += ["--model", model]
-        words += ["--image", str(root / PICTURE)] if self.kind is ImageToVideo else []
+        from_picture = self.kind is ImageToVideo or self.with_picture
+        words += ["--image", str(root / PICTURE)] if from_picture else []
+        words += ["--trajectory", str(root / PATH)] if self.kind is TrajectoryToVideo else []
         words += ["--video", str(root / CLIP)] if self.kind is VideoToVideo else []
         words += ["--size", "{}x{}".format(*self.size), "--frames", str(self.num_frames), "--steps", "2"]
         for knob, build in self.parts.items():
@@ -101,6 +104,7 @@ def _of(family: Family) -> Tiny:
         name,
         *(family.name, family.build, family.kind, family.size, family.num_frames),
         reads_prompt=family.reads_prompt,
+        with_picture=family.with_picture,
     )
 
 
@@ -154,6 +158,7 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     fromarray(picture(0, 64, 64).pixels).save(root / PICTURE)
     footage(0, 24, 64, 64).save(root / CLIP)
+    (root / PATH).write_text("64,128\n192,128\n", encoding="utf-8")
     chosen = [tiny for tiny in TINY if not arguments.names or tiny.name in arguments.names]
     for tiny in chosen:
         tiny.write(root)

@@ -19,7 +19,8 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.generators import GENERATORS, Generator
-from vitascope.task import ImageToVideo, Task, VideoToVideo
+from vitascope.task import ImageToVideo, Task, TrajectoryToVideo, VideoToVideo
+from vitascope.tracks import Trajectories
 
 STEPS = 2
 ENGINE = Engine(
@@ -51,6 +52,7 @@ class Family:
     num_frames: int
     knobs: dict[str, Any] = field(default_factory=dict, hash=False)
     reads_prompt: bool = True
+    with_picture: bool = False  # where the kind of task leaves that open
 
     def __str__(self) -> str:
         return f"{self.build.__name__.removeprefix('save_')}-{self.kind.kind}"
@@ -70,7 +72,9 @@ class Family:
         said = {"seed": seed, "width": width, "height": height, "num_frames": self.num_frames, **said}
         if self.reads_prompt:
             said["prompt"] = prompt
-        if self.kind is ImageToVideo:
+        if self.kind is TrajectoryToVideo:
+            said["trajectories"] = drawn_path(scene)
+        if self.kind is ImageToVideo or self.with_picture:
             said["image"] = picture(scene, width, height)
         if self.kind is VideoToVideo:
             said = {"video": footage(scene, self.num_frames, width, height), "strength": 1.0, **said}
@@ -97,6 +101,11 @@ def plain_frames(family: Family) -> np.ndarray:
 def picture(seed: int, width: int, height: int) -> Image:
     """A picture of coloured noise."""
     return Image(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def drawn_path(seed: int) -> Trajectories:
+    """One path over the picture."""
+    return Trajectories.stated(np.random.default_rng(seed).uniform(0, 1, (3, 2)).tolist())
 
 
 def footage(seed: int, num_frames: int, width: int, height: int) -> Clip:

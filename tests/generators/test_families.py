@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from tests.generators.families import FAMILIES
-from tests.generators.family import ENGINE, STEPS, Family, footage, picture, plain_frames
+from tests.generators.family import ENGINE, STEPS, Family, drawn_path, footage, picture, plain_frames
 from vitascope.context import Context, FolderCheckpoints, Progress
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import JobCancelled, UnsupportedTask
 from vitascope.generators import GENERATORS, for_model
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
@@ -39,8 +39,8 @@ def test_one_model_end_to_end(family: Family) -> None:
     assert not np.array_equal(family.frames(seed=1), first), "another seed makes the same clip"
     if family.reads_prompt:
         assert not np.array_equal(family.frames(prompt="a blue car"), first), "the prompt is not read"
-    if family.kind is ImageToVideo:
-        assert not np.array_equal(family.frames(scene=1), first), "the picture is not read"
+    if family.kind in (ImageToVideo, TrajectoryToVideo):
+        assert not np.array_equal(family.frames(scene=1), first), "the picture or the path is not read"
 
     stop = threading.Event()
     heard: list[Progress] = []
@@ -63,7 +63,7 @@ def test_a_batch_gives_a_clip_for_each_task(family: Family) -> None:
         assert np.abs(clip.array() - frames.astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["hunyuan", "ltx", "mochi", "wan"])
+@pytest.mark.parametrize("name", ["hunyuan", "ltx", "mochi", "tora", "wan"])
 def test_parts_that_take_turns_make_the_same_clip(name: str) -> None:
     family = next(family for family in FAMILIES if family.name == name)
     generator = family.generator()
@@ -86,7 +86,7 @@ def test_lengths_between_those_of_the_vae_are_refused_with_the_nearest(family: F
     profile = generator.profile()
     if profile.frame_step == 1:
         return
-    nearest = family.num_frames + profile.frame_step
+    nearest = family.num_frames + (0 if profile.only_native_length else profile.frame_step)
     wrong = family.task().model_copy(update={"num_frames": nearest - 1})
     if isinstance(wrong, VideoToVideo):
         wrong = wrong.model_copy(update={"video": footage(0, nearest, *family.size)})
@@ -107,17 +107,20 @@ def test_known_models_complete_a_bare_task(name: str) -> None:
     for known in GENERATORS[name].models:
         generator = GENERATORS[name].with_knobs(model=known.name)
         for kind in known.tasks:
-            task = bare_task(kind, generator.profile().num_frames)
+            task = bare_task(kind, generator.profile().num_frames, ImageToVideo.kind in known.tasks)
             completed = generator.complete(task)
             assert all((completed.width, completed.height, completed.num_frames, completed.fps))
             assert generator.complete(completed) == completed
 
 
-def bare_task(kind: str, num_frames: int) -> Task:
+def bare_task(kind: str, num_frames: int, with_picture: bool) -> Task:
     if kind == TextToVideo.kind:
         return TextToVideo.of(prompt="a red ball")
     if kind == ImageToVideo.kind:
         return ImageToVideo.of(image=picture(0, 64, 64))
+    if kind == TrajectoryToVideo.kind:
+        start = picture(0, 64, 64) if with_picture else None
+        return TrajectoryToVideo.of(trajectories=drawn_path(0), image=start)
     return VideoToVideo.of(prompt="a red ball", video=footage(0, num_frames, 64, 64))
 
 

@@ -28,7 +28,7 @@ from vitascope.jobs.order import Order
 from vitascope.jobs.rules import Rules
 from vitascope.labels.reading import found_in
 from vitascope.settings import Settings
-from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.task import ImageToVideo, TextToVideo, TrajectoryToVideo
 
 BARS = Order(prompt="bars", model="colour-bars")
 
@@ -80,11 +80,15 @@ def test_a_judge_that_fails_counts_as_a_refusal_unless_told_otherwise(judge):
     assert time.monotonic() - started < 2
 
 
-def test_words_and_pictures_are_both_shown_to_the_judge():
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [(ImageToVideo, {}), (TrajectoryToVideo, {"trajectories": {"paths": [[[0, 0], [1, 1]]]}})],
+)
+def test_words_and_pictures_are_both_shown_to_the_judge(kind, more):
     seen = []
     moderator = Moderator(lambda exhibit: seen.append(exhibit))
     picture = Image(np.full((900, 1600, 3), 7, np.uint8))
-    moderator.check_start(ImageToVideo(prompt="walk", negative_prompt="blur", image=picture))
+    moderator.check_start(kind(prompt="walk", negative_prompt="blur", image=picture, **more))
     assert [(e.kind, e.text, len(e.pictures)) for e in seen] == [
         ("prompt", "walk\nblur", 0),
         ("upload", "walk\nblur", 1),

@@ -7,7 +7,10 @@ import struct
 import numpy as np
 import pytest
 
+from tests.generators.family import built
+from tests.generators.tiny_tora import save_tora
 from tests.server.test_access import BARS, code, png
+from vitascope.engine import hub
 from vitascope.jobs.house import VIDEO
 from vitascope.media import read
 
@@ -188,6 +191,35 @@ def test_a_lora_belongs_to_its_request(desk):
         reply = desk.http.post("/v1/videos", json={"prompt": "x", "loras": wrong})
         assert reply.status_code in (400, 404), wrong
     assert code(desk.http.post("/v1/videos", json={**BARS, "loras": "style"}), 400) == "request_error"
+
+
+def test_drawn_paths_are_followed(desk, monkeypatch):
+    monkeypatch.setattr(hub, "fetch_weights", lambda *_, **__: built(save_tora))
+    small = {"width": 32, "height": 32, "num_frames": 9, "num_inference_steps": 2}
+    clips = []
+    for paths in ([[[0.1, 0.5], [0.9, 0.5]]], "[[0.9, 0.5], [0.1, 0.5]]"):
+        video = create(desk, model="tora", prompt="a red ball", trajectories=paths, params=small)
+        assert desk.work(video["id"]).status == "completed"
+        clips.append(read(desk.office.file(video["id"], VIDEO)).array())
+    assert not np.array_equal(*clips)
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        ("/etc/passwd", "is no JSON"),
+        (["/etc/passwd"], "paths.0"),
+        ([], "at least 1 item"),
+        ([[[0.5, 0.5]]], "path 1 has 1 point"),
+        ([[[0.5, "left"], [0, 0]]], "valid number"),
+        ([[[7, 7], [0, 0]]], "farther outside"),
+    ],
+    ids=str,
+)
+def test_paths_that_cannot_be_followed_are_refused_and_no_file_of_ours_is_read(desk, paths, words):
+    reply = desk.http.post("/v1/videos", json={"prompt": "x", "model": "tora", "trajectories": paths})
+    assert reply.status_code == 400 and words in reply.json()["error"]["message"]
+    assert desk.http.post("/v1/videos", json={**BARS, "trajectories": [[[0, 0], [1, 1]]]}).status_code == 400
 
 
 def test_peers_spellings_are_understood(desk):

@@ -14,7 +14,9 @@ from vitascope.steps.expand_prompt import ExpandPrompt
 from vitascope.steps.letterbox import Letterbox
 from vitascope.steps.reverse import Reverse
 from vitascope.task import ImageToVideo, TextToVideo
+from vitascope.tracks import Trajectories
 from vitascope.workflows import Chain
+from vitascope.workflows.generate import task_from
 from vitascope.workflows.replay import command, replay
 
 
@@ -85,6 +87,15 @@ def test_the_command_names_the_generator_where_its_model_does_not_tell_it(genera
     task = {"kind": "text-to-video", "prompt": "a star", "seed": 3}
     stage = Stage(kind="generator", name=generator, task=task, knobs={"model": model})
     assert words in command(Recipe(stages=(stage,)))
+
+
+def test_drawn_paths_are_read_back_from_the_file():
+    paths = {"paths": [[[0.1, 0.5], [0.9, 0.5]]]}
+    task = {"kind": "trajectory-to-video", "prompt": "a star", "seed": 3, "trajectories": paths}
+    recipe = Recipe(stages=(Stage(kind="generator", name="tora", task=task, knobs={"model": "tora"}),))
+    made = replay(recipe)
+    assert task_from(**made.task).trajectories == Trajectories.stated(paths)
+    assert command(recipe, "star.mp4") == "vitascope run star.mp4 -o again.mp4"
 
 
 def made_with(prompt="a star", **fields):

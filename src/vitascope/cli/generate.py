@@ -29,6 +29,10 @@ def generate(
     ] = None,
     image: Annotated[Path | None, typer.Option(help="Start from this picture.")] = None,
     video: Annotated[Path | None, typer.Option(help="Start from this clip.")] = None,
+    trajectory: Annotated[
+        list[Path] | None,
+        typer.Option(help="File with the path of a thing (JSON, or a line x,y a point); may be repeated."),
+    ] = None,
     strength: Annotated[float | None, typer.Option(help="With --video: 0 keeps it, 1 forgets it.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, e.g. 720x480.")] = None,
     frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,
@@ -65,6 +69,7 @@ def generate(
     options: dict[str, Any] = {
         "image": image,
         "video": video,
+        "trajectories": trajectory or None,
         "strength": strength,
         "num_frames": frames,
         "fps": fps,

@@ -21,6 +21,9 @@ def run(
     output: Output = Path("clip.mp4"),
     image: Annotated[Path | None, typer.Option(help="Start from this picture.")] = None,
     video: Annotated[Path | None, typer.Option(help="Treat this clip, or make it anew.")] = None,
+    trajectory: Annotated[
+        list[Path] | None, typer.Option(help="File with the path of a thing; may be repeated.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same frames.")] = None,
     negative: Annotated[str, typer.Option(help="What the clip shall not show.")] = "",
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
@@ -53,6 +56,7 @@ def run(
         "memory_gib": parse_memory(memory),
         "gpus": gpus,
         "seed": seed,
+        "trajectories": trajectory or None,
         **parse_size(size),
     }
     run_workflow(

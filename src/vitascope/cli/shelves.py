@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-SHORT = {"text-to-video": "t2v", "image-to-video": "i2v", "video-to-video": "v2v"}
+SHORT = {
+    "text-to-video": "t2v",
+    "image-to-video": "i2v",
+    "video-to-video": "v2v",
+    "trajectory-to-video": "trajectory",
+}
 
 
 def models(json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:

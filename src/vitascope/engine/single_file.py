@@ -31,7 +31,10 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
     ):  # buffers such as sincos positions are computed, not loaded
         model = cls.from_config(config)
     expected = model.state_dict()
-    tensors = without_prefix(read_tensors(path), expected)
+    tensors = read_tensors(path)
+    if hasattr(cls, "from_authors_names"):  # a network of ours whose checkpoints come with other names
+        tensors = cls.from_authors_names(tensors)
+    tensors = without_prefix(tensors, expected)
     if not expected.keys() & tensors.keys():
         return _by_diffusers(cls, path, config_folder, dtype)
     _check_same(path, cls.__name__, expected, tensors)
@@ -39,6 +42,8 @@ def load_denoiser(cls: Any, path: Path, config_folder: Path, dtype_name: str) ->
 
     def cast(name: str, tensor: Any) -> Any:
         """A tensor in the dtype, or in float32 where the class keeps it: as diffusers does, and `to` would not."""
+        if not tensor.is_floating_point():
+            return tensor
         return tensor.to(torch.float32 if kept & set(name.split(".")) else dtype)
 
     model.load_state_dict(

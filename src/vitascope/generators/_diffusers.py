@@ -207,7 +207,7 @@ class DiffusersGenerator(Generator):
         from vitascope.engine.text_encoders import lazily
 
         source, offline = self.source(), Settings.from_environment().offline
-        where = self.pipeline_for[self.profile().kinds[0]]
+        where = self.pipeline_of(self.profile().kinds[0])
         block_cache.check_calibrated(placement, self.profile().cache, self.model)
         if (known := self.known_model(self.model)) is not None:
             pipelines.check_switches(known.name, placement)
@@ -233,6 +233,10 @@ class DiffusersGenerator(Generator):
         marks = [weights.fingerprint(path) for path in (file, folder) if path]
         return LoadedPipeline(pipeline, placement, "+".join(marks), levers, warnings)
 
+    def pipeline_of(self, kind: str) -> str:
+        """The class "module:Class" that makes this kind of task with this record's model."""
+        return self.pipeline_for[kind]
+
     def decode_preview(self, pipeline: Any, latents: Any) -> Pixels | None:  # noqa: ARG002
         """A few frames out of latents of one clip, cheaply; None where a family cannot. Shape: (T, H, W, 3)."""
         return None
@@ -254,7 +258,7 @@ class DiffusersGenerator(Generator):
         first = one_batch(tasks)
         knobs = self.filled_in(self.profile())
         placement = modules.placement
-        pipeline = modules.as_class(self.pipeline_for[first.kind])
+        pipeline = modules.as_class(self.pipeline_of(first.kind))
         pipeline.scheduler = self.new_scheduler(modules, knobs.scheduler)
         generators = [torch.Generator("cpu").manual_seed(task.seed) for task in tasks]
         files = self._lora_files()

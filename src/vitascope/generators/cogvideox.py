@@ -80,7 +80,7 @@ def _published(name: str, repo: str, gib: float, kinds: tuple[str, ...], note: s
     )
 
 
-def _patch_embedding(file: Path) -> tuple[int, ...] | None:
+def patch_embedding(file: Path) -> tuple[int, ...] | None:
     """The shape of the patch embedding in a single file; None if the file holds no CogVideoX transformer."""
     shapes = tensor_shapes(file)
     for name, shape in shapes.items():
@@ -88,6 +88,11 @@ def _patch_embedding(file: Path) -> tuple[int, ...] | None:
         if found and f"{prefix}patch_embed.text_proj.weight" in shapes:
             return shape
     return None
+
+
+def follows_paths(file: Path) -> bool:
+    """Whether the transformer in a single file is Tora's, which has a fuser of motion in each block."""
+    return any(".flow_gamma_spatial." in name for name in tensor_shapes(file))
 
 
 class CogVideoX(DiffusersGenerator):
@@ -210,13 +215,13 @@ class CogVideoX(DiffusersGenerator):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether a single file holds a CogVideoX transformer in diffusers' names."""
-        return path.is_file() and _patch_embedding(path) is not None
+        """Whether a single file holds a CogVideoX transformer in diffusers' names, and not Tora's."""
+        return path.is_file() and patch_embedding(path) is not None and not follows_paths(path)
 
     @classmethod
     def lender_of(cls, file: Path) -> str | None:
         """The published model of the same width, inputs and positions as the transformer in `file`."""
-        shape = _patch_embedding(file)
+        shape = patch_embedding(file)
         if shape is None or shape[0] not in (1920, 3072):
             return None
         if shape[0] == 1920:

@@ -15,6 +15,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from vitascope.clip import Clip, Image
 from vitascope.errors import RequestError, ResourceError
 from vitascope.media import thumbnail
 from vitascope.settings import Settings
-from vitascope.task import ImageToVideo, Task, VideoToVideo
+from vitascope.task import Task, VideoToVideo
 
 log = logging.getLogger(__name__)
 NUM_FRAMES = 8  # of a clip, spread evenly over it
@@ -84,8 +85,8 @@ class Moderator:
             self.check(Exhibit("upload", text, _sampled(start)))
         elif isinstance(start, VideoToVideo):
             self.check(Exhibit("upload", text, _sampled(start.video)))
-        elif isinstance(start, ImageToVideo):
-            self.check(Exhibit("upload", text, _sampled(Clip(start.image.pixels[None], fps=1))))  # type: ignore[arg-type]
+        elif isinstance(picture := getattr(start, "image", None), Image):  # of whatever kind of task has one
+            self.check(Exhibit("upload", text, _sampled(Clip(picture.pixels[None], Fraction(1)))))
 
     def check_result(self, clip: Clip, prompt: str) -> None:
         """Judge a finished clip. Raises: as `check`."""

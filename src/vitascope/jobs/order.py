@@ -29,10 +29,11 @@ from vitascope.jobs.training_order import TrainingOrder
 from vitascope.shelf import Item
 from vitascope.steps import STEPS
 from vitascope.steps.base import Extent
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.task import Task
+from vitascope.tracks import Trajectories
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows import workflow as workflows
-from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from
+from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from, task_kind
 
 MAX_SECONDS = 600
 MAX_RESULT_PIXELS = 8 * MAX_CLIP_PIXELS  # over all frames: a clip as long as is taken, doubled three times
@@ -214,9 +215,12 @@ def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Ta
 
 def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chain, dict[str, Any]]:
     """The chain that is asked for, and those options that belong to the task."""
-    kind = TextToVideo if media is None else ImageToVideo if isinstance(media, Image) else VideoToVideo
+    image, video = (media, None) if isinstance(media, Image) else (None, media)
+    kind = task_kind(image, video, order.options.get("trajectories"))
     task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
     fields = {name: value for name, value in order.options.items() if name in task_fields}
+    if "trajectories" in fields:  # a client names no file of ours
+        fields["trajectories"] = Trajectories.stated(fields["trajectories"])
     generator = _of_shelf(order.model)
     of_steps = {name: value for name, value in order.options.items() if order.workflow and "." in name}
     options = {name: value for name, value in order.options.items() if name not in of_steps}

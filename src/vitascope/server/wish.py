@@ -39,6 +39,7 @@ _OBJECTS = (
     "input_reference",
     "loras",
     "video",
+    "trajectories",
 )  # sent as JSON text by some clients
 _ONE_CLIP = ("n", "num_outputs_per_prompt")
 

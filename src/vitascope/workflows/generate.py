@@ -18,11 +18,16 @@ from vitascope.generators import Generator, for_model
 from vitascope.labels.policy import Labelling
 from vitascope.media import read, read_image
 from vitascope.recipe import Stage
-from vitascope.task import ImageToVideo, Task, TextToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
+from vitascope.tracks import Trajectories
 from vitascope.workflows.chain import Chain
 
 DEFAULT_MODEL = "sprout"
 DEFAULT_FROM_PICTURE = "sprout-i2v"
+
+
+# Embedded models follow no paths, and tens of gigabytes are not fetched unasked.
+_FOLLOWERS = "tora from text, tora-i2v from a picture"
 
 
 class Order(BaseModel):
@@ -45,20 +50,35 @@ def clip_from(path: str | Path) -> Clip:
     return replace(clip, recipe=clip.recipe.then(stage))
 
 
+def task_kind(image: Any = None, video: Any = None, trajectories: Any = None) -> type[Task]:
+    """The kind of task that these ask for."""
+    if trajectories is not None:
+        return TrajectoryToVideo
+    return ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
+
+
 def task_from(
     prompt: str,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
+    trajectories: Any = None,
     **fields: Any,
 ) -> Task:
-    """The task that a prompt, with a picture or a clip or neither, asks for.
+    """The task that a prompt, with a picture or a clip or neither, asks for; `trajectories` as `Trajectories.of` says.
 
     Raises: RequestError for both at once or a field out of range, NotFound, InvalidMedia.
     """
     if image is not None and video is not None:
         raise RequestError("give a picture or a clip to start from, not both", param="image")
-    if image is not None:
-        picture = image if isinstance(image, Image) else read_image(image)
+    picture = image if image is None or isinstance(image, Image) else read_image(image)
+    if trajectories is not None:
+        if video is not None:
+            raise RequestError(
+                "paths are followed from text or from a picture, not from a clip", param="video"
+            )
+        paths = Trajectories.of(trajectories)
+        return TrajectoryToVideo.of(prompt=prompt, trajectories=paths, image=picture, **fields)
+    if picture is not None:
         return ImageToVideo.of(prompt=prompt, image=picture, **fields)
     if video is not None:
         clip = video if isinstance(video, Clip) else clip_from(video)
@@ -73,6 +93,7 @@ def order(
     weights: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
+    trajectories: Any = None,
     **options: Any,
 ) -> Order:
     """Sort `options` into the task's fields, the placement's fields and the generator's knobs.
@@ -81,10 +102,12 @@ def order(
     folder, file or hub id that the generator called `model` runs, where they could be another's too.
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
+    if trajectories is not None and model is None:
+        raise RequestError(f"say which model follows the paths: {_FOLLOWERS}", param="model")
     model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
     lender = {name: options[name] for name in ("base",) if name in options}  # may tell whose a single file is
     generator = for_model(model, **lender)
-    kind = ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
+    kind = task_kind(image, video, trajectories)
     owners: dict[str, dict[str, Any]] = {"task": {}, "placement": {}, "knobs": {}}
     for name, value in options.items():
         if name in kind.model_fields:
@@ -100,7 +123,7 @@ def order(
         placement = Placement(**owners["placement"])
     except ValidationError as error:
         raise invalid_value(error, "placement") from error
-    task = task_from(prompt, image, video, **owners["task"])
+    task = task_from(prompt, image, video, trajectories, **owners["task"])
     knobs = owners["knobs"] | ({} if weights is None else {"weights": weights})
     return Order(task=task, generator=for_model(model, **knobs), placement=placement)
 
@@ -116,12 +139,14 @@ def generate(
     model: str | None = None,
     image: str | Path | Image | None = None,
     video: str | Path | Clip | None = None,
+    trajectories: Any = None,
     label: str | None = None,
     context: Context | None = None,
     **options: Any,
 ) -> Clip:
     """Make a clip from a sentence; with `image`, from its first frame on; with `video`, from that clip.
 
+    `trajectories`: paths that things follow, for a model that can: a file, several, or lists of points as fractions.
     `options` are fields of the task (`width`, `height`, `num_frames`, `fps`, `seed`, `negative_prompt`,
     `strength`), of the placement (`device`, `dtype`, `offload`, ...) and knobs of the model's generator
     (`num_inference_steps`, `guidance_scale`, `scheduler`, `loras`, ...). Models stay loaded between calls
@@ -131,7 +156,7 @@ def generate(
     Raises: RequestError (asked wrongly), ResourceError (something is missing here), RunError (our fault).
     """
     labelling = Labelling.of(label)
-    asked = order(prompt, model=model, image=image, video=video, **options)
+    asked = order(prompt, model=model, image=image, video=video, trajectories=trajectories, **options)
     asked.placement.check_together(num_clips=1)
     chain = Chain(generator=asked.generator)
     return labelling.on(chain.run(asked.task, _warm_engine(asked.placement), context or Context()))

@@ -94,14 +94,14 @@ def _path(source: dict[str, Any], what: str) -> str:
 def command(recipe: Recipe, file: str = "FILE", output: str = "again.mp4") -> str | None:
     """The command that makes the recipe's clip again, as a shell would take it; None where none can.
 
-    A generation alone is spelt out with `vitascope generate`; a chain is read back from `file`, which holds
-    its recipe, by `vitascope run`.
+    A generation alone is spelt out with `vitascope generate`; a chain, or one along drawn paths, is read back from
+    `file`, which holds its recipe, by `vitascope run`.
     """
     try:
         made = replay(recipe)
     except RequestError:
         return None
-    if len(recipe.stages) > 1:
+    if len(recipe.stages) > 1 or "trajectories" in made.task:  # no flag can hold a path's points
         video = ["--video", made.video] if made.video else []
         return shlex.join(["vitascope", "run", file, *video, "-o", output])
     stage = recipe.stages[0]
