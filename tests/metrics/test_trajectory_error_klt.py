@@ -5,6 +5,7 @@ import pytest
 
 from tests.metrics.pictures import panning, texture
 from vitascope.clip import Clip
+from vitascope.errors import RequestError
 from vitascope.metrics import METRICS
 from vitascope.metrics.trajectory_error_klt import resampled
 from vitascope.tracks import Trajectories
@@ -39,3 +40,12 @@ def test_untrackable_points_are_not_measured():
 def test_without_paths_there_is_nothing_to_measure():
     score = METRICS["trajectory-error-klt"]().score(Clip(texture()[None].repeat(3, 0), 8))
     assert score.value is None and "no wanted trajectories" in score.not_measured
+
+
+def test_the_wanted_paths_may_be_a_file(tmp_path):
+    (tmp_path / "path.txt").write_text("64,128\n192,128")
+    metric = METRICS["trajectory-error-klt"].with_knobs(trajectories=str(tmp_path / "path.txt"))
+    assert metric.trajectories.paths == (((0.25, 0.5), (0.75, 0.5)),)
+    assert type(metric).model_validate_json(metric.model_dump_json()) == metric
+    with pytest.raises(RequestError, match="no trajectory file"):
+        METRICS["trajectory-error-klt"].with_knobs(trajectories="gone.txt")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from vitascope.metrics._analysis import AnalysedClip
 from vitascope.metrics._single import SingleClipMetric
@@ -35,6 +36,12 @@ class TrajectoryErrorKlt(SingleClipMetric):
     )
 
     trajectories: Trajectories | None = None
+
+    @field_validator("trajectories", mode="before")
+    @classmethod
+    def _from_a_file(cls, said: Any) -> Trajectories | None:
+        """Paths as data, or a file of them."""
+        return None if said is None else Trajectories.of(said)
 
     def measure(self, clip: AnalysedClip) -> float | str:
         """Mean over frames and paths."""
