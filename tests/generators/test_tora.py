@@ -17,6 +17,7 @@ from tests.generators import tiny_cogvideox, tiny_tora
 from tests.generators.family import ENGINE, Family, built, picture, plain_frames
 from tests.models.tora.sat_names import as_published
 from vitascope.context import Context
+from vitascope.engine import hub
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, RequestError, UnsupportedTask
@@ -159,6 +160,28 @@ def test_the_checkpoint_for_pictures_is_fetched_with_what_goes_around_it() -> No
     )
     assert around.repo == "zai-org/CogVideoX-5b-I2V"
     assert not any("transformer/*" in pattern for pattern in around.patterns)
+
+
+def test_the_published_checkpoint_for_pictures_loads_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = built(IMAGE.build)
+    around = tiny_cogvideox.save(tmp_path / "around", "5b-i2v")
+    for part in ("vae", "text_encoder"):
+        shutil.copytree(folder / part, around / part, dirs_exist_ok=True)
+    for file in (around / "transformer").glob("*.safetensors"):  # not fetched
+        file.unlink()
+    file = tmp_path / "tora" / "i2v" / "mp_rank_00_model_states.pt"
+    file.parent.mkdir(parents=True)
+    torch.save({"module": as_published(weights_of(folder))}, file)
+    monkeypatch.setattr(hub, "fetch_files", lambda *_, **__: tmp_path)
+    for name in ("fetch_configs", "fetch_weights"):
+        monkeypatch.setattr(hub, name, lambda *_, **__: around)
+    generator = GENERATORS["tora"].with_knobs(model="tora-i2v", num_inference_steps=2, max_sequence_length=12)
+    modules = generator.load(Placement(device="cpu", dtype="float32"))
+    task = IMAGE.generator().complete(IMAGE.task())  # of the tiny model's size
+    (clip,) = generator.generate([task], modules, Context())
+    assert np.array_equal(clip.array(), plain_frames(IMAGE))
 
 
 def test_its_pipelines_are_diffusers_own() -> None:

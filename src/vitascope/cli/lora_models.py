@@ -31,7 +31,8 @@ def empty_denoiser(model: str) -> Any:
     if not isinstance(kind, list) or not kind[0]:
         raise RequestError(f"{model!r} has no {generator.denoiser} in diffusers layout", param="model")
     with torch.device("meta"):
-        return getattr(diffusers, kind[1]).from_config(dict(configs.component(generator.denoiser)))
+        cls = getattr(diffusers, kind[1], None) or pipelines.import_class(generator.denoiser_class)
+        return cls.from_config(dict(configs.component(generator.denoiser)))
 
 
 def denoiser_pipeline(model: str) -> tuple[Path, Any, str]:

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import Field
 
 from vitascope.context import Context
-from vitascope.engine.pipelines import LoadedPipeline, read_net
+from vitascope.engine.pipelines import LoadedPipeline
 from vitascope.engine.placement import Placement
 from vitascope.engine.weights import Configs
 from vitascope.errors import UnsupportedTask
-from vitascope.generators._components import located
+from vitascope.generators._components import located, parts_of
 from vitascope.generators._given_media import fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel, Part
@@ -117,7 +117,7 @@ class Tora(CogVideoX):
         if file is None:
             return super().parts()
         (model,) = super().parts()
-        return model.model_copy(update={"patterns": (file,)}), Part(repo=LENDERS[32], patterns=AROUND)
+        return model.model_copy(update={"patterns": (file,)}), *parts_of(self._around(), patterns=AROUND)
 
     def load(self, placement: Placement) -> LoadedPipeline:
         """As for every family. Raises: as there."""
@@ -125,16 +125,11 @@ class Tora(CogVideoX):
         if file is None:
             return super().load(placement)
         path = located(self.source().name, (file,)) / file
-        return self.model_copy(update={"model": str(path)}).load(placement)
+        return self.model_copy(update={"model": str(path), "base": self._around()}).load(placement)
 
-    def components(self, folder: Path, placement: Placement) -> dict[str, Any]:
-        """Our transformer, which diffusers has not; that of a single file is loaded from there."""
-        if self.source().kind == "file":
-            return {}
-        import torch
-
-        dtype = getattr(torch, placement.dtype)
-        return {self.denoiser: read_net(self.denoiser_class, folder / self.denoiser, dtype)}
+    def _around(self) -> str:
+        """The model whose text encoder and VAE go with the checkpoint for pictures."""
+        return self.base or LENDERS[32]
 
     def _checkpoint(self) -> str | None:
         known = self.known_model(self.model)

@@ -10,6 +10,8 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline
 from diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video import CogVideoXImageToVideoPipeline
 from torch import Tensor
 
+from vitascope.models.tora.transformer import ToraTransformer3DModel
+
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
@@ -24,7 +26,7 @@ class _FollowsMotion:
         loaded = super().load_config(*args, **kwargs)  # type: ignore[misc]
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         if "transformer" in config:
-            config["transformer"] = ["diffusers", "CogVideoXTransformer3DModel"]
+            config["transformer"] = [ToraTransformer3DModel.__module__, ToraTransformer3DModel.__name__]
         return loaded
 
     @torch.no_grad()
