@@ -219,7 +219,14 @@ def test_drawn_paths_are_followed(desk, monkeypatch):
 def test_paths_that_cannot_be_followed_are_refused_and_no_file_of_ours_is_read(desk, paths, words):
     reply = desk.http.post("/v1/videos", json={"prompt": "x", "model": "tora", "trajectories": paths})
     assert reply.status_code == 400 and words in reply.json()["error"]["message"]
-    assert desk.http.post("/v1/videos", json={**BARS, "trajectories": [[[0, 0], [1, 1]]]}).status_code == 400
+    for model, said in (
+        ("colour-bars", "not trajectory-to-video"),
+        ("", "say which model follows the paths"),
+    ):
+        reply = desk.http.post(
+            "/v1/videos", json={"prompt": "x", "model": model, "trajectories": [[[0, 0], [1, 1]]]}
+        )
+        assert reply.status_code == 400 and said in reply.json()["error"]["message"]
 
 
 def test_peers_spellings_are_understood(desk):

@@ -64,7 +64,7 @@ class Tora(CogVideoX):
             aliases=("Le0jc/Tora",),
             card="tora-i2v",
             tasks=FROM_IMAGE,
-            note="things in a picture follow drawn paths: 720x480, 49 frames; in the place of CogVideoX-5b-I2V's net",
+            note="things in a picture follow drawn paths: 720x480, 49 frames; other parts from CogVideoX-5b-I2V",
             source=SOURCE,
         ),
     )

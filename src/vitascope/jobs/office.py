@@ -152,7 +152,7 @@ class Office:
                 raise InvalidMedia("the reference is a LoRA, not a picture or clip", param="input_reference")
             order = order.model_copy(update={"reference": "reference"})
         if not order.model:
-            order = order.model_copy(update={"model": default_model(kind)})
+            order = order.model_copy(update={"model": default_model(kind, order.options)})
         self._take_loras(order, asked.tenant, folder)
         if asked.kept_clips is not None:
             shutil.copytree(asked.kept_clips, folder / "clips")

@@ -33,7 +33,13 @@ from vitascope.task import Task
 from vitascope.tracks import Trajectories
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows import workflow as workflows
-from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL, task_from, task_kind
+from vitascope.workflows.generate import (
+    DEFAULT_FROM_PICTURE,
+    DEFAULT_MODEL,
+    WHO_FOLLOWS_PATHS,
+    task_from,
+    task_kind,
+)
 
 MAX_SECONDS = 600
 MAX_RESULT_PIXELS = 8 * MAX_CLIP_PIXELS  # over all frames: a clip as long as is taken, doubled three times
@@ -113,8 +119,13 @@ def with_own_model(order: Order) -> Order:
     return order.model_copy(update={"model": base, "loras": (*order.loras, *choices([name]))})
 
 
-def default_model(reference_kind: str) -> str:
-    """The embedded model for a request without a reference (""), or with a "picture" or a "clip"."""
+def default_model(reference_kind: str, options: Mapping[str, Any]) -> str:
+    """The embedded model for a request without a reference (""), or with a "picture" or a "clip".
+
+    Raises: RequestError for what no embedded model does.
+    """
+    if "trajectories" in options:
+        raise RequestError(WHO_FOLLOWS_PATHS, param="model")
     return DEFAULT_FROM_PICTURE if reference_kind == "picture" else DEFAULT_MODEL
 
 

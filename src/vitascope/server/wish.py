@@ -48,10 +48,11 @@ class VideoRequest(BaseModel):
     """Body of `POST /v1/videos`, as JSON or multipart.
 
     `params` holds everything that the standard has no name for: `seed`, `width`, `height`, `num_frames`,
-    `fps`, `negative_prompt`, `strength`, and knobs of the model such as `num_inference_steps`,
-    `guidance_scale` and `scheduler`. The same names are taken beside `prompt` as well. In multipart they are
-    written `params[seed]`. `input_reference` is a picture or clip: a file, or an object with `file_id` (an
-    upload), or with `image_url` (a data: URL, or one of a host that this service may fetch from).
+    `fps`, `negative_prompt`, `strength`, `trajectories` (drawn paths as lists of points), and knobs of the model
+    such as `num_inference_steps`, `guidance_scale` and `scheduler`. The same names are taken beside `prompt` as
+    well. In multipart they are written `params[seed]`. `input_reference` is a picture or clip: a file, or an
+    object with `file_id` (an upload), or with `image_url` (a data: URL, or one of a host that this service may
+    fetch from).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -27,7 +27,7 @@ DEFAULT_FROM_PICTURE = "sprout-i2v"
 
 
 # Embedded models follow no paths, and tens of gigabytes are not fetched unasked.
-_FOLLOWERS = "tora from text, tora-i2v from a picture"
+WHO_FOLLOWS_PATHS = "say which model follows the paths: tora from text, tora-i2v from a picture"
 
 
 class Order(BaseModel):
@@ -103,7 +103,7 @@ def order(
     Raises: UnknownName for an option that none of them has, RequestError for a value out of range.
     """
     if trajectories is not None and model is None:
-        raise RequestError(f"say which model follows the paths: {_FOLLOWERS}", param="model")
+        raise RequestError(WHO_FOLLOWS_PATHS, param="model")
     model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
     lender = {name: options[name] for name in ("base",) if name in options}  # may tell whose a single file is
     generator = for_model(model, **lender)
