@@ -184,6 +184,16 @@ def test_the_published_checkpoint_for_pictures_loads_by_its_name(
     assert np.array_equal(clip.array(), plain_frames(IMAGE))
 
 
+def test_steps_are_counted_from_the_end_as_upstream_sets_them(tmp_path: Path) -> None:
+    folder = tmp_path / "leading"
+    shutil.copytree(built(TEXT.build), folder)
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "timestep_spacing": "leading"}))
+    assert np.array_equal(made(TEXT.task(), folder), plain_frames(TEXT))
+    unipc, own = (made(TEXT.task(), folder, scheduler=name) for name in ("unipc", "ddim"))
+    assert not np.array_equal(unipc, own)
+
+
 def test_its_pipelines_are_diffusers_own() -> None:
     modules = ENGINE.modules(TEXT.generator())
     assert isinstance(modules.pipeline, CogVideoXPipeline)

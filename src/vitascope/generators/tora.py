@@ -17,7 +17,7 @@ from vitascope.generators._components import located, parts_of
 from vitascope.generators._given_media import fitted
 from vitascope.generators._profile import Profile
 from vitascope.generators.base import KnownModel, Part
-from vitascope.generators.cogvideox import CogVideoX, follows_paths, patch_embedding
+from vitascope.generators.cogvideox import GIVEN_BETAS, CogVideoX, follows_paths, patch_embedding
 from vitascope.models.tora.paths import canvas_tracks, flow_of, leaves_picture
 from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo
 
@@ -134,6 +134,14 @@ class Tora(CogVideoX):
     def _checkpoint(self) -> str | None:
         known = self.known_model(self.model)
         return None if known is None else CHECKPOINTS.get(known.name)
+
+    def new_scheduler(self, modules: LoadedPipeline, name: str | None) -> Any:
+        """As for CogVideoX; its own schedulers count their steps from the end, whatever the folder says."""
+        if name in GIVEN_BETAS:
+            return super().new_scheduler(modules, name)
+        return modules.new_scheduler(
+            self.schedulers[name] if name else None, {"timestep_spacing": "trailing"}
+        )
 
     def check_kind(self, task: Task) -> None:
         """Raises: UnsupportedTask, also for a picture too many or too few."""
