@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from vitascope.clip import Clip
 from vitascope.engine.placement import Placement
-from vitascope.errors import WeightsMissing
+from vitascope.errors import InvalidMedia, WeightsMissing
 from vitascope.metrics._embedding import Embedder, EmbeddingMetric, Kind
 from vitascope.metrics._weights import weights_file
 from vitascope.metrics.base import Direction, Tier
@@ -43,12 +43,12 @@ class AestheticQuality(EmbeddingMetric):
     def load(self, placement: Placement) -> AestheticModules:
         """CLIP and the head. Raises: WeightsMissing."""
         head = weights_file("sa_0_4_vit_l_14_linear.pth", self.head, "LAION's aesthetic-predictor", "head")
-        import torch
+        from vitascope.models.checkpoints import read_tensors
 
         try:
-            state = torch.load(head, map_location="cpu", weights_only=True)
+            state = read_tensors(head)
             weight, bias = state["weight"].float()[0], state["bias"].float()[0]
-        except Exception as error:
+        except (InvalidMedia, KeyError, IndexError) as error:
             raise WeightsMissing(f"{str(head)!r} is not the aesthetic predictor's head: {error}") from error
         return AestheticModules(super().load(placement), weight, bias)
 

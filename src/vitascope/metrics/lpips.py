@@ -9,7 +9,7 @@ import numpy as np
 
 from vitascope.clip import Clip, Pixels
 from vitascope.engine.placement import Placement
-from vitascope.errors import RequestError, WeightsMissing
+from vitascope.errors import InvalidMedia, RequestError, WeightsMissing
 from vitascope.metrics._natural_scenes import packaged_file
 from vitascope.metrics._paired import paired_frames
 from vitascope.metrics._weights import weights_file
@@ -50,22 +50,19 @@ class Lpips(Metric):
 
     def load(self, placement: Placement) -> LpipsModules:
         """The weights of AlexNet and of the heads. Raises: WeightsMissing."""
-        import torch
+        from vitascope.models.checkpoints import read_tensors
 
         backbone = weights_file(BACKBONE, self.backbone, "torchvision's AlexNet", "backbone")
         heads = packaged_file("lpips", "weights/v0.1/alex.pth", self.heads, "lpips==0.1.4")
         device = placement.resolve().device
         try:
-            state = torch.load(backbone, map_location=device, weights_only=True)
+            state = {name: tensor.to(device).float() for name, tensor in read_tensors(backbone).items()}
             convolutions = tuple(
-                (state[f"features.{n}.weight"].float(), state[f"features.{n}.bias"].float())
-                for n, *_ in _LAYERS
+                (state[f"features.{n}.weight"], state[f"features.{n}.bias"]) for n, *_ in _LAYERS
             )
-            state = torch.load(heads, map_location=device, weights_only=True)
-            per_channel = tuple(
-                state[f"lin{n}.model.1.weight"].float().flatten() for n in range(len(_LAYERS))
-            )
-        except Exception as error:
+            state = {name: tensor.to(device).float() for name, tensor in read_tensors(heads).items()}
+            per_channel = tuple(state[f"lin{n}.model.1.weight"].flatten() for n in range(len(_LAYERS)))
+        except (InvalidMedia, KeyError) as error:
             raise WeightsMissing(
                 f"{str(backbone)!r} or {str(heads)!r} does not hold LPIPS with AlexNet: {error}"
             ) from error

@@ -140,8 +140,10 @@ def _network_of(checkpoint: Any) -> Tensors:
         raise InvalidMedia(f"the checkpoint holds a {type(checkpoint).__name__}, not named tensors")
     if averaged := checkpoint.get("ema_state_dict"):
         return {key.removeprefix("module."): tensor for key, tensor in averaged.items()}
-    network = checkpoint.get("state_dict", checkpoint)
-    network = network.get("gen_model", network)
+    network = checkpoint
+    for wrapper in ("state_dict", "gen_model", "model"):
+        if isinstance(inner := network.get(wrapper), Mapping):
+            network = inner
     return {key: tensor for key, tensor in network.items() if isinstance(tensor, Tensor)}
 
 

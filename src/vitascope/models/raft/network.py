@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitascope.errors import WeightsMissing
+from vitascope.errors import InvalidMedia, WeightsMissing
+from vitascope.models.checkpoints import load_exactly, read_tensors
 
 HIDDEN, LEVELS, RADIUS, STRIDE = 128, 4, 4, 8
 
@@ -213,10 +214,10 @@ def load_raft(file: Path, device: str | torch.device = "cpu") -> Raft:
     """
     network = Raft()
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+        tensors = {key.removeprefix("module."): tensor for key, tensor in read_tensors(file).items()}
         # The shortcut's norm is written down twice.
-        network.load_state_dict({key: value for key, value in state.items() if ".norm3." not in key})
-    except Exception as error:
+        tensors = {key: tensor for key, tensor in tensors.items() if ".norm3." not in key}
+        load_exactly(network, tensors, torch.float32)
+    except InvalidMedia as error:
         raise WeightsMissing(f"{str(file)!r} does not hold RAFT's large network: {error}") from error
     return network.eval().to(device)

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitascope.errors import WeightsMissing
+from vitascope.errors import InvalidMedia, WeightsMissing
+from vitascope.models.checkpoints import load_exactly, read_tensors
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def load_viclip(file: Path, device: str | torch.device = "cpu", sizes: ViClipSiz
     """ViCLIP with the weights of its published checkpoint. Raises: WeightsMissing for another file."""
     network = ViClip(sizes)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)["model"]
-        network.load_state_dict({key: value for key, value in state.items() if key != "temp"})
-    except Exception as error:
-        raise WeightsMissing(f"{str(file)!r} does not hold ViCLIP (ViT-L/14): {str(error)[:200]}") from error
+        tensors = {key: tensor for key, tensor in read_tensors(file).items() if key != "temp"}
+        load_exactly(network, tensors, torch.float32)
+    except InvalidMedia as error:
+        raise WeightsMissing(f"{str(file)!r} does not hold ViCLIP (ViT-L/14): {error}") from error
     return network.eval().to(device)
