@@ -295,12 +295,10 @@ FAMILIES: dict[str, tuple[str, Callable[[Any, Iterable[JointAttend]], list[Any]]
 }
 
 
-def install(
-    transformer: nn.Module, joint: JointAttend, edges: JointAttend | None = None, num_edges: int = 1
-) -> None:
+def install(transformer: nn.Module, joint: JointAttend, edges: JointAttend | None = None) -> None:
     """Let all blocks of a known transformer attend through `joint`; again to replace it.
 
-    The first and last `num_edges` blocks attend through `edges` where it is given.
+    The first and the last block attend through `edges` where it is given.
     Raises: RequestError for another model: a setting without effect is an error.
     """
     name = type(transformer).__name__
@@ -313,7 +311,7 @@ def install(
     processors = made(transformer, (joint, edges or joint))
     blocks = blocks_of(transformer)
     for index, block in enumerate(blocks):
-        edge = edges is not None and not num_edges <= index < len(blocks) - num_edges
+        edge = edges is not None and index in (0, len(blocks) - 1)
         getattr(block, place).processor = processors[int(edge)]
 
 

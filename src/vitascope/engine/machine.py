@@ -122,9 +122,9 @@ def _gpus() -> list[tuple[str, float]]:
     return [(gpu.name, gpu.total_memory / GIB) for gpu in every]
 
 
-def examine(settings: Settings | None = None) -> Machine:
+def examine() -> Machine:
     """Look at this machine; imports torch, loads no weights."""
-    settings = settings or Settings.from_environment()
+    settings = Settings.from_environment()
     gpus = _gpus()
     home = next(p for p in (settings.home, *settings.home.parents) if p.exists())
     facts = {

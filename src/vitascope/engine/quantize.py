@@ -84,22 +84,19 @@ def visual_linears(block: nn.Module) -> dict[str, nn.Linear]:
     return {name: module for name, module in found if isinstance(module, nn.Linear)}
 
 
-def num_fp8_parameters(blocks: Sequence[Any], exact_blocks: int = 1) -> int:
+def num_fp8_parameters(blocks: Sequence[Any]) -> int:
     """How many parameters `fp8_linears` would replace."""
-    inner = blocks[exact_blocks : len(blocks) - exact_blocks]
-    return sum(linear.weight.numel() for block in inner for linear in visual_linears(block).values())
+    return sum(linear.weight.numel() for block in blocks[1:-1] for linear in visual_linears(block).values())
 
 
-def fp8_linears(
-    blocks: Sequence[Any], exact_blocks: int = 1, device: torch.device | str | None = None
-) -> int:
-    """Replace the visual linears of all blocks but the first and last `exact_blocks`; how many were replaced.
+def fp8_linears(blocks: Sequence[Any], device: torch.device | str | None = None) -> int:
+    """Replace the visual linears of all blocks but the first and the last; how many were replaced.
 
     With `device` the arithmetic is done there, one linear at a time; the result stays where the linear was.
     Raises: RequestError if there was nothing to replace: a setting without effect is an error.
     """
     replaced = 0
-    for block in blocks[exact_blocks : len(blocks) - exact_blocks]:
+    for block in blocks[1:-1]:
         for name, linear in visual_linears(block).items():
             owner, _, last = name.rpartition(".")
             home = linear.weight.device

@@ -22,8 +22,7 @@ FILES_A_PROCESS = 200
 class Examiner:
     """Tells what a file is, or refuses it; its one process is started when first needed."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -34,7 +33,7 @@ class Examiner:
                 spawn = multiprocessing.get_context("spawn")
                 self._pool = ProcessPoolExecutor(1, spawn, _limit_memory, max_tasks_per_child=FILES_A_PROCESS)
             try:
-                kind, complaint = self._pool.submit(_look, path).result(self._patience_s)
+                kind, complaint = self._pool.submit(_look, path).result(PATIENCE_S)
             except (BrokenProcessPool, TookTooLong) as error:
                 self._drop()
                 raise InvalidMedia(

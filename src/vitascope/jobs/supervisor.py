@@ -47,13 +47,12 @@ class Supervisor:
         house: House,
         slots: list[str],
         arguments: tuple[str, ...] = (),
-        dead_after_s: float = DEAD_AFTER_S,
         cards: Sequence[str] = (),
     ) -> None:
         self._house, self._slots, self._arguments = house, slots, arguments
         self._cards = dict(zip(slots, cards, strict=False))
         self._ledger = Ledger(house.ledger_url)
-        self._pulse = Pulse(dead_after_s)
+        self._pulse = Pulse(DEAD_AFTER_S)
 
     def run(self, asked_to_stop: threading.Event) -> None:
         """Watch until asked to stop; then the workers are asked too, and hand their jobs back."""

@@ -29,6 +29,7 @@ RETRY_AFTER_S = (5, 30, 120, 600, 3600, 6 * 3600)
 CLAIM_S = 60.0  # for how long a delivery that is being tried is left alone by other processes
 DAY_S = 86_400.0
 MAX_ENDPOINTS = 20
+NUM_AT_ONCE = 20  # deliveries that one process claims
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,14 @@ class Webhooks:
                 )
                 connection.execute(DELIVERIES.insert().values(**asdict(row)))
 
-    def claim_due(self, limit: int = 20) -> list[tuple[Delivery, Endpoint]]:
+    def claim_due(self) -> list[tuple[Delivery, Endpoint]]:
         """Deliveries whose time has come, which no other process will try meanwhile."""
         now, claimed = time.time(), []
         due = (
             sa.select(DELIVERIES)
             .where(DELIVERIES.c.next_at <= now)
             .order_by(DELIVERIES.c.next_at)
-            .limit(limit)
+            .limit(NUM_AT_ONCE)
         )
         for row in self._deliveries(due):
             mine = sa.update(DELIVERIES).where(DELIVERIES.c.id == row.id, DELIVERIES.c.next_at == row.next_at)

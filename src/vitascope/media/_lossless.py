@@ -16,7 +16,7 @@ from vitascope.errors import InvalidMedia, NotFound
 from vitascope.recipe import Recipe
 
 if TYPE_CHECKING:
-    from vitascope.context import Context
+    pass
 
 FORMAT = "vitascope lossless clip, version 1"
 ABOUT = "lossless.json"
@@ -34,12 +34,12 @@ def is_lossless(path: Path) -> bool:
     return (path / ABOUT).is_file()
 
 
-def write_lossless(clip: Clip, path: str | Path, *, context: Context | None = None) -> Path:
+def write_lossless(clip: Clip, path: str | Path) -> Path:
     """Write a clip into the folder `path` so that `read_lossless` gives the very same one.
 
     Frames, mask and sound as .npy, the rest as JSON; the frames pass through memory window by window.
     A lossless clip already at `path` is replaced.
-    Raises: NotFound, RequestError for somebody else's folder, DiskFull, JobCancelled.
+    Raises: NotFound, RequestError for somebody else's folder, DiskFull.
     """
     path = Path(path)
     is_ours = path.is_dir() and is_lossless(path) and {p.name for p in path.iterdir()} <= FILES
@@ -52,11 +52,8 @@ def write_lossless(clip: Clip, path: str | Path, *, context: Context | None = No
     with replacing_folder(path, is_ours) as folder:
         with (folder / "frames.npy").open("wb") as file:
             _write_head(file, tuple(clip.frames.shape))
-            for start, frames in clip.windows(window_length(clip)):
+            for _, frames in clip.windows(window_length(clip)):
                 file.write(np.ascontiguousarray(frames).data)
-                if context is not None:
-                    context.progress("keep", start + len(frames), clip.num_frames)
-                    context.check_cancelled()
         if clip.mask is not None:
             np.save(folder / "mask.npy", clip.mask, allow_pickle=False)
         if clip.audio is not None:

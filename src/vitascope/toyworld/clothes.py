@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitascope.toyworld.checkers import Reader, hue_space, largest_part, named_hues, standard_reader
+from vitascope.toyworld.checkers import hue_space, largest_part, named_hues, standard_reader
 from vitascope.toyworld.scenes import COLOURS
 
 _SHIRT, _TROUSERS = (0.42, 0.56), (0.70, 0.90)
@@ -23,9 +23,9 @@ class Clothes(NamedTuple):
     trousers: str | None
 
 
-def read_clothes(clip: Tensor | NDArray[np.uint8], reader: Reader | None = None) -> Clothes:
+def read_clothes(clip: Tensor | NDArray[np.uint8]) -> Clothes:
     """The colours that most of shirt and trousers have over a clip with one person. Shape: (T, H, W, 3)."""
-    reader = reader or standard_reader()
+    reader = standard_reader()
     frames = torch.as_tensor(clip)
     frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
     mask = largest_part(reader.foreground(frames, reader.background(frames)))

@@ -20,8 +20,9 @@ from vitascope.training.dataset import captions_of, media_files, with_trigger
 INSTRUCTION = (
     "These are frames of one video clip, in order of time. Describe the clip for training a video generator: "
     "who or what is seen, how it looks, what moves and how, where it is, how the camera moves. "
-    "Do not mention frames, images or this task. Write {sentences} plain sentences in {language}."
+    "Do not mention frames, images or this task. Write two plain sentences in {language}."
 )
+NUM_FRAMES = 4  # of a clip, spread evenly over it
 
 
 def caption_folder(
@@ -31,8 +32,6 @@ def caption_folder(
     *,
     trigger: str = "",
     language: str = "English",
-    sentences: int = 2,
-    num_frames: int = 4,
     timeout_s: float = 120.0,
     again: bool = False,
 ) -> dict[str, str]:
@@ -48,10 +47,10 @@ def caption_folder(
     for number, path in enumerate(wanted):
         context.progress("caption", number, len(wanted))
         try:
-            frames = _frames(path, num_frames)
+            frames = _frames(path)
             text = ask(
                 endpoint,
-                [_message(frames, language, sentences)],
+                [_message(frames, language)],
                 context,
                 timeout_s=timeout_s,
                 max_tokens=400,
@@ -68,18 +67,16 @@ def caption_folder(
     return made
 
 
-def _frames(path: Path, count: int) -> list[Pixels]:
+def _frames(path: Path) -> list[Pixels]:
     clip = read(path)
-    places = np.linspace(0, clip.num_frames - 1, min(count, clip.num_frames)).round().astype(int)
+    places = np.linspace(0, clip.num_frames - 1, min(NUM_FRAMES, clip.num_frames)).round().astype(int)
     return [clip.frames[i : i + 1][0] for i in places]
 
 
-def _message(frames: list[Pixels], language: str, sentences: int) -> dict[str, Any]:
+def _message(frames: list[Pixels], language: str) -> dict[str, Any]:
     from PIL import Image
 
-    content: list[dict[str, Any]] = [
-        {"type": "text", "text": INSTRUCTION.format(sentences=sentences, language=language)}
-    ]
+    content: list[dict[str, Any]] = [{"type": "text", "text": INSTRUCTION.format(language=language)}]
     for frame in frames:
         picture = Image.fromarray(frame)
         picture.thumbnail((512, 512))

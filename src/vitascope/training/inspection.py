@@ -17,7 +17,7 @@ from vitascope.context import Context
 from vitascope.errors import InvalidMedia, ResourceError
 from vitascope.flow.likeness import is_cut
 from vitascope.media import read
-from vitascope.training.dataset import Bucket, bucket_for, captions_of, file_hash, media_files, with_trigger
+from vitascope.training.dataset import Bucket, bucket_for, captions_of, file_hash, media_files
 
 DARK = 24.0
 """Mean brightness of 0..255 under which a clip is called dark."""
@@ -83,7 +83,7 @@ class Report(BaseModel):
 
 
 def inspect(
-    folder: Path, buckets: Sequence[Bucket], context: Context, captions: Path | None = None, trigger: str = ""
+    folder: Path, buckets: Sequence[Bucket], context: Context, captions: Path | None = None
 ) -> tuple[Report, list[tuple[str, Pixels]]]:
     """Look through a folder; gives the report and a strip of three frames of each clip that can be read.
 
@@ -104,8 +104,7 @@ def inspect(
         except (InvalidMedia, ResourceError) as error:
             findings.append(Finding(file=name, problem="unreadable", detail=str(error), fatal=True))
             continue
-        caption = with_trigger(said[path], trigger) if path in said else None
-        entries.append(entry.model_copy(update={"caption": caption}))
+        entries.append(entry.model_copy(update={"caption": said.get(path)}))
         findings += [*found, *_duplicates(name, file_hash(path), strip, hashes)]
         strips.append((name, strip))
     context.progress("check", len(files), len(files))

@@ -74,9 +74,9 @@ class Source:
                 yield future.result()
 
 
-def new_workers(count: int | None = None) -> ProcessPoolExecutor:
+def new_workers() -> ProcessPoolExecutor:
     """Worker processes; start them before the first use of CUDA."""
-    count = count or max(1, (os.cpu_count() or 2) // 2 - 2)
+    count = max(1, (os.cpu_count() or 2) // 2 - 2)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     pool = ProcessPoolExecutor(
         count, mp_context=get_context("fork"), initializer=torch.set_num_threads, initargs=(1,)
