@@ -11,7 +11,7 @@ from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import NotFound
 from vitascope.jobs.artifacts import Artifacts, StoredCheckpoints, StoredClips
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import THUMBNAIL, VIDEO, House
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import Order
@@ -82,8 +82,8 @@ def test_a_job_of_one_machine_is_made_on_another(tmp_path, store):
     shutil.copytree(tmp_path / "api", tmp_path / "node", ignore=shutil.ignore_patterns("jobs"))
     node = House(tmp_path / "node", "", store)
     (node.root / "jobs").mkdir()
-    bench = Bench(node, office.ledger, Engine(Placement(device="cpu")), 60)
-    bench.work(job.id)
+    runner = JobRunner(node, office.ledger, Engine(Placement(device="cpu")), 60)
+    runner.work(job.id)
     assert not node.job(job.id).exists(), "the store has it"
     assert probe(office.file(job.id, VIDEO)).num_frames == 17 and office.file(job.id, THUMBNAIL).is_file()
     office.delete(job.id, "local")

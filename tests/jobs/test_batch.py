@@ -10,7 +10,7 @@ from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import OutOfMemory, RunError
 from vitascope.generators.colour_bars import ColourBars
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import VIDEO, House
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import Order
@@ -29,9 +29,9 @@ def office(tmp_path):
 
 
 @pytest.fixture
-def bench(office):
+def runner(office):
     engine = Engine(Placement(device="cpu"))
-    return Bench(office.house, office.ledger, engine, 60, queue=office.queue, max_batch=3)
+    return JobRunner(office.house, office.ledger, engine, 60, queue=office.queue, max_batch=3)
 
 
 def submitted(office, *prompts, **options):
@@ -50,7 +50,7 @@ def statuses(office, ids):
     return [office.ledger.get(job_id).status for job_id in ids]
 
 
-def test_those_alike_are_made_together_and_each_recipe_says_so(office, bench):
+def test_those_alike_are_made_together_and_each_recipe_says_so(office, runner):
     first, other, second = (
         submitted(office, "a", seed=1)[0],
         submitted(office, "b", num_inference_steps=3)[0],
@@ -58,27 +58,27 @@ def test_those_alike_are_made_together_and_each_recipe_says_so(office, bench):
     )
     larger = submitted(office, "d", width=64)[0]
     third, fourth = submitted(office, "e", "f")
-    bench.work(first)
+    runner.work(first)
     made = [first, second, third]
     assert statuses(office, made) == ["completed"] * 3
     assert statuses(office, [other, larger, fourth]) == ["queued"] * 3
     assert [batch_of(office, job_id) for job_id in made] == [{"size": 3, "index": n} for n in range(3)]
     done_at = office.ledger.get(second).completed_at
-    bench.work(second)  # the queue's turn for it comes later, and changes nothing
+    runner.work(second)  # the queue's turn for it comes later, and changes nothing
     assert office.ledger.get(second).completed_at == done_at
     recipes = [office.ledger.get(job_id).result["recipe"] for job_id in made]
     assert [recipe["stages"][0]["task"]["prompt"] for recipe in recipes] == ["a", "c", "e"]
 
 
-def test_without_the_option_each_is_made_alone(office, bench):
-    bench.max_batch = 1
+def test_without_the_option_each_is_made_alone(office, runner):
+    runner.max_batch = 1
     ids = submitted(office, "a", "b")
-    bench.work(ids[0])
+    runner.work(ids[0])
     assert statuses(office, ids) == ["completed", "queued"]
     assert batch_of(office, ids[0]) is None
 
 
-def test_one_that_is_cancelled_leaves_the_others(office, bench, monkeypatch):
+def test_one_that_is_cancelled_leaves_the_others(office, runner, monkeypatch):
     ids = submitted(office, "a", "b", "c")
 
     def cancelled_midway(self, tasks, modules, context):
@@ -91,13 +91,13 @@ def test_one_that_is_cancelled_leaves_the_others(office, bench, monkeypatch):
         return generate(self, tasks, modules, context)
 
     monkeypatch.setattr(ColourBars, "generate", cancelled_midway)
-    bench.work(ids[0])
+    runner.work(ids[0])
     assert statuses(office, ids) == ["completed", "failed", "completed"]
     assert office.ledger.get(ids[1]).error_code == "cancelled"
     assert not list(office.house.job(ids[1]).glob("*"))
 
 
-def test_when_all_are_cancelled_the_batch_stops(office, bench, monkeypatch):
+def test_when_all_are_cancelled_the_batch_stops(office, runner, monkeypatch):
     ids, steps = submitted(office, "a", "b", num_inference_steps=50), []
 
     def counted(self, tasks, modules, context):
@@ -113,13 +113,13 @@ def test_when_all_are_cancelled_the_batch_stops(office, bench, monkeypatch):
         return generate(self, tasks, modules, context)
 
     monkeypatch.setattr(ColourBars, "generate", counted)
-    bench.work(ids[0])
+    runner.work(ids[0])
     assert steps == [1, 2]
     assert statuses(office, ids) == ["failed", "failed"]
 
 
 @pytest.mark.parametrize("error", [OutOfMemory("no room"), RunError("broken"), ValueError("broken")])
-def test_one_that_fails_costs_no_other_its_clip(office, bench, monkeypatch, error):
+def test_one_that_fails_costs_no_other_its_clip(office, runner, monkeypatch, error):
     ids = submitted(office, "a", "bad", "c")
 
     def picky(self, tasks, modules, context):
@@ -128,38 +128,38 @@ def test_one_that_fails_costs_no_other_its_clip(office, bench, monkeypatch, erro
         return generate(self, tasks, modules, context)
 
     monkeypatch.setattr(ColourBars, "generate", picky)
-    bench.work(ids[0])
+    runner.work(ids[0])
     assert statuses(office, ids) == ["completed", "failed", "completed"]
     assert [batch_of(office, ids[n]) for n in (0, 2)] == [None, None]
 
 
-def test_a_stopped_worker_puts_all_of_them_back_in_line(office, bench, monkeypatch):
+def test_a_stopped_worker_puts_all_of_them_back_in_line(office, runner, monkeypatch):
     ids = submitted(office, "a", "b")
 
     def stopped(self, tasks, modules, context):
-        bench.give_back()
+        runner.give_back()
         return generate(self, tasks, modules, context)
 
     monkeypatch.setattr(ColourBars, "generate", stopped)
-    bench.work(ids[0])
+    runner.work(ids[0])
     jobs = [office.ledger.get(job_id) for job_id in ids]
     assert [(job.status, job.attempts, job.batched_with) for job in jobs] == [("queued", 0, None)] * 2
 
 
-def test_those_of_a_killed_worker_are_made_alone(office, bench, monkeypatch):
+def test_those_of_a_killed_worker_are_made_alone(office, runner, monkeypatch):
     ids = submitted(office, "a", "b")
     monkeypatch.setattr(ColourBars, "generate", killed)
     with pytest.raises(KeyboardInterrupt):
-        bench.work(ids[0])
-    bench.work(ids[1])  # its turn in the queue comes while it counts as being made: nothing happens
+        runner.work(ids[0])
+    runner.work(ids[1])  # its turn in the queue comes while it counts as being made: nothing happens
     assert office.ledger.get(ids[1]).batched_with == ids[0]
-    DutyRound(office.house, office.ledger, office.queue, "here", 0.1, 60).end_batch_of("bench")
+    DutyRound(office.house, office.ledger, office.queue, "here", 0.1, 60).end_batch_of("runner")
     again = office.ledger.get(ids[1])
     assert (again.status, again.attempts, again.batched_with) == ("queued", 1, None)
     monkeypatch.setattr(ColourBars, "generate", generate)
     submitted(office, "c")
     for job_id in ids:
-        bench.work(job_id)
+        runner.work(job_id)
     assert statuses(office, ids) == ["completed"] * 2
     assert [batch_of(office, job_id) for job_id in ids] == [None] * 2
     assert office.ledger.get(ids[1]).attempts == 2

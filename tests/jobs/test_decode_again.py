@@ -4,7 +4,7 @@ import pytest
 
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import VIDEO, House
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import Order
@@ -33,10 +33,10 @@ def test_a_decoding_that_runs_out_of_memory_costs_no_denoising(tmp_path, monkeyp
     monkeypatch.setattr(AutoencoderKLCogVideoX, "_decode", too_large)
     monkeypatch.setattr(CogVideoXTransformer3DModel, "forward", counted)
     office = Office(House(tmp_path / "house"))
-    bench = Bench(office.house, office.ledger, Engine(Placement(device="cpu")), 60)
+    runner = JobRunner(office.house, office.ledger, Engine(Placement(device="cpu")), 60)
     options = {"num_inference_steps": NUM_STEPS, "num_frames": 9}
     job = office.submit(Submission(Order(prompt="a red ball", model="sprout", options=options)))
-    bench.work(job.id)
+    runner.work(job.id)
     done = office.ledger.get(job.id)
     assert len(calls) == NUM_STEPS, "the second try starts after the last step"
     if even_in_tiles:

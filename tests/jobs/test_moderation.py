@@ -14,7 +14,7 @@ from vitascope.clip import Clip, Image
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import RequestError, UnknownName
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import VIDEO, House
 from vitascope.jobs.moderation import (
     Endpoint,
@@ -177,7 +177,7 @@ def office(tmp_path):
 
 
 def worked(office, job):
-    Bench(office.house, office.ledger, Engine(Placement(device="cpu")), 60.0).work(job.id)
+    JobRunner(office.house, office.ledger, Engine(Placement(device="cpu")), 60.0).work(job.id)
     return office.ledger.get(job.id)
 
 

@@ -9,7 +9,7 @@ import pytest
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import JobCancelled, NotFound, RequestError, ResourceError, UnknownName
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import VIDEO, House
 from vitascope.jobs.office import KeyReused, Office, StillOpen, Submission, TooManyJobs
 from vitascope.jobs.order import Order
@@ -28,22 +28,22 @@ def office(tmp_path):
 
 
 @pytest.fixture
-def bench(office):
-    return Bench(office.house, office.ledger, Engine(Placement(device="cpu")), lifetime_s=60)
+def runner(office):
+    return JobRunner(office.house, office.ledger, Engine(Placement(device="cpu")), lifetime_s=60)
 
 
 def duty(office):
     return DutyRound(office.house, office.ledger, office.queue, "here", 0.1, 60)
 
 
-def test_a_job_becomes_files_and_its_work_is_cleared_away(office, bench):
+def test_a_job_becomes_files_and_its_work_is_cleared_away(office, runner):
     job = office.submit(Submission(ORDER))
-    bench.work(job.id)
+    runner.work(job.id)
     done = office.find(job.id, "local")
     assert (done.status, done.progress, done.seconds, done.size) == ("completed", 100, "2.125", "128x128")
     names = {path.name for path in office.house.job(job.id).iterdir()}
     assert names == {VIDEO, "thumbnail.webp", "spritesheet.jpg"}
-    bench.work(job.id)  # a second delivery by the queue changes nothing
+    runner.work(job.id)  # a second delivery by the queue changes nothing
     assert office.find(job.id, "local").completed_at == done.completed_at
 
 
@@ -87,10 +87,10 @@ def test_an_open_job_is_not_deleted_and_an_ended_one_leaves_nothing(office):
     assert office.queue.statuses([job.id]) == {} and not office.house.job(job.id).exists()
 
 
-def test_a_cancelled_job_never_runs(office, bench):
+def test_a_cancelled_job_never_runs(office, runner):
     job = office.submit(Submission(ORDER))
     office.cancel(job.id, "local")
-    bench.work(job.id)
+    runner.work(job.id)
     assert office.find(job.id, "local").attempts == 0
 
 
@@ -104,15 +104,15 @@ def test_an_attempt_that_lost_its_job_can_write_nothing(office):
     assert office.ledger.complete(job.id, "new", 60)
 
 
-def test_a_job_that_keeps_killing_its_worker_is_given_up(office, bench):
+def test_a_job_that_keeps_killing_its_worker_is_given_up(office, runner):
     job = office.submit(Submission(ORDER))
-    for attempt in range(bench.max_attempts):
+    for attempt in range(runner.max_attempts):
         office.ledger.claim(job.id, f"died-{attempt}")
-    bench.work(job.id)
+    runner.work(job.id)
     assert office.find(job.id, "local").error_code == "worker_lost"
 
 
-def test_a_stopped_worker_gives_its_job_back_uncounted(office, bench):
+def test_a_stopped_worker_gives_its_job_back_uncounted(office, runner):
     slow = Order(
         prompt="x", model="colour-bars", options={"num_inference_steps": 100, "seconds_a_step": 0.05}
     )
@@ -121,7 +121,7 @@ def test_a_stopped_worker_gives_its_job_back_uncounted(office, bench):
 
     def work():
         try:
-            bench.work(job.id)
+            runner.work(job.id)
         except JobCancelled as error:
             ended.append(error)
 
@@ -129,8 +129,8 @@ def test_a_stopped_worker_gives_its_job_back_uncounted(office, bench):
     thread.start()
     while office.find(job.id, "local").step == 0:
         time.sleep(0.02)
-    bench.give_back()
-    bench.stop.set()
+    runner.give_back()
+    runner.stop.set()
     thread.join(timeout=5)
     found = office.find(job.id, "local")
     assert (found.status, found.attempts, len(ended)) == ("queued", 0, 1)
@@ -143,10 +143,10 @@ def test_a_job_written_down_but_not_queued_is_queued_by_the_watch(office):
     assert office.queue.statuses([job.id]) == {job.id: "ENQUEUED"}
 
 
-def test_expired_files_and_records_go(office, bench):
-    bench.lifetime_s = -1
+def test_expired_files_and_records_go(office, runner):
+    runner.lifetime_s = -1
     job = office.submit(Submission(ORDER))
-    bench.work(job.id)
+    runner.work(job.id)
     duty(office).sweep()
     assert not office.house.job(job.id).exists()
     assert office.find(job.id, "local").order.prompt == ""

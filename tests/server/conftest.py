@@ -19,10 +19,10 @@ from fastapi.testclient import TestClient
 from tests.server.browser import LONG_MS
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import House
 from vitascope.jobs.office import Office
-from vitascope.server.app import Manners, create_app
+from vitascope.server.app import ServicePolicy, create_app
 
 SOURCE = Path(__file__).parents[2] / "src"
 START_S = 90
@@ -92,12 +92,12 @@ class Desk:
     """A service in this process, without a worker process: `work` makes a job's clip here and now."""
 
     office: Office
-    bench: Bench
+    runner: JobRunner
     app: FastAPI
     http: TestClient
 
     def work(self, video_id):
-        self.bench.work(video_id)
+        self.runner.work(video_id)
         return self.office.ledger.get(video_id)
 
     def key(self, name="a", **options):
@@ -109,10 +109,10 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path):
     office = Office(House(tmp_path / "house"))
-    bench = Bench(office.house, office.ledger, Engine(Placement(device="cpu")), 3600, queue=office.queue)
-    app = create_app(office, Manners(webhook_hosts=("127.0.0.1",)))
+    runner = JobRunner(office.house, office.ledger, Engine(Placement(device="cpu")), 3600, queue=office.queue)
+    app = create_app(office, ServicePolicy(webhook_hosts=("127.0.0.1",)))
     with TestClient(app, base_url="http://127.0.0.1") as client:
-        yield Desk(office, bench, app, client)
+        yield Desk(office, runner, app, client)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from vitascope.jobs.office import Office, Submission, TooManyJobs
 from vitascope.jobs.order import Order
-from vitascope.server.app import Manners, create_app
+from vitascope.server.app import ServicePolicy, create_app
 
 BARS = {"prompt": "bars", "model": "colour-bars"}
 
@@ -171,7 +171,7 @@ def test_priority_is_limited_by_the_key(desk):
 
 
 def test_a_service_for_others_asks_for_keys_from_the_start(desk):
-    app = create_app(desk.office, Manners(hosts=("*",), open_without_keys=False))
+    app = create_app(desk.office, ServicePolicy(hosts=("*",), open_without_keys=False))
     http = TestClient(app, base_url="http://api.example")  # no lifespan: the office stays the desk's
     assert code(http.get("/v1/videos"), 401) == "invalid_api_key"
     assert http.get("/metrics").status_code == 401 and http.get("/health").status_code == 200

@@ -9,7 +9,7 @@ from vitascope.jobs.house import VIDEO
 
 def test_file_and_record_expire_together(desk):
     video = desk.http.post("/v1/videos", json=BARS).json()
-    desk.bench.lifetime_s = -1
+    desk.runner.lifetime_s = -1
     desk.work(video["id"])
     address = f"/v1/videos/{video['id']}"
     for path in (address, f"{address}/content"):

@@ -120,7 +120,7 @@ def test_a_pause_saves_and_a_resume_goes_on(desk, asked):
     run = desk.office.house.job(job["id"]) / RUN
     (state,) = (run / "checkpoints").iterdir()
     saved = int(state.stem.partition("-")[2])
-    assert 2 <= saved < 400 and desk.bench.ledger.get(job["id"]).owner == ""
+    assert 2 <= saved < 400 and desk.runner.ledger.get(job["id"]).owner == ""
     resumed = desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/resume").json()
     assert resumed["status"] == "queued" and desk.office.queue.statuses([job["id"]]) == {
         job["id"]: "ENQUEUED"
@@ -132,7 +132,7 @@ def test_a_pause_saves_and_a_resume_goes_on(desk, asked):
     assert f"goes on from step {saved} (checkpoints/{state.name})" in look(desk, job)["notes"]
     assert desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
     again.join(30)
-    assert event_type_of(desk.bench.ledger.get(job["id"])) == "fine_tuning.job.cancelled"
+    assert event_type_of(desk.runner.ledger.get(job["id"])) == "fine_tuning.job.cancelled"
     assert not run.exists() and look(desk, job)["status"] == "cancelled"
     assert [step for step, _ in look(desk, job)["curve"]] == list(range(1, len(look(desk, job)["curve"]) + 1))
     refused = desk.http.post(f"/v1/fine_tuning/jobs/{job['id']}/resume")

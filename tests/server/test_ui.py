@@ -17,7 +17,7 @@ from vitascope.evaluation.votes import VoteStore
 from vitascope.generators import known_models
 from vitascope.jobs.house import House
 from vitascope.jobs.office import Office
-from vitascope.server.app import Manners, create_app
+from vitascope.server.app import ServicePolicy, create_app
 from vitascope.server.ui import chinese, fragments
 from vitascope.server.ui import desk as desks
 from vitascope.server.ui.desk import Desk as UiDesk
@@ -214,7 +214,7 @@ def test_an_arena_of_the_service_asks_for_its_key(tmp_path):
     run_of(tmp_path / "toy", shades, {"one": "a grey square"})
     office = Office(House(tmp_path / "house"))
     with TestClient(
-        create_app(office, Manners(), open_stands([tmp_path / "toy"])), base_url="http://127.0.0.1"
+        create_app(office, ServicePolicy(), open_stands([tmp_path / "toy"])), base_url="http://127.0.0.1"
     ) as http:
         assert "Vitascope" in http.get("/arena/toy/").text
         looking = office.keys.create("a", tenant="team", scopes=("read",))[1]

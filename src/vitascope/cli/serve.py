@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vitascope.jobs.house import House
-    from vitascope.server.app import Manners
+    from vitascope.server.app import ServicePolicy
 
 HOUSE_HELP = "Folder of jobs and databases (default: VITASCOPE_HOME/service)."
 DATABASE_HELP = "postgresql://... that several machines share (or VITASCOPE_DATABASE)."
@@ -88,15 +88,15 @@ def serve(
     worker_words = _worker_words(device, gpus, memory, keep_days, max_attempts, batch)
     rules, stands = Rules.of_deployment(label), open_stands(arena or [])
     office = Office(place, max_open=max_open, lifetime_s=keep_days * DAY_S, rules=rules)
-    manners = _manners(host, public_name, fetch_from, webhook_host)
+    policy = _policy(host, public_name, fetch_from, webhook_host)
     shown = f"[{host}]" if ":" in host else host
     print(
         f"http://{shown}:{port}/v1 answers; http://{shown}:{port} shows its pages; Ctrl-C stops it",
         flush=True,
     )
-    if not manners.open_without_keys and not office.keys.any():
+    if not policy.open_without_keys and not office.keys.any():
         print("no API key exists yet; make one with: vitascope keys create NAME", file=sys.stderr)
-    app = create_app(office, manners, stands)
+    app = create_app(office, policy, stands)
     stop = threading.Event()
     slots = _free_slots(place, (f"{_hostname()}-{number}" for number in count()), workers)
     supervisor = Supervisor(place, slots, worker_words)
@@ -219,14 +219,14 @@ def _check_free(host: str, port: int) -> None:
         ) from error
 
 
-def _manners(
+def _policy(
     host: str, public_name: list[str] | None, fetch_from: list[str] | None, webhook_host: list[str] | None
-) -> Manners:
-    from vitascope.server.app import LOOPBACK, Manners
+) -> ServicePolicy:
+    from vitascope.server.app import LOOPBACK, ServicePolicy
 
     is_loopback = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
     hosts = (*LOOPBACK, *(public_name or ())) if is_loopback or public_name else ("*",)
-    return Manners(
+    return ServicePolicy(
         hosts=hosts,
         open_without_keys=is_loopback,
         fetch_from=tuple(fetch_from or ()),

@@ -57,14 +57,14 @@ class Account:
 
 
 @dataclass
-class Bench:
-    """What a worker process keeps between jobs: its engine with warm models, the ledger, its limits."""
+class JobRunner:
+    """Runs jobs in a worker process, one attempt at a time; keeps the engine with its warm models between them."""
 
     house: House
     ledger: Ledger
     engine: Engine
     lifetime_s: float
-    slot: str = "bench"
+    slot: str = "runner"
     max_attempts: int = 3
     checkpoint_every: int = CHECKPOINT_EVERY
     queue: Queue | None = None

@@ -31,14 +31,14 @@ from vitascope.recipe import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vitascope.jobs.attempt import Bench
+    from vitascope.jobs.attempt import JobRunner
     from vitascope.training.recipe import Recipe
 
 NUM_POINTS = 240  # of the curve in a job's record
 PACE_OVER = 20  # steps
 
 
-def train(bench: Bench, job: Job, owner: str) -> None:
+def train(runner: JobRunner, job: Job, owner: str) -> None:
     """Make the LoRA of a job, going on from its last checkpoint; its end is in the ledger.
 
     Raises: JobCancelled if it was paused (after saving a checkpoint), cancelled or taken over; as `training.run`.
@@ -46,16 +46,16 @@ def train(bench: Bench, job: Job, owner: str) -> None:
     from vitascope.training import run
 
     assert job.order.training is not None, "asked for trainings alone"
-    house, folder = bench.house, bench.house.job(job.id)
+    house, folder = runner.house, runner.house.job(job.id)
     _newest_copy(house.artifacts, house.named(job.id))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    placement = bench.engine.placement.resolve()
+    placement = runner.engine.placement.resolve()
     recipe = localised(job.order.training.recipe, folder, house.artifacts, placement.device)
-    watch = TrainingWatch(bench, job, owner, recipe, folder)
+    watch = TrainingWatch(runner, job, owner, recipe, folder)
     settings = Context().settings.model_copy(update={"home": folder / ENCODED})  # nothing outlives the job
     context = Context(on_progress=watch, cancel=watch.cancel, settings=settings)
     context.progress("load", 0, 0)
-    bench.engine.evict_all()  # a training wants the whole device
+    runner.engine.evict_all()  # a training wants the whole device
     started = time.monotonic()
     with MemoryPeak() as peak, _memory_given_back():
         try:
@@ -73,7 +73,7 @@ def train(bench: Bench, job: Job, owner: str) -> None:
     (folder / TRAINING_CARD).write_text(_without_places(card, folder), encoding="utf-8")
     house.artifacts.put(*(house.named(job.id, name) for name in (LORA, LORA_COMFYUI, TRAINING_CARD)))
     lora = keep_lora(
-        house, bench.ledger.engine, job.id, job.tenant, recipe.name, folder / LORA, bench.lifetime_s
+        house, runner.ledger.engine, job.id, job.tenant, recipe.name, folder / LORA, runner.lifetime_s
     )
     measured = {
         **watch.result(),
@@ -85,7 +85,7 @@ def train(bench: Bench, job: Job, owner: str) -> None:
         "num_left_out": result.num_left_out,
         "lora": lora,
     }
-    if bench.ledger.complete(job.id, owner, bench.lifetime_s, result=measured):
+    if runner.ledger.complete(job.id, owner, runner.lifetime_s, result=measured):
         house.forget_work(job.id)
         if house.store:
             house.artifacts.leave(house.named(job.id))
@@ -98,7 +98,7 @@ class TrainingWatch:
     A job that was paused is let save a checkpoint first; one that was cancelled or taken over is dropped at once.
     """
 
-    bench: Bench
+    runner: JobRunner
     job: Job
     owner: str
     recipe: Recipe
@@ -131,17 +131,17 @@ class TrainingWatch:
             self._left = progress.total - progress.step
         self.percent = max(self.percent, percent_of(progress))
         if progress.stage == self.stage and now - self._written_at < REPORT_EVERY_S:
-            held = self.bench.ledger.is_held(self.job.id, self.owner)
+            held = self.runner.ledger.is_held(self.job.id, self.owner)
         else:
             self.stage, self._written_at = progress.stage, now
             self.publish_samples()
             self.mirror()
             values = {"stage": progress.stage, "step": progress.step, "total": progress.total}
-            held = self.bench.ledger.report(
+            held = self.runner.ledger.report(
                 self.job.id, self.owner, progress=self.percent, result=self.result(), **values
             )
         if not held:
-            left = self.bench.ledger.get(self.job.id)
+            left = self.runner.ledger.get(self.job.id)
             if left is None or left.status != "paused":
                 raise JobCancelled("the training was cancelled, or another worker has taken it over")
             self.cancel.set()
@@ -199,21 +199,21 @@ class TrainingWatch:
             label = shown.recipe.labels.aigc
             write_image(thumbnail(shown, max_side=384), folder / f"{path.stem}.webp", label=label)
             write(shown, folder / f"{path.stem}.mp4")
-            named = self.bench.house.named(self.job.id, SAMPLES)
-            self.bench.house.artifacts.put(f"{named}/{path.stem}.webp", f"{named}/{path.stem}.mp4")
+            named = self.runner.house.named(self.job.id, SAMPLES)
+            self.runner.house.artifacts.put(f"{named}/{path.stem}.webp", f"{named}/{path.stem}.mp4")
             self._samples.append({"name": path.stem, "step": int(step), "prompt": prompt})
 
     def mirror(self) -> None:
         """Send new checkpoints to the store, so that any machine can go on from them; old ones go there too."""
-        artifacts = self.bench.house.artifacts
+        artifacts = self.runner.house.artifacts
         if not artifacts.url:
             return
-        named = self.bench.house.named(self.job.id, f"{RUN}/checkpoints")
+        named = self.runner.house.named(self.job.id, f"{RUN}/checkpoints")
         here = {path.name for path in (self.folder / RUN / "checkpoints").glob("state-*.pt")}
         if not here - self._stored:
             return
         artifacts.put(*(f"{named}/{name}" for name in sorted(here - self._stored)))
-        artifacts.put(self.bench.house.named(self.job.id, f"{RUN}/log.jsonl"))
+        artifacts.put(self.runner.house.named(self.job.id, f"{RUN}/log.jsonl"))
         for name in self._stored - here:
             artifacts.remove(f"{named}/{name}")
         self._stored = here

@@ -20,7 +20,7 @@ from vitascope.engine.engine import Engine
 from vitascope.engine.memory import GIB
 from vitascope.engine.placement import Placement
 from vitascope.errors import VitascopeError
-from vitascope.jobs.attempt import Bench
+from vitascope.jobs.attempt import JobRunner
 from vitascope.jobs.house import House
 from vitascope.jobs.ledger import Ledger
 from vitascope.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue, open_queue
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 POLL_S = 0.2
 BEAT_S = 1.0
 NUM_CONNECTIONS = 4  # of DBOS; a database's are counted, and there may be many workers
-_bench: Bench | None = None  # DBOS calls plain functions; a worker process has one bench
+_runner: JobRunner | None = None  # DBOS calls plain functions; a worker process has one runner
 
 
 @DBOS.step(name="make")
 def _make(job_id: str) -> None:
-    assert _bench is not None, "the worker sets its bench before it launches"
-    _bench.work(job_id)
+    assert _runner is not None, "the worker sets its runner before it launches"
+    _runner.work(job_id)
 
 
 @DBOS.workflow(
@@ -53,13 +53,15 @@ def run(
     house: House, slot: str, placement: Placement, max_attempts: int, lifetime_s: float, max_batch: int = 1
 ) -> None:
     """Work until SIGTERM or until the parent is gone. Raises: ResourceError if the slot is taken."""
-    global _bench
+    global _runner
     open_queue(house)
     lock = hold_slot(house.lock(slot))
     ledger = Ledger(house.ledger_url)
     queue = Queue(house, ledger)
     engine = Engine(placement)
-    _bench = Bench(house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue, max_batch=max_batch)
+    _runner = JobRunner(
+        house, ledger, engine, lifetime_s, slot, max_attempts, queue=queue, max_batch=max_batch
+    )
     here = place_of(house)
     check_elsewhere(ledger, slot, here)
     ledger.beat(slot, here)
@@ -83,7 +85,7 @@ def run(
         signal.signal(number, lambda *_: asked_to_stop.set())
     _live(asked_to_stop, duty, here, *_has(engine))
     try:
-        _bench.give_back()
+        _runner.give_back()
     except DBAPIError as error:  # then its neighbours see that it is gone
         log.error("slot %s could not hand its job back: %s", slot, in_one_line(error))
     lock.flush()

@@ -29,7 +29,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
-class Manners:
+class ServicePolicy:
     """How a service behaves towards others.
 
     `hosts`: names under which it may be called, against DNS rebinding. `open_without_keys`: on loopback only.
@@ -44,11 +44,11 @@ class Manners:
 
 
 def create_app(
-    office: Office, manners: Manners | None = None, stands: Mapping[str, Stand] | None = None
+    office: Office, policy: ServicePolicy | None = None, stands: Mapping[str, Stand] | None = None
 ) -> FastAPI:
     """The service in front of `office`; `stands`: runs whose clips are voted on, by name."""
-    manners = manners or Manners()
-    receivers = Outside(("*", *manners.webhook_hosts), may_be_private=True)
+    policy = policy or ServicePolicy()
+    receivers = Outside(("*", *policy.webhook_hosts), may_be_private=True)
     announcer, stop = Announcer(office.ledger, receivers), threading.Event()
 
     @contextlib.asynccontextmanager
@@ -72,13 +72,13 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.office, app.state.broadcast = office, Broadcast(office)
-    app.state.gate = Gate(office.keys, manners.open_without_keys)
-    app.state.sources, app.state.receivers = Outside(manners.fetch_from), receivers
+    app.state.gate = Gate(office.keys, policy.open_without_keys)
+    app.state.sources, app.state.receivers = Outside(policy.fetch_from), receivers
     app.state.announcer, app.state.metrics = announcer, Metrics(office.ledger)
     envelope.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
     mount(app, office, app.state.gate, stands or {})
-    app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(manners.hosts))
+    app.add_middleware(Guard, metrics=app.state.metrics, hosts=tuple(policy.hosts))
     for room in (videos, files, fine_tuning, webhook_endpoints, shelves):
         app.include_router(room.router)
     pages.mount(app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vitascope.server.training_request import TrainingRequest
-from vitascope.server.wish import VideoRequest
+from vitascope.server.video_request import VideoRequest
 
 _VIDEO_ID = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
 _FILE = {"type": "string", "format": "binary"}

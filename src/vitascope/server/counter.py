@@ -14,7 +14,7 @@ from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.record import Job
 from vitascope.server.body import read_body
-from vitascope.server.making import Asking
+from vitascope.server.making import IncomingRequest
 from vitascope.server.training_job import training_object
 from vitascope.server.video import video_object
 
@@ -38,17 +38,17 @@ async def made(
     request: Request,
     office: Office,
     caller: ApiKey,
-    understood: Callable[[Asking], Submission],
+    understood: Callable[[IncomingRequest], Submission],
     file_field: str = "input_reference",
     *,
     is_heavy: bool = False,
 ) -> JSONResponse:
     """Read a request, submit what `understood` makes of it, and answer with the job. Raises: RequestError."""
     body = await read_body(request, file_field)
-    asking = Asking(office, caller, body, request.headers, request.app.state.sources)
+    incoming = IncomingRequest(office, caller, body, request.headers, request.app.state.sources)
     try:
         heavy = is_heavy or body.file is not None or any(name in body.fields for name in _WITH_MEDIA)
-        return await threaded(lambda: answer(office.submit(understood(asking))), heavy=heavy)
+        return await threaded(lambda: answer(office.submit(understood(incoming))), heavy=heavy)
     finally:
         if body.file is not None:
             await body.file.close()

@@ -17,7 +17,7 @@ from vitascope.server.access import Reader, Writer
 from vitascope.server.body import Body, read_body
 from vitascope.server.content import file_response
 from vitascope.server.counter import Counter, threaded
-from vitascope.server.wish import save_upload
+from vitascope.server.video_request import save_upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 PURPOSES = ("vision", "user_data", "lora", TRAINING_FILE)

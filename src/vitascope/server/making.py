@@ -19,15 +19,15 @@ from vitascope.jobs.outside import Outside
 from vitascope.jobs.record import Job
 from vitascope.server.body import Body
 from vitascope.server.envelope import Refusal
-from vitascope.server.wish import (
+from vitascope.server.video_request import (
     MAX_UPLOAD_BYTES,
-    Wish,
+    ParsedRequest,
     data_of,
     knobs_of,
+    parse_request,
     refuse_label,
     request_hash,
     save_upload,
-    wish_from,
 )
 from vitascope.task import ImageToVideo, VideoToVideo
 from vitascope.workflows.generate import DEFAULT_FROM_PICTURE, DEFAULT_MODEL
@@ -37,7 +37,7 @@ Save = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
-class Asking:
+class IncomingRequest:
     """One request and who sent it."""
 
     office: Office
@@ -87,22 +87,22 @@ class Asking:
             raise RequestError(f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters")
         return key
 
-    def saver(self, wish: Wish) -> Save | None:
+    def saver(self, asked: ParsedRequest) -> Save | None:
         """How the request's picture or clip gets into the job's folder. Raises: RequestError for two of them."""
         if self.body.file is not None:
-            if wish.file_id or wish.url:
+            if asked.file_id or asked.url:
                 raise RequestError(
                     "send the reference as a file or by name, not both", param="input_reference"
                 )
             refuse_label(self.body.file.content_type, "input_reference")
             stream = self.body.file.file
             return lambda path: save_upload(stream, path)
-        if wish.file_id is not None:
-            source = self.office.uploads.path(wish.file_id, self.caller.tenant)
+        if asked.file_id is not None:
+            source = self.office.uploads.path(asked.file_id, self.caller.tenant)
             return lambda path: _copied(source, path)
-        if wish.url is not None:
-            data = data_of(wish.url)
-            url = wish.url
+        if asked.url is not None:
+            data = data_of(asked.url)
+            url = asked.url
             return lambda path: _written(self._fetched(url) if data is None else data, path)
         return None
 
@@ -130,75 +130,75 @@ def _written(data: bytes, path: Path) -> None:
     path.write_bytes(data)
 
 
-def video_of(asking: Asking) -> Submission:
+def video_of(incoming: IncomingRequest) -> Submission:
     """`POST /v1/videos`. Raises: RequestError."""
-    return _wished(asking, asking.body.fields)
+    return _submission_of(incoming, incoming.body.fields)
 
 
-def _wished(asking: Asking, fields: Mapping[str, Any]) -> Submission:
-    wish = wish_from(fields)
-    return asking.submission(wish.order, asking.saver(wish), priority=wish.priority, said=fields)
+def _submission_of(incoming: IncomingRequest, fields: Mapping[str, Any]) -> Submission:
+    asked = parse_request(fields)
+    return incoming.submission(asked.order, incoming.saver(asked), priority=asked.priority, said=fields)
 
 
-def remix_of(asking: Asking, parent: Job) -> Submission:
+def remix_of(incoming: IncomingRequest, parent: Job) -> Submission:
     """`POST /v1/videos/{id}/remix`: all as the parent had it, with another prompt. Raises: RequestError."""
-    fields = asking.body.fields
+    fields = incoming.body.fields
     prompt = fields.get("prompt")
-    if not isinstance(prompt, str) or set(fields) != {"prompt"} or asking.body.file is not None:
+    if not isinstance(prompt, str) or set(fields) != {"prompt"} or incoming.body.file is not None:
         raise RequestError("a remix takes one field, prompt, which is text", param="prompt")
-    parent = asking.completed(parent.id)
+    parent = incoming.completed(parent.id)
     if parent.order.step is not None:
         raise RequestError(f"video {parent.id!r} was made by a step, which reads no prompt", param="video_id")
-    house = asking.office.house
+    house = incoming.office.house
     save: Save | None = None
     if parent.order.reference:
         source = house.artifacts.fetch(house.named(parent.id, parent.order.reference))
         save = lambda path: _copied(source, path)  # noqa: E731
     order = parent.order.model_copy(update={"prompt": prompt, "reference": None})
     said = {"remix": parent.id, **fields}
-    priority = max(parent.priority, asking.caller.best_priority)
-    return asking.submission(order, save, priority=priority, said=said, remixed_from=parent.id)
+    priority = max(parent.priority, incoming.caller.best_priority)
+    return incoming.submission(order, save, priority=priority, said=said, remixed_from=parent.id)
 
 
-def edit_of(asking: Asking) -> Submission:
+def edit_of(incoming: IncomingRequest) -> Submission:
     """`POST /v1/videos/edits`: video-to-video. Raises: RequestError."""
-    return _after_a_clip(asking, extends=False)
+    return _after_a_clip(incoming, extends=False)
 
 
-def extension_of(asking: Asking) -> Submission:
+def extension_of(incoming: IncomingRequest) -> Submission:
     """`POST /v1/videos/extensions`: from the last frame on. Raises: RequestError."""
-    return _after_a_clip(asking, extends=True)
+    return _after_a_clip(incoming, extends=True)
 
 
-def _after_a_clip(asking: Asking, *, extends: bool) -> Submission:
-    fields = dict(asking.body.fields)
-    parent, save = _clip_of(asking, fields.pop("video", None))
-    wish = wish_from(fields)
-    if wish.file_id or wish.url:
+def _after_a_clip(incoming: IncomingRequest, *, extends: bool) -> Submission:
+    fields = dict(incoming.body.fields)
+    parent, save = _clip_of(incoming, fields.pop("video", None))
+    asked = parse_request(fields)
+    if asked.file_id or asked.url:
         raise RequestError("send the clip as `video`", param="input_reference")
-    order = wish.order
+    order = asked.order
     if "model" not in fields:
         order = order.model_copy(update={"model": _fitting_model(parent, extends=extends)})
     order = order.model_copy(update={"extends": extends})
-    said = {"extends" if extends else "edits": asking.body.fields}
+    said = {"extends" if extends else "edits": incoming.body.fields}
     parent_id = None if parent is None else parent.id
-    return asking.submission(
-        order, save, priority=wish.priority, said=said, remixed_from=parent_id, file_field="video"
+    return incoming.submission(
+        order, save, priority=asked.priority, said=said, remixed_from=parent_id, file_field="video"
     )
 
 
-def _clip_of(asking: Asking, video: Any) -> tuple[Job | None, Save]:
+def _clip_of(incoming: IncomingRequest, video: Any) -> tuple[Job | None, Save]:
     """The clip that `video` names or that was sent. Raises: RequestError, NotFound."""
-    if asking.body.file is not None and video is None:
-        refuse_label(asking.body.file.content_type, "video")
-        stream = asking.body.file.file
+    if incoming.body.file is not None and video is None:
+        refuse_label(incoming.body.file.content_type, "video")
+        stream = incoming.body.file.file
         return None, lambda path: save_upload(stream, path, param="video")
     if isinstance(video, dict) and set(video) == {"id"}:
         video = video["id"]
-    if not isinstance(video, str) or asking.body.file is not None:
+    if not isinstance(video, str) or incoming.body.file is not None:
         raise RequestError("video is a file, or {id} of a completed video", param="video")
-    parent = asking.completed(video)
-    house = asking.office.house
+    parent = incoming.completed(video)
+    house = incoming.office.house
     source = house.artifacts.fetch(house.named(parent.id, VIDEO))
     return parent, lambda path: _copied(source, path)
 
@@ -219,19 +219,19 @@ def _fitting_model(parent: Job | None, *, extends: bool) -> str:
     return DEFAULT_FROM_PICTURE if extends else DEFAULT_MODEL
 
 
-def step_of(asking: Asking, step: str) -> Submission:
+def step_of(incoming: IncomingRequest, step: str) -> Submission:
     """`POST /v1/steps/{step}`: one step on a clip; all other fields are its knobs. Raises: RequestError."""
-    fields = dict(asking.body.fields)
-    parent, save = _clip_of(asking, fields.pop("video", None))
-    priority = wish_from({"priority": fields.pop("priority", None)}).priority
+    fields = dict(incoming.body.fields)
+    parent, save = _clip_of(incoming, fields.pop("video", None))
+    priority = parse_request({"priority": fields.pop("priority", None)}).priority
     order = Order(step=step, options=knobs_of(fields))
-    said = {"step": step, **asking.body.fields}
+    said = {"step": step, **incoming.body.fields}
     parent_id = None if parent is None else parent.id
-    return asking.submission(
+    return incoming.submission(
         order, save, priority=priority, said=said, remixed_from=parent_id, file_field="video"
     )
 
 
-def workflow_of(asking: Asking, workflow: str) -> Submission:
+def workflow_of(incoming: IncomingRequest, workflow: str) -> Submission:
     """`POST /v1/workflows/{workflow}`: as `POST /v1/videos` with `workflow`. Raises: RequestError."""
-    return _wished(asking, {**asking.body.fields, "workflow": workflow})
+    return _submission_of(incoming, {**incoming.body.fields, "workflow": workflow})

@@ -66,7 +66,7 @@ async def run_workflow(workflow: str, request: Request, office: Counter, caller:
     if workflow not in workflows.names():
         raise Refusal(404, f"no workflow {workflow[:80]!r}", code="not_found", param="workflow")
     return await made(
-        request, office, caller, lambda asking: workflow_of(asking, workflow), "input_reference"
+        request, office, caller, lambda incoming: workflow_of(incoming, workflow), "input_reference"
     )
 
 
@@ -85,7 +85,7 @@ async def run_step(step: str, request: Request, office: Counter, caller: Writer)
     """`video` is a file, or {id} of a completed one; the other fields are the step's knobs."""
     if step not in STEPS.names():
         raise Refusal(404, f"no step {step[:80]!r}", code="not_found", param="step")
-    return await made(request, office, caller, lambda asking: step_of(asking, step), "video")
+    return await made(request, office, caller, lambda incoming: step_of(incoming, step), "video")
 
 
 @router.get("/loras", summary="List LoRAs that the operator offers")

@@ -14,7 +14,7 @@ from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import Order
 from vitascope.jobs.record import DEFAULT_PRIORITY
 from vitascope.jobs.training_order import MAX_CLIPS, UPLOADS, TrainingClip, TrainingOrder, clips_in, recipe_of
-from vitascope.server.making import Asking
+from vitascope.server.making import IncomingRequest
 from vitascope.training.recipe import Optimiser
 from vitascope.workflows.generate import DEFAULT_MODEL
 
@@ -74,17 +74,17 @@ class TrainingRequest(BaseModel):
     integrations: list[Any] | None = Field(None, description="not supported: numbers stay in the service")
 
 
-def training_of(asking: Asking) -> Submission:
+def training_of(incoming: IncomingRequest) -> Submission:
     """`POST /v1/fine_tuning/jobs`. Raises: RequestError, NotFound."""
-    fields = dict(asking.body.fields)
-    if asking.body.file is not None:
-        fields["recipe"] = _text_of(asking)
+    fields = dict(incoming.body.fields)
+    if incoming.body.file is not None:
+        fields["recipe"] = _text_of(incoming)
     try:
         asked = TrainingRequest(**fields)
     except ValidationError as error:
         raise invalid_value(error, "training") from error
-    submission = asking.submission(_order(asked), None, priority=asked.priority, said=fields)
-    return training_submission(submission, _clips(asked, asking.office, asking.caller.tenant))
+    submission = incoming.submission(_order(asked), None, priority=asked.priority, said=fields)
+    return training_submission(submission, _clips(asked, incoming.office, incoming.caller.tenant))
 
 
 def training_submission(submission: Submission, clips: tuple[TrainingClip, ...]) -> Submission:
@@ -187,9 +187,9 @@ def _clips(asked: TrainingRequest, office: Office, tenant: str) -> tuple[Trainin
     return tuple(clips_in(path.read_text(encoding="utf-8")))
 
 
-def _text_of(asking: Asking) -> str:
-    assert asking.body.file is not None, "asked only with a file"
-    data = asking.body.file.file.read(MAX_RECIPE_BYTES + 1)
+def _text_of(incoming: IncomingRequest) -> str:
+    assert incoming.body.file is not None, "asked only with a file"
+    data = incoming.body.file.file.read(MAX_RECIPE_BYTES + 1)
     try:
         return data.decode()
     except UnicodeDecodeError as error:

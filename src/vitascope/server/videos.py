@@ -154,7 +154,7 @@ def delete(video_id: str, office: Counter, caller: Writer) -> dict[str, Any]:
 async def remix(video_id: str, request: Request, office: Counter, caller: Writer) -> JSONResponse:
     """The same model, seed and settings with a new prompt."""
     parent = await asyncio.to_thread(kept, office, video_id, caller)
-    return await made(request, office, caller, lambda asking: remix_of(asking, parent))
+    return await made(request, office, caller, lambda incoming: remix_of(incoming, parent))
 
 
 def kept(office: Office, video_id: str, caller: ApiKey) -> Job:

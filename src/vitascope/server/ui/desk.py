@@ -20,7 +20,7 @@ from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import plain_fields
 from vitascope.jobs.record import DEFAULT_PRIORITY, Job
-from vitascope.server.wish import save_upload, wish_from
+from vitascope.server.video_request import parse_request, save_upload
 from vitascope.task import ImageToVideo, TextToVideo, VideoToVideo
 from vitascope.workflows import Workflow, load
 from vitascope.workflows.workflow import GENERATE, names
@@ -93,7 +93,9 @@ class Desk:
 
     def submit(self, caller: ApiKey, fields: Mapping[str, Any], upload: str | None = None) -> Job:
         """Queue a job from the fields of the API. Raises: RequestError."""
-        order = wish_from({name: value for name, value in fields.items() if value not in (None, "")}).order
+        order = parse_request(
+            {name: value for name, value in fields.items() if value not in (None, "")}
+        ).order
         save = None if not upload else lambda path: saved(Path(upload), path)
         return self.office.submit(within(caller, Submission(order, save_reference=save)))
 

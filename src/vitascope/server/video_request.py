@@ -75,7 +75,7 @@ class VideoRequest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Wish:
+class ParsedRequest:
     """A request understood: what to make, how urgent it is, and where its picture or clip is."""
 
     order: Order
@@ -84,7 +84,7 @@ class Wish:
     url: str | None = None
 
 
-def wish_from(fields: Mapping[str, Any]) -> Wish:
+def parse_request(fields: Mapping[str, Any]) -> ParsedRequest:
     """What a request's fields ask for. Raises: RequestError, UnknownName later for unknown options."""
     asked = _asked(fields)
     peers = {_PEERS.get(name, name): value for name, value in (asked.params or {}).items()}
@@ -106,7 +106,7 @@ def wish_from(fields: Mapping[str, Any]) -> Wish:
         loras=() if loras is None else choices(loras),
         options=options,
     )
-    return Wish(order, asked.priority, *reference_in(reference))
+    return ParsedRequest(order, asked.priority, *reference_in(reference))
 
 
 def knobs_of(fields: Mapping[str, Any]) -> dict[str, Any]:
