@@ -24,7 +24,7 @@ from vitascope.steps import STEPS, Step
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows.generate import clip_from, task_from
 from vitascope.workflows.replay import replay
-from vitascope.workflows.workflow import names, of_recipe
+from vitascope.workflows.workflow import Workflow, names, of_recipe
 
 
 def flags_to_knobs(arguments: Sequence[str]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def run_workflow(
     Raises: RequestError, ResourceError, RunError, JobCancelled.
     """
     check_target(output)
-    labelling = Labelling.of(label, output)
+    Labelling.of(label, output)  # a wrong label is refused before anything is read
     # A step's parameter is said as step.parameter; a name alone is a switch of where and how all of it runs.
     where = {
         name: given.pop(name)
@@ -73,7 +73,7 @@ def run_workflow(
         raise NotFound(f"no file {name!r}; give a workflow's name, a YAML file, or a clip")
     if name not in names() and path.exists() and path.suffix not in (".yaml", ".yml"):
         recipe = _recipe_in(path)
-        labelling = Labelling.of(recipe.labels.words if label is None else label, output)
+        label = recipe.labels.words if label is None else label
         made = replay(recipe)
         workflow = of_recipe(made.lines, path, settings)
         placement = _placed({**recipe.placement, **where})
@@ -83,6 +83,20 @@ def run_workflow(
     else:
         workflow, placement = load(name, settings), _placed(where)
         options = {"prompt": prompt or "", **options}
+    _run(workflow, inputs, options, where, placement, output, Labelling.of(label, output), **display)
+
+
+def _run(
+    workflow: Workflow,
+    inputs: dict[str, Any],
+    options: dict[str, Any],
+    where: dict[str, Any],
+    placement: Placement,
+    output: Path,
+    labelling: Labelling,
+    **display: bool,
+) -> None:
+    """Check a workflow against its inputs and run it; `where`: the switches of `placement` that were given."""
     chain = workflow.chain
     if chain.generator is None:
         if inputs["video"] is None:
