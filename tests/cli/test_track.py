@@ -1,4 +1,6 @@
-"""`vitascope catalog` and `vitascope measure`."""
+"""`vitascope catalog`, `vitascope measure` and the checks of `vitascope eval`."""
+
+import pytest
 
 BARS = ("generate", "a star", "--model", "colour-bars", "-q", "-o")
 
@@ -110,3 +112,14 @@ def test_votes_go_out_and_in_and_boards_say_what_they_lack(vitascope, tmp_path):
     assert vitascope("votes", "check", "one").code == 2
     assert "'one' takes part twice" in vitascope(*run[:4], "--clips", "one=two", "-f", "other").err
     assert "needs --database" in vitascope("eval", "s.yaml", "--workers", "0", "-f", "other").err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [("--language", "fr", "zh"), ("-o", "report.docx", ".html or .pdf"), ("-o", "gone/report.html", "gone")],
+)
+def test_a_report_that_cannot_be_is_refused_before_clips_are_made(vitascope, tmp_path, flag, value, said):
+    refused = vitascope("eval", "toyworld", "--limit", "1", "-f", "run", flag, value)
+    assert refused.code == 2
+    assert said in refused.err
+    assert not (tmp_path / "run").exists()

@@ -118,13 +118,12 @@ def figures(
     from vitascope.atomic import write_bytes
     from vitascope.catalogue.figures import architecture_svg, timeline_svg
     from vitascope.catalogue.query import query_cards
-    from vitascope.errors import UnknownName
+    from vitascope.cli.display import page_language
 
-    if language not in ("en", "zh"):
-        raise UnknownName("language", language, ["en", "zh"], param="language")
+    written_in = page_language(language)
     chosen = cards or [card.id for card in query_cards(in_report=True)]
-    print(write_bytes(folder / "timeline.svg", timeline_svg(language=language).encode()))  # type: ignore[arg-type]
-    print(write_bytes(folder / "architecture.svg", architecture_svg(chosen, language).encode()))  # type: ignore[arg-type]
+    print(write_bytes(folder / "timeline.svg", timeline_svg(language=written_in).encode()))
+    print(write_bytes(folder / "architecture.svg", architecture_svg(chosen, written_in).encode()))
 
 
 @app.command("add")
@@ -179,8 +178,6 @@ def page(
     """Write the whole catalogue as one page that needs nothing else: search, sort, sources, timeline."""
     from vitascope.atomic import write_bytes
     from vitascope.catalogue.page import catalogue_page
-    from vitascope.errors import UnknownName
+    from vitascope.cli.display import page_language
 
-    if language not in ("en", "zh"):
-        raise UnknownName("language", language, ["en", "zh"], param="language")
-    print(write_bytes(file, catalogue_page(language).encode()))  # type: ignore[arg-type]
+    print(write_bytes(file, catalogue_page(page_language(language)).encode()))

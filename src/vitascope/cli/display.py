@@ -6,10 +6,21 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from vitascope.context import Progress
+
+
+def page_language(text: str) -> Literal["en", "zh"]:
+    """The language of a page, as a flag names it. Raises: UnknownName."""
+    from vitascope.errors import UnknownName
+
+    if text == "en":
+        return "en"
+    if text == "zh":
+        return "zh"
+    raise UnknownName("language", text, ["en", "zh"], param="language")
 
 
 def print_json(data: Any) -> None:

@@ -47,7 +47,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Make a suite's clips with several models, measure them, and end in a report; a second call goes on."""
-    from vitascope.cli.display import progress_bar
+    from vitascope.cli.display import page_language, progress_bar
     from vitascope.cli.making import cancelled_by_signals
     from vitascope.context import Context
     from vitascope.errors import RequestError
@@ -56,8 +56,12 @@ def evaluate(
     from vitascope.evaluation.queued import make_queued
     from vitascope.evaluation.runs import SuiteRun, default_metrics
     from vitascope.evaluation.suites import find_suite
+    from vitascope.evaluation.year_report import check_report
     from vitascope.metrics import METRICS
 
+    page_language(language)
+    if output is not None:
+        check_report(output)
     found = find_suite(suite).first(limit)
     outside = [OutsideClips.parse(text) for text in clips or ()]
     named = models if models is not None else default_model(found) if not outside else ""
@@ -96,14 +100,14 @@ def report(
     language: Language = "en",
 ) -> None:
     """Write the year's report: catalogue, eras, measurements, votes, clips side by side, speed, sources."""
-    from vitascope.errors import UnknownName
+    from vitascope.cli.display import page_language
     from vitascope.evaluation.stand import measured_runs
-    from vitascope.evaluation.year_report import write_year_report, year_html
+    from vitascope.evaluation.year_report import check_report, write_year_report, year_html
 
-    if language not in ("en", "zh"):
-        raise UnknownName("language", language, ["en", "zh"], param="language")
+    written_in = page_language(language)
+    check_report(output)
     runs = [measured for folder in folders or () for measured in measured_runs(folder)]
-    print(write_year_report(output, year_html(runs, bench or (), language)))  # type: ignore[arg-type]
+    print(write_year_report(output, year_html(runs, bench or (), written_in)))
 
 
 def arena(

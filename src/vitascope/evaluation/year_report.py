@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import vitascope
-from vitascope.atomic import write_bytes
+from vitascope.atomic import check_writable, write_bytes
 from vitascope.catalogue import (
     ERAS,
     Card,
@@ -124,15 +125,23 @@ def year_html(
     return _template().render(page)
 
 
-def write_year_report(path: Path, html: str) -> Path:
-    """Write the page, or with the suffix .pdf a print of it, in one move.
+def check_report(path: Path) -> None:
+    """Look, before a long evaluation, whether its report could be written.
 
-    Raises: RequestError for another suffix, NotFound, DiskFull, DependencyMissing.
+    Raises: RequestError for another suffix than .html and .pdf, NotFound, ResourceError, DependencyMissing.
     """
     suffix = path.suffix.lower()
     if suffix not in (".html", ".pdf"):
         raise RequestError(f"a report is .html or .pdf, not {path.name!r}", param="output")
-    return write_bytes(path, html.encode() if suffix == ".html" else _printed(html))
+    if suffix == ".pdf" and find_spec("weasyprint") is None:
+        raise DependencyMissing("weasyprint", "report", "printing a report as PDF")
+    check_writable(path)
+
+
+def write_year_report(path: Path, html: str) -> Path:
+    """Write the page, or with the suffix .pdf a print of it, in one move. Raises: as `check_report`; DiskFull."""
+    check_report(path)
+    return write_bytes(path, html.encode() if path.suffix.lower() == ".html" else _printed(html))
 
 
 def _printed(html: str) -> bytes:
@@ -223,8 +232,8 @@ def _links(text: str) -> list[str]:
 
 
 def _era_title(era: str | None, language: Language) -> str:
-    titles = {row.era: row.title_en if language == "en" else row.title_zh for row in ERAS}
-    return titles.get(era, "") if era else ""  # type: ignore[call-overload]
+    titles = (row.title_en if language == "en" else row.title_zh for row in ERAS if row.era == era)
+    return next(titles, "")
 
 
 def _eras(words: Mapping[str, Any], language: Language) -> list[dict[str, Any]]:

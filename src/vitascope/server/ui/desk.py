@@ -14,7 +14,7 @@ from typing import Any
 from vitascope.catalogue.runnable import ModelFacts, facts_of
 from vitascope.engine.machine import Room
 from vitascope.errors import VitascopeError
-from vitascope.generators import GENERATORS, Generator, KnownModel, for_model, is_here, known_models
+from vitascope.generators import GENERATORS, DiffusersGenerator, KnownModel, for_model, is_here, known_models
 from vitascope.jobs.house import PREVIEW
 from vitascope.jobs.keys import ApiKey
 from vitascope.jobs.office import Office, Submission
@@ -168,14 +168,14 @@ def modes() -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def defaults(model: str) -> dict[str, Any]:
     """What a model makes unless told otherwise; empty where that stands in files that are not here."""
-    generator: Generator = for_model(model)
-    try:
-        profile = generator.profile()  # type: ignore[attr-defined]
-    except AttributeError:
+    generator = for_model(model)
+    if not isinstance(generator, DiffusersGenerator):
         task = generator.complete(TextToVideo(prompt="x"))
         steps = getattr(generator, "num_inference_steps", None)
         found = {name: getattr(task, name) for name in ("width", "height", "num_frames", "fps")}
         return {**found, "fps": float(task.fps or 0), "num_inference_steps": steps}
+    try:
+        profile = generator.profile()
     except VitascopeError:
         return {}
     names_ = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "negative_prompt")
