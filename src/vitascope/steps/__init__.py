@@ -1,8 +1,8 @@
 """The shelf of steps: what happens before and after a generation, one file each."""
 
 from vitascope.shelf import Shelf
-from vitascope.steps.base import Step
+from vitascope.steps.base import Note, Step
 
 STEPS: Shelf[Step] = Shelf("vitascope.steps", Step, "step")
 
-__all__ = ["STEPS", "Step"]
+__all__ = ["STEPS", "Note", "Step"]
