@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vitascope.jobs.attempt import JobRunner
+    from vitascope.training.finetune import Result
     from vitascope.training.recipe import Recipe
 
 NUM_POINTS = 240  # of the curve in a job's record
@@ -67,14 +68,7 @@ def train(runner: JobRunner, job: Job, owner: str) -> None:
             raise
     watch.publish_samples()
     context.check_cancelled()
-    for made, name in ((result.lora, LORA), (result.comfyui, LORA_COMFYUI)):
-        shutil.copyfile(made, folder / name)
-    card = result.card.read_text(encoding="utf-8")
-    (folder / TRAINING_CARD).write_text(_without_places(card, folder), encoding="utf-8")
-    house.artifacts.put(*(house.named(job.id, name) for name in (LORA, LORA_COMFYUI, TRAINING_CARD)))
-    lora = keep_lora(
-        house, runner.ledger.engine, job.id, job.tenant, recipe.name, folder / LORA, runner.lifetime_s
-    )
+    lora = _deliver(result, runner, job, recipe.name, folder)
     measured = {
         **watch.result(),
         "warnings": [_without_places(line, folder) for line in context.warnings],
@@ -89,6 +83,17 @@ def train(runner: JobRunner, job: Job, owner: str) -> None:
         house.forget_work(job.id)
         if house.store:
             house.artifacts.leave(house.named(job.id))
+
+
+def _deliver(result: Result, runner: JobRunner, job: Job, name: str, folder: Path) -> str:
+    """Put what a training made where its tenant finds it; gives the name under which requests ask for the LoRA."""
+    house = runner.house
+    for made, kept in ((result.lora, LORA), (result.comfyui, LORA_COMFYUI)):
+        shutil.copyfile(made, folder / kept)
+    card = result.card.read_text(encoding="utf-8")
+    (folder / TRAINING_CARD).write_text(_without_places(card, folder), encoding="utf-8")
+    house.artifacts.put(*(house.named(job.id, kept) for kept in (LORA, LORA_COMFYUI, TRAINING_CARD)))
+    return keep_lora(house, runner.ledger.engine, job.id, job.tenant, name, folder / LORA, runner.lifetime_s)
 
 
 @dataclass

@@ -112,32 +112,16 @@ def inspect(
 
 
 def _look_at(clip: Clip, name: str, buckets: Sequence[Bucket]) -> tuple[Entry, list[Finding], Pixels]:
-    found: list[Finding] = []
-
-    def add(problem: Problem, detail: str, fatal: bool = False) -> None:
-        found.append(Finding(file=name, problem=problem, detail=detail, fatal=fatal))
-
+    """A clip's entry, what is wrong with it, and its first, middle and last frame side by side."""
     bucket = bucket_for(clip.num_frames, clip.width, clip.height, buckets)
-    if bucket is None:
-        add("too short", f"{clip.num_frames} frames, {min(b[2] for b in buckets)} are needed", fatal=True)
-    else:
-        width, height, _ = bucket
-        if clip.width < width or clip.height < height:
-            add("small", f"{clip.width}x{clip.height} is enlarged to {width}x{height}")
-        lost = 1 - min(clip.width / clip.height, width / height) / max(
-            clip.width / clip.height, width / height
-        )
-        if lost > 0.2:
-            add("other shape", f"{lost:.0%} of {clip.width}x{clip.height} is cut off for {width}x{height}")
     cuts, bright, spread, moved = _through(clip)
-    if bright < DARK:
-        add("dark", f"mean brightness {bright:.0f} of 255")
-    elif spread < FLAT:
-        add("flat", f"brightness varies by {spread:.1f} of 255 alone")
-    if clip.num_frames > 1 and moved == 0:
-        add("still", f"all {clip.num_frames} frames are the same")
-    if cuts:
-        add("cuts", f"{len(cuts)}, first at frame {cuts[0]}; 'vitascope dataset split' makes clips of scenes")
+    found = [
+        Finding(file=name, problem=problem, detail=detail, fatal=problem == "too short")
+        for problem, detail in (
+            *_misfits(clip, bucket, buckets),
+            *_oddities(clip, cuts, bright, spread, moved),
+        )
+    ]
     places = (0, clip.num_frames // 2, clip.num_frames - 1)
     strip = np.concatenate([clip.frames[i : i + 1][0] for i in places], axis=1)
     entry = Entry(
@@ -151,6 +135,37 @@ def _look_at(clip: Clip, name: str, buckets: Sequence[Bucket]) -> tuple[Entry, l
         cuts=tuple(cuts),
     )
     return entry, found, strip
+
+
+def _misfits(clip: Clip, bucket: Bucket | None, buckets: Sequence[Bucket]) -> Iterator[tuple[Problem, str]]:
+    """What of a clip's size and length does not go with the sizes that are trained on."""
+    if bucket is None:
+        yield "too short", f"{clip.num_frames} frames, {min(b[2] for b in buckets)} are needed"
+        return
+    width, height, _ = bucket
+    if clip.width < width or clip.height < height:
+        yield "small", f"{clip.width}x{clip.height} is enlarged to {width}x{height}"
+    shapes = clip.width / clip.height, width / height
+    lost = 1 - min(shapes) / max(shapes)
+    if lost > 0.2:
+        yield "other shape", f"{lost:.0%} of {clip.width}x{clip.height} is cut off for {width}x{height}"
+
+
+def _oddities(
+    clip: Clip, cuts: Sequence[int], bright: float, spread: float, moved: int
+) -> Iterator[tuple[Problem, str]]:
+    """What of a clip's content makes it a doubtful example."""
+    if bright < DARK:
+        yield "dark", f"mean brightness {bright:.0f} of 255"
+    elif spread < FLAT:
+        yield "flat", f"brightness varies by {spread:.1f} of 255 alone"
+    if clip.num_frames > 1 and moved == 0:
+        yield "still", f"all {clip.num_frames} frames are the same"
+    if cuts:
+        yield (
+            "cuts",
+            f"{len(cuts)}, first at frame {cuts[0]}; 'vitascope dataset split' makes clips of scenes",
+        )
 
 
 def _through(clip: Clip) -> tuple[list[int], float, float, int]:
