@@ -43,7 +43,7 @@ _GROUND = 0.78
 _THIGH, _SHIN, _ARM, _FOREARM, _TORSO, _HEAD = 0.27, 0.27, 0.22, 0.21, 0.42, 0.27
 
 
-class Path(NamedTuple):
+class ObjectPath(NamedTuple):
     """Where an object is in every frame: centre, turn, radius and which way it faces (1 right, -1 left)."""
 
     x: Array
@@ -53,7 +53,7 @@ class Path(NamedTuple):
     facing: float
 
 
-def object_path(actor: Actor, num_frames: int) -> Path:
+def object_path(actor: Actor, num_frames: int) -> ObjectPath:
     """The path of an object over a clip. Shape: each array (T,)."""
     u = np.linspace(0.0, 1.0, num_frames, dtype=np.float32)
     x, y, angle, grow = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u), np.ones_like(u)
@@ -80,7 +80,7 @@ def object_path(actor: Actor, num_frames: int) -> Path:
     if actor.place != "centre":
         x, radius = x + (-0.48 if actor.place == "left" else 0.48), 0.88 * radius
     as32 = [np.asarray(v, dtype=np.float32) for v in (x + actor.shift[0], y + actor.shift[1], angle, radius)]
-    return Path(as32[0], as32[1], as32[2], as32[3], facing)
+    return ObjectPath(as32[0], as32[1], as32[2], as32[3], facing)
 
 
 def camera_path(camera: str, num_frames: int) -> Array:

@@ -103,7 +103,7 @@ class Objective(_Part):
     image_dropout: float = Field(0.05, ge=0, le=1, description="picture to video: share without picture")
 
 
-class Placement(_Part):
+class TrainingPlacement(_Part):
     """Where it runs and what it may cost; none of it changes what is learnt beyond rounding, but `base`."""
 
     device: str = Field("auto", description="cuda if there is one, else cpu")
@@ -171,7 +171,7 @@ class Recipe(_Part):
     adapter: Adapter = Adapter()
     optimiser: Optimiser = Optimiser()
     objective: Objective = Objective()
-    placement: Placement = Placement()
+    placement: TrainingPlacement = TrainingPlacement()
     validation: Validation = Validation()
     saving: Saving = Saving()
 

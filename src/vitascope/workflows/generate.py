@@ -30,7 +30,7 @@ DEFAULT_FROM_PICTURE = "sprout-i2v"
 WHO_FOLLOWS_PATHS = "say which model follows the paths: tora from text, tora-i2v from a picture"
 
 
-class Order(BaseModel):
+class GenerationRequest(BaseModel):
     """One request taken apart: what to make, who makes it, where it runs."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -95,7 +95,7 @@ def order(
     video: str | Path | Clip | None = None,
     trajectories: Any = None,
     **options: Any,
-) -> Order:
+) -> GenerationRequest:
     """Sort `options` into the task's fields, the placement's fields and the generator's knobs.
 
     With no `model` the embedded one for the task is taken: one from text, one from a picture. `weights` are the
@@ -125,7 +125,7 @@ def order(
         raise invalid_value(error, "placement") from error
     task = task_from(prompt, image, video, trajectories, **owners["task"])
     knobs = owners["knobs"] | ({} if weights is None else {"weights": weights})
-    return Order(task=task, generator=for_model(model, **knobs), placement=placement)
+    return GenerationRequest(task=task, generator=for_model(model, **knobs), placement=placement)
 
 
 @lru_cache(maxsize=1)

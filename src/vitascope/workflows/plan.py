@@ -20,7 +20,7 @@ from vitascope.generators import for_model
 from vitascope.generators._diffusers import DiffusersGenerator
 from vitascope.generators.base import Generator
 from vitascope.task import ImageToVideo, Task, TextToVideo
-from vitascope.workflows.generate import Order, order
+from vitascope.workflows.generate import GenerationRequest, order
 
 PROMPT = "a clip of some length"  # words cost nothing
 PLANNED = "models of the families Mochi, CogVideoX, Wan, HunyuanVideo and LTX-Video"
@@ -60,7 +60,7 @@ def _billions(folder: Path) -> Billions:
     )
 
 
-def order_of_any_clip(model: str, **options: Any) -> Order:
+def order_of_any_clip(model: str, **options: Any) -> GenerationRequest:
     """An order whose content does not matter: some words, and a black picture where the model starts from one.
 
     Raises: as `order`.

@@ -7,7 +7,7 @@ import torch
 
 from vitascope.errors import RequestError, UnknownName
 from vitascope.models.opensora.conditioning import (
-    Placement,
+    ReferencePlacement,
     continuation,
     parse_mask_strategy,
     place_references,
@@ -73,7 +73,10 @@ def test_kept_frames_stay_made_ones_change_and_edited_ones_wait():
 
 def test_mask_strategies_are_read_with_their_defaults():
     assert parse_mask_strategy("") == []
-    assert parse_mask_strategy("0;1,0,-5,0,5,0.4") == [Placement(), Placement(1, 0, -5, 0, 5, 0.4)]
+    assert parse_mask_strategy("0;1,0,-5,0,5,0.4") == [
+        ReferencePlacement(),
+        ReferencePlacement(1, 0, -5, 0, 5, 0.4),
+    ]
 
 
 def test_references_are_placed_on_chunk_borders():
@@ -86,7 +89,7 @@ def test_references_are_placed_on_chunk_borders():
 
 def test_a_reference_of_another_loop_is_left_out():
     placed, ratio = place_references(
-        torch.zeros(1, 4, 5, 2, 2), [torch.ones(4, 1, 2, 2)], [Placement(loop=1)]
+        torch.zeros(1, 4, 5, 2, 2), [torch.ones(4, 1, 2, 2)], [ReferencePlacement(loop=1)]
     )
     assert not placed.any()
     assert (ratio == 1).all()
@@ -100,7 +103,12 @@ def test_a_continuation_brings_the_last_chunk_to_the_front():
 
 
 @pytest.mark.parametrize(
-    "placement", [Placement(reference=1), Placement(reference_start=-9), Placement(target_start=9)]
+    "placement",
+    [
+        ReferencePlacement(reference=1),
+        ReferencePlacement(reference_start=-9),
+        ReferencePlacement(target_start=9),
+    ],
 )
 def test_stretches_outside_are_refused(placement):
     with pytest.raises(RequestError):

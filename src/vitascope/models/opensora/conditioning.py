@@ -18,7 +18,7 @@ LATENT_FRAMES_PER_CHUNK = 5
 
 
 @dataclass(frozen=True)
-class Placement:
+class ReferencePlacement:
     """Puts a stretch of one reference into the video made by one loop.
 
     Units: starts and length in latent frames; a negative start counts from the end.
@@ -33,7 +33,7 @@ class Placement:
     edit_ratio: float = 0.0
 
 
-def parse_mask_strategy(text: str) -> list[Placement]:
+def parse_mask_strategy(text: str) -> list[ReferencePlacement]:
     """Read "loop,reference,reference_start,target_start,length,edit_ratio;..."; left out means 0,0,0,0,1,0.
 
     Raises: RequestError.
@@ -41,9 +41,9 @@ def parse_mask_strategy(text: str) -> list[Placement]:
     return [_parse_placement(group) for group in text.split(";")] if text.strip() else []
 
 
-def _parse_placement(group: str) -> Placement:
+def _parse_placement(group: str) -> ReferencePlacement:
     parts = group.split(",")
-    names = [field.name for field in fields(Placement)]
+    names = [field.name for field in fields(ReferencePlacement)]
     if len(parts) > len(names):
         raise RequestError(f"mask strategy {group!r} has {len(parts)} numbers; at most {len(names)}: {names}")
     try:
@@ -52,14 +52,14 @@ def _parse_placement(group: str) -> Placement:
         ]
     except ValueError as error:
         raise RequestError(f"mask strategy {group!r} must be numbers: {','.join(names)}") from error
-    placement = Placement(*given)  # type: ignore[arg-type]
+    placement = ReferencePlacement(*given)  # type: ignore[arg-type]
     if not 0 <= placement.edit_ratio <= 1 or placement.length < 1:
         raise RequestError(f"mask strategy {group!r}: edit_ratio must be in 0..1 and length at least 1")
     return placement
 
 
 def place_references(
-    latents: Tensor, references: Sequence[Tensor], placements: Sequence[Placement], loop: int = 0
+    latents: Tensor, references: Sequence[Tensor], placements: Sequence[ReferencePlacement], loop: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Write references into noise, and say of each latent frame how far it is to be made anew.
 
@@ -101,9 +101,9 @@ def _resolve_start(start: int, num_frames: int) -> int:
     return chunks * LATENT_FRAMES_PER_CHUNK
 
 
-def continuation(loop: int, reference: int, edit_ratio: float = 0.0) -> Placement:
+def continuation(loop: int, reference: int, edit_ratio: float = 0.0) -> ReferencePlacement:
     """Start a loop with the last chunk of the clip that the loop before it made."""
-    return Placement(
+    return ReferencePlacement(
         loop=loop,
         reference=reference,
         reference_start=-LATENT_FRAMES_PER_CHUNK,
