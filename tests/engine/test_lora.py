@@ -12,6 +12,7 @@ from tests.generators import tiny_cogvideox as tiny
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.lora import LoraFile, applied, matched_layers
+from vitascope.engine.lora_files import read_layers
 from vitascope.engine.placement import Placement
 from vitascope.errors import InvalidMedia, NotFound, RequestError
 from vitascope.generators import for_model
@@ -183,6 +184,26 @@ def test_layers_may_differ_in_rank_and_alpha(tmp_path):
     metadata = {"lora_adapter_metadata": json.dumps(adapter)}
     save_file(tensors, tmp_path / "pattern.safetensors", metadata=metadata)
     assert matched_layers(tmp_path / "pattern.safetensors", net).alphas == {MODULE: 8.0, other: 3.0}
+
+
+@pytest.mark.parametrize(
+    "metadata", ["[]", "{", '{"lora_alpha": null}', '{"lora_alpha": 4, "alpha_pattern": [1]}']
+)
+def test_adapter_metadata_that_cannot_be_read_is_refused_by_name(tmp_path, metadata):
+    path = trained(tmp_path)
+    save_file(load_file(path), path, metadata={"lora_adapter_metadata": metadata})
+    with pytest.raises(InvalidMedia, match=r"'style.safetensors'.*lora_adapter_metadata"):
+        matched_layers(path, tiny.transformer())
+
+
+def test_an_alpha_that_is_no_number_is_refused_by_name(tmp_path):
+    path = trained(tmp_path)
+    tensors = load_file(path)
+    module = next(iter(tensors)).partition(".lora_")[0]
+    save_file({**tensors, f"{module}.alpha": torch.ones(2)}, path)
+    for read in (lambda: matched_layers(path, tiny.transformer()), lambda: read_layers(path)):
+        with pytest.raises(InvalidMedia, match=r"'style.safetensors'.*alpha.*one number"):
+            read()
 
 
 def test_a_mixture_of_alphas_works_as_if_folded_into_the_matrices(clip, tmp_path):

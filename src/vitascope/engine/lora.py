@@ -181,7 +181,7 @@ def matched_layers(path: Path, model: Any) -> LoraLayers:
         if module is None:
             layers.unmatched.append(key)
         elif part == "alpha":
-            layers.alphas[module] = float(tensor)
+            layers.alphas[module] = alpha_of(path, key, tensor)
         elif part == MAGNITUDE:
             layers.tensors[f"{module}.{MAGNITUDE}"] = tensor
         else:
@@ -211,6 +211,15 @@ def split_key(key: str) -> tuple[str, str]:
             return key.removesuffix(ending), MAGNITUDE
     found = KEY.fullmatch(key)
     return (found["module"], PARTS[found["part"]]) if found else (key, "")
+
+
+def alpha_of(path: Path, key: str, tensor: Any) -> float:
+    """The number in an alpha's tensor. Raises: InvalidMedia naming the file, if it holds none or several."""
+    if tensor.numel() != 1:
+        raise InvalidMedia(
+            f"{path.name!r}: {key!r} holds {tensor.numel()} values; an alpha is one number", param="loras"
+        )
+    return float(tensor)
 
 
 def _find(module: str, known: set[str], by_underscores: dict[str, str]) -> str | None:
@@ -280,21 +289,29 @@ def _said_base(path: Path) -> str:
 
 
 def alphas_of_metadata(path: Path, layers: LoraLayers) -> dict[str, float]:
-    """Alpha of each layer from the `lora_adapter_metadata` that diffusers writes into the file."""
+    """Alpha of each layer from the `lora_adapter_metadata` that diffusers writes into the file.
+
+    Empty where there is none. Raises: InvalidMedia for metadata that PEFT does not write.
+    """
     try:
         adapter = json.loads(file_metadata(path).get("lora_adapter_metadata", "{}"))
-    except ValueError:
-        return {}
-    plain = {key.removeprefix("transformer.").removeprefix("unet."): value for key, value in adapter.items()}
-    if "lora_alpha" not in plain:
-        return {}
-    pattern = plain.get("alpha_pattern") or {}
-    alphas = {
-        module: float(
-            next((v for k, v in pattern.items() if module.endswith(k.lstrip("^"))), plain["lora_alpha"])
-        )
-        for module in layers.modules
-    }
+        plain = {
+            key.removeprefix("transformer.").removeprefix("unet."): value for key, value in adapter.items()
+        }
+        if "lora_alpha" not in plain:
+            return {}
+        pattern = plain.get("alpha_pattern") or {}
+        alphas = {
+            module: float(
+                next((v for k, v in pattern.items() if module.endswith(k.lstrip("^"))), plain["lora_alpha"])
+            )
+            for module in layers.modules
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidMedia(
+            f"{path.name!r}: its lora_adapter_metadata cannot be read, so how strongly it works is not known",
+            param="loras",
+        ) from error
     if plain.get("use_rslora"):  # its strength is alpha / sqrt(rank), said here as alpha / rank
         return {module: alpha * layers.rank(module) ** 0.5 for module, alpha in alphas.items()}
     return alphas

@@ -17,6 +17,7 @@ from vitascope.engine.lora import (
     PREFIXES,
     LoraFile,
     LoraLayers,
+    alpha_of,
     alphas_of_metadata,
     applied,
     drop_halves,
@@ -65,7 +66,7 @@ def read_layers(path: Path) -> tuple[LoraLayers, str]:
             continue
         prefixes.add(prefix)
         if part == "alpha":
-            layers.alphas[module] = float(tensor)
+            layers.alphas[module] = alpha_of(path, key, tensor)
         else:
             layers.tensors[f"{module}.{part}" + ("" if part == MAGNITUDE else ".weight")] = tensor
     drop_halves(layers)
