@@ -80,6 +80,12 @@ def test_what_was_measured_before_ctrl_c_is_there_and_said(vitascope, monkeypatc
         (["ltx-video", "--random-weights", "--clip", "exact"], 2, "leave --clip out"),
         (["ltx-video", "--random-weights", "--tiny", "--size", "64x64"], 2, "--tiny has a size of its own"),
         (["mochi", "--random-weights", "--device", "cpu"], 3, "CUDA GPU"),
+        (
+            ["mochi", "--random-weights", "--tiny", "--device", "cpu", "--memory", "1KiB"],
+            2,
+            "no effect on cpu",
+        ),
+        (["mochi", "--random-weights", "--tiny", "-o", ""], 2, "names no file"),
     ],
 )
 def test_asked_wrongly_or_on_a_machine_without_a_gpu(vitascope, arguments, code, words):

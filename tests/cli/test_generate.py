@@ -93,6 +93,12 @@ def test_several_clips_have_following_seeds(vitascope):
         (["apply", "expand-prompt", "none.mp4"], 2, "before a generation"),
         (["apply", "interpolate", "none.mp4", "--factor", "2", "--fps", "30"], 2, "not both"),
         (["run", "lop", "a star"], 2, "loop"),
+        (["run", "loop", "a star", "--speed", "exact", "--set", "speed=turbo"], 2, "speed is said twice"),
+        (
+            ["generate", "a star", "--steps", 3, "--set", "num_inference_steps=4"],
+            2,
+            "is said twice: 3 by its flag",
+        ),
         (["run", "loop", "a star", "--set", "vae_slicing=true"], 2, "no effect on one clip"),
         (["run", "image-to-video", "a star"], 2, "image-to-video.yaml, line 5: letterbox pads a picture"),
         (["run", "image-to-video", "a star"], 2, "--image"),

@@ -74,8 +74,14 @@ def bench(
     asked: dict[str, Any] = parse_size(size) | ({} if frames is None else {"num_frames": frames})
     if asked and tiny:
         raise RequestError("--tiny has a size of its own; leave --size and --frames out", param="size")
+    if not output.name:
+        raise RequestError(
+            f"-o {str(output)!r} names no file; give FILE for FILE.json, .md and .png", param="output"
+        )
     check_writable(report.named(output, ".json"))
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
+    if memory is not None:
+        _check_held_to(memory, placement.device)
 
     def keep(result: BenchResult) -> None:
         report.write(result, output)
@@ -116,6 +122,17 @@ def bench(
     if failed:
         print(f"failed: {', '.join(failed)}; the reasons are in {output}.json", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _check_held_to(memory: str, device: str) -> None:
+    """Raises: RequestError for a limit that nothing would hold to."""
+    from vitascope.errors import RequestError
+
+    if not device.startswith("cuda"):
+        raise RequestError(
+            f"--memory {memory} has no effect on {device}: it is held to on GPUs alone; leave it out",
+            param="memory",
+        )
 
 
 def _check_steps_alone(model: str, clip: list[str] | None, rounds: int, memory: str | None) -> None:

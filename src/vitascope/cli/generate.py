@@ -63,8 +63,7 @@ def generate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Make a clip: vitascope generate "a red ball bounces over green grass" -o ball.mp4"""
-    from vitascope.cli.making import make_clips, parse_knobs, parse_memory, parse_size
-    from vitascope.errors import RequestError
+    from vitascope.cli.making import make_clips, merged, parse_knobs, parse_memory, parse_size
 
     options: dict[str, Any] = {
         "image": image,
@@ -85,11 +84,8 @@ def generate(
         "offload": offload,
         "gpus": gpus,
         **parse_size(size),
-        **parse_knobs(set_ or []),
     }
-    for name in _SAID_OTHERWISE.keys() & options.keys():
-        raise RequestError(f"--set {name}={options[name]}: {_SAID_OTHERWISE[name]}", param=name)
-    given = {name: value for name, value in options.items() if value is not None}
+    given = merged(options, parse_knobs(set_ or []), _SAID_OTHERWISE)
     seeds = range(seed, seed + count)
     make_clips(
         prompt, model, given, seeds, output, label=label, batch=batch, as_json=json_, quiet=quiet or json_

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
+from types import MappingProxyType
 from typing import Any
 
 from vitascope.cli.display import print_json, progress_bar
@@ -49,17 +50,42 @@ def parse_knobs(pairs: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs, values read as YAML (numbers, true, [lists], words). Raises: RequestError."""
     import yaml
 
-    knobs = {}
+    knobs: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise RequestError(f"--set {pair!r} is not name=value", param="set")
+        if not value.strip():
+            raise RequestError(
+                f"--set {pair!r} has no value; write {pair}'\"\"' for an empty one", param="set"
+            )
+        owner, dot, knob = name.strip().rpartition(".")  # a step's name keeps its hyphens
+        name = owner + dot + knob.replace("-", "_")
+        if name in knobs:
+            raise RequestError(f"--set {name} is said twice; say it once", param=name)
         try:
-            owner, dot, knob = name.strip().rpartition(".")  # a step's name keeps its hyphens
-            knobs[owner + dot + knob.replace("-", "_")] = yaml.safe_load(value)
+            knobs[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value cannot be read", param="set") from error
     return knobs
+
+
+def merged(
+    flags: dict[str, Any], knobs: dict[str, Any], otherwise: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The flags that were given, and what `--set` says. `otherwise`: how to say what `--set` cannot.
+
+    Raises: RequestError for that, and for what both say.
+    """
+    for name in otherwise.keys() & knobs.keys():
+        raise RequestError(f"--set {name}={knobs[name]}: {otherwise[name]}", param=name)
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name in given.keys() & knobs.keys():
+        raise RequestError(
+            f"{name} is said twice: {given[name]!r} by its flag, {knobs[name]!r} by --set; say it once",
+            param=name,
+        )
+    return given | {name: value for name, value in knobs.items() if value is not None}
 
 
 def numbered(output: Path, index: int, count: int) -> Path:

@@ -9,6 +9,13 @@ import typer
 if TYPE_CHECKING:
     from vitascope.engine.estimate import Estimate
 
+_SAID_OTHERWISE = {
+    "model": "the model is the first argument",
+    "prompt": "its words cost nothing; leave it out",
+    "image": "what it shows costs nothing; leave it out",
+    "video": "what it shows costs nothing; leave it out",
+}
+
 
 def plan(
     model: Annotated[str, typer.Argument(help="Name or folder of a model, e.g. mochi-1.")],
@@ -27,7 +34,7 @@ def plan(
 ) -> None:
     """Say what will be done and why, seconds and GiB: vitascope plan mochi-1 --frames 163 --gpus 2"""
     from vitascope.cli.display import print_json
-    from vitascope.cli.making import parse_knobs, parse_memory, parse_size
+    from vitascope.cli.making import merged, parse_knobs, parse_memory, parse_size
     from vitascope.workflows import plan as planning
 
     options: dict[str, Any] = {
@@ -38,9 +45,8 @@ def plan(
         "memory_gib": parse_memory(memory),
         "gpus": gpus,
         **parse_size(size),
-        **parse_knobs(set_ or []),
     }
-    given = {name: value for name, value in options.items() if value is not None}
+    given = merged(options, parse_knobs(set_ or []), _SAID_OTHERWISE)
     asked = planning.order_of_any_clip(model, **given)
     planning.architecture_of(asked.generator)
     task = asked.generator.complete(asked.task)

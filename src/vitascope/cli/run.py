@@ -45,7 +45,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Run a workflow: vitascope run text-to-video-plus "a star" --set interpolate.factor=4"""
-    from vitascope.cli.making import parse_knobs, parse_memory, parse_size
+    from vitascope.cli.making import merged, parse_knobs, parse_memory, parse_size
     from vitascope.cli.working import run_workflow
 
     options = {
@@ -59,12 +59,14 @@ def run(
         "trajectories": trajectory or None,
         **parse_size(size),
     }
+    knobs = parse_knobs(set_ or [])
+    merged(options, knobs)  # sees that nothing is said twice
     run_workflow(
         workflow,
         prompt,
         {"image": image, "video": video},
         {name: value for name, value in options.items() if value is not None},
-        parse_knobs(set_ or []),
+        knobs,
         output,
         label,
         keep=keep,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -276,6 +277,8 @@ def _exit_code(process: subprocess.Popen[bytes]) -> str:
         code = process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         return "it closed its connection"
+    if code == -signal.SIGKILL:
+        return "killed, as the system does where main memory runs out"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
