@@ -59,6 +59,11 @@ def test_a_plan_says_what_has_no_hold_or_is_left_out(vitascope):
     )
     few = vitascope("plan", "mochi-1", "--speed", "turbo", "--steps", 5, "--on", "H100").out
     assert "5 steps are too few to skip any" in few and "foretold" not in few
+    tiled, plain = (
+        vitascope("plan", "mochi-1", "--on", "H100", "--set", way).out
+        for way in ("vae_tiling=true", "vae_streaming=false")
+    )
+    assert "VAE: in tiles" in tiled and "VAE: as diffusers has it" in plain
     ring = vitascope("plan", "mochi-1", "--gpus", 8, "--set", "ring_degree=4", "--on", "H100").out
     assert "cfg 2 x ring 4" in ring and "evenly" not in ring, "24 heads go round four GPUs"
 

@@ -56,6 +56,8 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
         lines.append("the negative prompt is asked on some steps only: the others take half the time")
     if levers.vae == "stream":
         lines.append("VAE: group by group of frames with its causal past, no tile seams")
+    else:
+        lines.append("VAE: in tiles" if levers.vae_tiling else "VAE: as diffusers has it")
     if placement.offload != "none":
         part = "each part" if placement.offload == "model" else "each layer"
         lines.append(f"offload={placement.offload!r}: {part} is on the GPU only while it computes")
