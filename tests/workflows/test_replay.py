@@ -16,7 +16,7 @@ from vitascope.steps.reverse import Reverse
 from vitascope.task import ImageToVideo, TextToVideo
 from vitascope.tracks import Trajectories
 from vitascope.workflows import Chain
-from vitascope.workflows.generate import task_from
+from vitascope.workflows.generate import order, task_from
 from vitascope.workflows.replay import command, replay
 
 
@@ -114,6 +114,25 @@ def test_speed_memory_and_switches_are_in_the_command():
         "attention=sdpa",
     ):
         assert words in said
+
+
+def test_what_a_batch_alone_heeds_is_not():
+    assert "vae_slicing" not in made_with(
+        vae_slicing=True, vae_tiling=True
+    )  # as every clip of Allegro has them
+
+
+@pytest.mark.parametrize("own", ["blurry, dark", ""])
+def test_a_negative_prompt_is_said_once(own):
+    asked = order("a star", model="wan2.1-t2v-1.3b", negative_prompt="") if not own else None
+    knobs = {"model": "wan2.1-t2v-1.3b", "negative_prompt": own}
+    task = {"kind": "text-to-video", "prompt": "a star", "seed": 3, "negative_prompt": own}
+    said = command(Recipe(stages=(Stage(kind="generator", name="wan", task=task, knobs=knobs),)))
+    if own:
+        assert "--negative 'blurry, dark'" in said and "negative_prompt=" not in said
+    else:
+        assert """--set 'negative_prompt=""'""" in said and "--negative" not in said
+        assert asked.generator.complete(asked.task).negative_prompt == "", "nor that of the authors"
 
 
 def test_defaults_are_not():

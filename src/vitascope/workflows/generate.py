@@ -112,6 +112,10 @@ def order(
     for name, value in options.items():
         if name in kind.model_fields:
             owners["task"][name] = value
+            if (
+                value == "" and name in type(generator).model_fields
+            ):  # not the authors' negative prompt either
+                owners["knobs"][name] = value
         elif name in Placement.model_fields:
             owners["placement"][name] = value
         elif name in type(generator).model_fields:

@@ -124,7 +124,7 @@ def _placement_words(placement: dict[str, Any]) -> list[str]:
     words = []
     for name, value in placement.items():
         field = Placement.model_fields.get(name)
-        if field is None or value in (None, field.default):
+        if field is None or value in (None, field.default) or name == "vae_slicing":  # it is for batches
             continue
         if name in ("device", "dtype", "offload", "speed"):
             words += [f"--{name}", str(value)]
@@ -152,7 +152,8 @@ def _generator_words(stage: Stage) -> list[str]:
     words = _flags(knobs, _KNOB_FLAGS)
     for lora in knobs.pop("loras", None) or ():
         words += ["--lora", lora if isinstance(lora, str) else f"{lora['file']}:{lora['scale']}"]
+    said = {*_KNOB_FLAGS, *(name for name in _TASK_FLAGS if (stage.task or {}).get(name))}
     for name, value in knobs.items():
-        if name not in _KNOB_FLAGS and value is not None:
-            words += ["--set", f"{name}={value}"]
+        if name not in said and value is not None:
+            words += ["--set", f"{name}={value or json.dumps(value)}"]
     return words
