@@ -93,7 +93,12 @@ def test_memory_and_speed_change_the_plan(vitascope):
         (["mochi-1", "--set", "vae_slicing=true"], "no effect on one clip"),
         (["mochi-1", "--set", "guidance_interval=[0,0.5]", "--guidance", "1"], "at guidance_scale=1"),
         (["mochi-1", "--set", "skip_interval=3", "--steps", "5"], "skips none of 5 steps"),
-        (["mochi-1", "--set", "attention=int8", "--gpus", "7", "--on", "H100"], "cannot go around a ring"),
+        (
+            ["mochi-1", "--set", "attention=int8", "--gpus", "7", "--on", "H100"],
+            "cannot go around a ring of 7, where 'fa3'",
+        ),
+        (["mochi-1", "--set", "attention=sdpa", "--gpus", "7", "--on", "H100"], "cannot go around a ring"),
+        (["mochi-1", "--set", "attention=model", "--gpus", "4"], "cannot be shared out as cfg 2 x ulysses 2"),
         (["mochi-1", "--set", "model=mochi-1"], "the model is the first argument"),
         (["mochi-1", "--set", "prompt=x"], "words cost nothing"),
         (["mochi-1", "--speed", "exact", "--set", "speed=turbo"], "speed is said twice: 'exact' by its flag"),

@@ -207,12 +207,10 @@ def test_heads_of_64_channels_attend_exactly_unless_asked():
     assert decide(cogvideox, placed(attention="int8"), H100).attention == "int8"
 
 
-def test_around_a_ring_a_word_attends_exactly_and_a_switch_is_an_error():
+def test_around_a_ring_a_word_attends_exactly():
     balanced = decide(MOCHI, placed(speed="balanced"), H100)
-    assert balanced.exact_in_a_ring("fa3", "auto").attention == "fa3"
-    assert "ring" in balanced.exact_in_a_ring("fa3", "auto").fallbacks[0]
-    with pytest.raises(RequestError, match="attention='int8' cannot go around a ring"):
-        balanced.exact_in_a_ring("fa3", "int8")
+    assert balanced.exact_in_a_ring("fa3").attention == "fa3"
+    assert "ring" in balanced.exact_in_a_ring("fa3").fallbacks[0]
 
 
 def test_a_kernel_that_does_not_work_here_gives_way_unless_it_was_asked_for():

@@ -299,6 +299,12 @@ def test_guidance_that_reads_no_negative_prompt_says_so(make):
     assert any("negative prompt" in line for line in context.warnings)
 
 
+def test_text_is_as_long_as_a_network_with_places_for_it_wants(make):
+    with pytest.raises(RequestError, match=r"max_sequence_length=4: .* tokens, no more and no fewer"):
+        make("2b", asked("2b"), max_sequence_length=4)
+    assert make("5b", asked("5b"), max_sequence_length=4), "places that turn take any length"
+
+
 def test_tiling_and_slicing_run(folders):
     placement = Placement(device="cpu", vae_tiling=True, vae_slicing=True).resolve()
     generator = for_model(str(folders["2b"]), num_inference_steps=2)

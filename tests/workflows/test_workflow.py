@@ -107,3 +107,16 @@ def test_no_steps_and_no_file(write, tmp_path):
         load(str(tmp_path / "none.yaml"))
     with pytest.raises(UnknownName, match="did you mean 'loop'"):
         load("lop")
+
+
+def test_a_switch_is_no_knob_and_a_knob_no_switch(write):
+    path = write("steps: [{generate: {model: colour-bars, speed: turbo}}]")
+    with pytest.raises(
+        RequestError, match="speed says where and how all of the workflow runs; say --set speed="
+    ):
+        load(path)
+    path = write("steps: [{generate: {model: colour-bars}}]")
+    with pytest.raises(
+        RequestError, match=r"nor a switch; for a knob of the model say generate\.seconds_a_step"
+    ):
+        load(path, {"seconds_a_step": 1})

@@ -54,18 +54,10 @@ class Levers(BaseModel):
         """Whether attention is 8-bit; the first and last blocks and steps are exact even so."""
         return self.attention in ("int8", "sage")
 
-    def exact_in_a_ring(self, exact: str, asked: str) -> Levers:
-        """These levers where tokens go around a ring, in which 8-bit attention has no place.
-
-        Raises: RequestError if it was asked for.
-        """
+    def exact_in_a_ring(self, exact: str) -> Levers:
+        """These levers where tokens go around a ring, in which a speed word's 8-bit attention has no place."""
         if not self.approximate_attention:
             return self
-        if asked != "auto":
-            raise RequestError(
-                f"attention={asked!r} cannot go around a ring of GPUs; use ulysses_degree, or attention='fa3'",
-                param="ring_degree",
-            )
         return self._attending_exactly(exact, "8-bit attention cannot go around a ring of GPUs")
 
     def with_proven_linears(self, works: bool, asked: str) -> Levers:

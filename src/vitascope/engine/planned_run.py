@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from vitascope.engine.calibration import Calibration, Decode, StepRate
+from vitascope.engine.lever_limits import HALF
 from vitascope.engine.levers import Levers, decide
 from vitascope.engine.memory import BYTES
 from vitascope.engine.parallel.layout import Layout, shares
 from vitascope.engine.placement import Placement
-from vitascope.engine.subject import Gpu, Subject
+from vitascope.engine.subject import CUDNN_FIRST, Gpu, Subject
 from vitascope.engine.workload import Architecture, StepWork, Wanted
 
 
@@ -48,8 +49,9 @@ class PlannedRun:
         if placement.vae_tiling:
             levers = levers.model_copy(update={"vae_tiling": True})
         layout = _layout(sizes, wanted, placement, splits)
-        if layout.ring > 1 and gpu:
-            levers = levers.exact_in_a_ring(_exact(gpu), placement.attention)
+        layout.check_attention(placement.attention, _exact(gpu, placement.dtype))
+        if layout.ring > 1:
+            levers = levers.exact_in_a_ring(_exact(gpu, placement.dtype))
         tokens = sizes.num_tokens(wanted.width, wanted.height, wanted.num_frames)
         work = StepWork.of(
             sizes,
@@ -78,7 +80,7 @@ class PlannedRun:
         """The levers of steps that attend exactly."""
         if self.gpu is None or not self.levers.approximate_attention:
             return self.levers
-        return self.levers.model_copy(update={"attention": _exact(self.gpu)})
+        return self.levers.model_copy(update={"attention": _exact(self.gpu, self.placement.dtype)})
 
     def rate(self, levers: Levers | None = None) -> StepRate | None:
         """How fast steps run under these levers (None: the run's); None if never measured on this device."""
@@ -118,8 +120,13 @@ def _weights(sizes: Architecture, placement: Placement, levers: Levers) -> dict[
     return weights
 
 
-def _exact(gpu: Gpu) -> str:
-    return "fa3" if gpu.fa3 else "cudnn"
+def _exact(gpu: Gpu | None, dtype: str) -> str:
+    """As `attention.best_exact`, of a GPU that need not be here."""
+    if gpu is None or dtype not in HALF:
+        return "sdpa"
+    if gpu.fa3 and dtype == "bfloat16":
+        return "fa3"
+    return "cudnn" if gpu.capability in CUDNN_FIRST else "sdpa"
 
 
 def subject_of(sizes: Architecture, dtype: str) -> Subject:

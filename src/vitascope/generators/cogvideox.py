@@ -249,8 +249,16 @@ class CogVideoX(DiffusersGenerator):
         """As for every family, and `use_dynamic_cfg`.
 
         Raises: UnsupportedTask for several clips made from clips at once by CogVideoX 1.5, whose pipeline
-        counts the clips where it should count their frames.
+        counts the clips where it should count their frames; for another length of text than the network has
+        places for, where they are learned or added.
         """
+        net = pipeline.transformer.config
+        if not net.use_rotary_positional_embeddings and self.max_sequence_length != net.max_text_seq_length:
+            raise UnsupportedTask(
+                f"max_sequence_length={self.max_sequence_length}: {self.model} reads {net.max_text_seq_length} "
+                "tokens, no more and no fewer; leave it out",
+                param="max_sequence_length",
+            )
         if len(tasks) > 1 and isinstance(tasks[0], VideoToVideo) and pipeline.transformer.config.patch_size_t:
             raise UnsupportedTask(f"{self.model} makes clips from clips one at a time", param="batch")
         return {**super().arguments(tasks, pipeline, context), "use_dynamic_cfg": self.use_dynamic_cfg}

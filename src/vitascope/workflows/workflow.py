@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.engine.placement import Placement
 from vitascope.errors import NotFound, RequestError, UnknownName
 from vitascope.generators import Generator, for_model
 from vitascope.steps import STEPS, Step
@@ -176,12 +177,26 @@ def _numbered(entries: list[Entry]) -> list[Entry]:
     return numbered
 
 
+def _model_knobs(entries: list[Entry]) -> set[str]:
+    """What may be set of the model that generates."""
+    return {
+        knob for entry in entries if entry.name == GENERATE for knob in type(_generator(entry)).model_fields
+    }
+
+
 def _with_settings(entries: list[Entry], settings: Mapping[str, Any], path: Path) -> list[Entry]:
     changes: dict[str, dict[str, Any]] = {}
     for dotted, value in settings.items():
         owner, dot, knob = dotted.partition(".")
         if not dot:
-            raise RequestError(f"--set {dotted!r} is neither step.parameter=value nor a switch", param=dotted)
+            of = (
+                f"; for a knob of the model say {GENERATE}.{dotted}"
+                if dotted in _model_knobs(entries)
+                else ""
+            )
+            raise RequestError(
+                f"--set {dotted!r} is neither step.parameter=value nor a switch{of}", param=dotted
+            )
         if owner not in {entry.id for entry in entries}:
             raise UnknownName(f"step of {path.stem}", owner, [entry.id for entry in entries], param=dotted)
         changes.setdefault(owner, {})[knob.replace("-", "_")] = value
@@ -228,6 +243,10 @@ def _generator(entry: Entry) -> Generator:
 def _complaint(place: Located, error: RequestError) -> RequestError:
     """An error with its file and line, and all that may stand there where a name was wrong."""
     said = str(error)
-    if isinstance(error, UnknownName) and "known:" not in said:
+    if isinstance(error, UnknownName) and error.name in Placement.model_fields:
+        said = (
+            f"{error.name} says where and how all of the workflow runs; say --set {error.name}=VALUE with it"
+        )
+    elif isinstance(error, UnknownName) and "known:" not in said:
         said += f" allowed: {', '.join(error.known)}"
     return place.complain(said)

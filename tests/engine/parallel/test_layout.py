@@ -60,3 +60,34 @@ def test_ulysses_groups_are_neighbours_and_cfg_is_outermost():
 def test_shares_cover_everything_once():
     assert shares(7, 3) == [3, 2, 2]
     assert ranges(7, 3) == [(0, 3), (3, 5), (5, 7)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "asked", "said"),
+    [
+        (
+            Layout(ulysses=2),
+            "model",
+            "attention='model' cannot be shared out as ulysses 2; leave it out, or use 'fa3'",
+        ),
+        (Layout(ring=2), "model", "cannot be shared out as ring 2"),
+        (Layout(ring=2), "sdpa", "attention='sdpa' cannot go around a ring of 2, where 'fa3' attends"),
+        (Layout(cfg=2, ring=2), "int8", "attention='int8' cannot go around a ring"),
+    ],
+)
+def test_a_kernel_that_would_not_be_used_is_refused(layout, asked, said):
+    with pytest.raises(RequestError, match=said):
+        layout.check_attention(asked, "fa3")
+
+
+@pytest.mark.parametrize(
+    ("layout", "asked"),
+    [
+        (Layout(cfg=2), "model"),
+        (Layout(ulysses=2), "int8"),
+        (Layout(ring=2), "fa3"),
+        (Layout(ring=2), "auto"),
+    ],
+)
+def test_a_kernel_that_is_used_is_not(layout, asked):
+    layout.check_attention(asked, "fa3")

@@ -61,6 +61,23 @@ class Layout(BaseModel):
         parts = [f"{name} {size}" for name in ("cfg", "ulysses", "ring") if (size := getattr(self, name)) > 1]
         return " x ".join(parts) or "one device"
 
+    def check_attention(self, asked: str, exact: str) -> None:
+        """See that attention by a kernel that was asked for can be shared out so.
+
+        `exact`: the fastest exact kernel there, which is what a ring attends by. Raises: RequestError.
+        """
+        if asked == "model" and self.sequence > 1:
+            raise RequestError(
+                f"attention='model' cannot be shared out as {self.described()}; leave it out, or use {exact!r}",
+                param="attention",
+            )
+        if self.ring > 1 and asked not in ("auto", exact):
+            raise RequestError(
+                f"attention={asked!r} cannot go around a ring of {self.ring}, where {exact!r} attends; leave it out, "
+                "or use ulysses_degree",
+                param="attention",
+            )
+
     @classmethod
     def derived(
         cls,

@@ -63,8 +63,9 @@ def spread(modules: Any, mesh: Mesh) -> None:
     Raises: RequestError for a denoiser that cannot be split so.
     """
     exact = best_exact(mesh.device, getattr(torch, modules.placement.dtype))
+    mesh.layout.check_attention(modules.placement.attention, exact)
     if mesh.layout.ring > 1:
-        modules.levers = modules.levers.exact_in_a_ring(exact, modules.placement.attention)
+        modules.levers = modules.levers.exact_in_a_ring(exact)
     attention = modules.levers.attention
     kernel, edges = exact if attention == "model" else attention, exact if attention in APPROXIMATE else None
     for denoiser in denoisers_of(modules.pipeline):
