@@ -60,6 +60,7 @@ def test_what_was_measured_before_ctrl_c_is_there_and_said(vitascope, monkeypatc
     assert done.code == 130
     assert done.err == "vitascope: stopped; what was measured before is in ltx.json and ltx.md\n"
     assert json.loads(Path("ltx.json").read_text())["timings"]["exact"]["steps_s"]
+    assert "- stopped before its end" in Path("ltx.md").read_text()
 
 
 @pytest.mark.parametrize(

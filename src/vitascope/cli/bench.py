@@ -104,6 +104,8 @@ def bench(
     except KeyboardInterrupt as stopped:
         if not timing.result.timings:
             raise
+        timing.result.stopped = True
+        timing.keep()
         raise JobCancelled(
             f"stopped; what was measured before is in {output}.json and {output}.md", kept=True
         ) from stopped

@@ -55,6 +55,12 @@ def test_clips_that_were_not_run_are_added_up_and_marked(result):
     assert row_of("turbo", result)[-3:-1] == ["~100.0", "4.14"]
 
 
+def test_a_clip_is_not_added_up_without_its_decode(result):
+    result.timings["exact"].decodes_s, result.timings["exact"].finish_s = [], None
+    assert clip_estimate("exact", result) is None and row_of("exact", result)[-3:-1] == ["", ""]
+    assert clip_estimate("exact", result, finish_s=3.0) == 253
+
+
 def test_a_clip_that_was_run_counts_as_it_was(result):
     result.timings["turbo"].clip_s, result.timings["turbo"].clip_steps_s = 120.0, [4.2, 0.0, 0.0]
     assert step_of("turbo", result) == pytest.approx(1.4)

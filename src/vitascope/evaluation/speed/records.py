@@ -64,4 +64,5 @@ class BenchResult(BaseModel):
     step_pflop: float | None = None
     timings: dict[str, Timing] = Field(default_factory=dict)
     left_out: list[str] = Field(default_factory=list)
+    stopped: bool = False  # by Ctrl-C
     took_s: dict[str, float] = Field(default_factory=dict)

@@ -36,14 +36,16 @@ def step_of(name: str, result: BenchResult) -> float | None:
     return computed and computed * timing.num_computed_steps / result.num_steps
 
 
-def clip_estimate(name: str, result: BenchResult) -> float | None:
-    """What a whole clip takes from noise to MP4 by its steps, for ways that were not run unbroken."""
+def clip_estimate(name: str, result: BenchResult, finish_s: float | None = None) -> float | None:
+    """What a whole clip takes from noise to MP4 by its steps, for ways that were not run unbroken.
+
+    `finish_s` stands for decoding and writing where they were not measured; None there without it.
+    """
     step = step_of(name, result)
-    if step is None:
-        return None
-    timing, ours = result.timings[name], result.timings.get("exact", Timing())
+    timing, ours = result.timings.get(name, Timing()), result.timings.get("exact", Timing())
     finish = timing.finish_s or (None if name == AS_IS else ours.finish_s)  # all of ours decode alike
-    return result.num_steps * step + (finish or timing.decode_s or 0.0)
+    finish = finish or timing.decode_s or finish_s
+    return None if step is None or finish is None else result.num_steps * step + finish
 
 
 def _row(name: str, result: BenchResult) -> list[str]:
@@ -96,6 +98,8 @@ def notes(result: BenchResult) -> list[str]:
     ]
     if result.left_out:
         said.append(f"left out, there was no time: {'; '.join(result.left_out)}")
+    if result.stopped:
+        said.append("stopped before its end: what is not here was not measured")
     if result.took_s:
         said.append(
             "took " + ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in result.took_s.items())

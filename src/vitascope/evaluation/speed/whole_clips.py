@@ -44,7 +44,7 @@ class WholeClips:
 
     def _expected(self, speed: str) -> float:
         result, like = self._bench.result, _like(speed)
-        clip = clip_estimate(speed, result)
+        clip = clip_estimate(speed, result, finish_s=0.0)
         step = result.timings.get(like, Timing()).step_s
         if clip is None or step is None:
             return LOADING_S
