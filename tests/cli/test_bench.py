@@ -86,6 +86,7 @@ def test_what_was_measured_before_ctrl_c_is_there_and_said(vitascope, monkeypatc
             2,
             "no effect on cpu",
         ),
+        (["mochi", "--random-weights", "--device", "cpu", "--memory", "24GiB"], 3, "CUDA GPU"),
         (["mochi", "--random-weights", "--tiny", "-o", ""], 2, "names no file"),
     ],
 )

@@ -80,7 +80,7 @@ def bench(
         )
     check_writable(report.named(output, ".json"))
     placement = Placement(device=device, memory_gib=parse_memory(memory)).resolve()
-    if memory is not None:
+    if memory is not None and tiny:
         _check_held_to(memory, placement.device)
 
     def keep(result: BenchResult) -> None:
