@@ -1,7 +1,8 @@
 """Write tiny random models of all families: `python -m tests.generators DIR`, from the checkout.
 
-Beside the folders lie a picture, a clip, a path, poses and `commands.sh`, which makes a clip with each; with names after
-only these folders are written. A model takes a second or two to write and needs no network; what it makes is noise.
+Beside the folders lie a picture, a clip, a path, poses and `commands.sh`, which makes a clip with each; with names
+after DIR only these folders are written. A model takes a second or two to write and needs no network; what it makes is
+noise.
 """
 
 from __future__ import annotations
