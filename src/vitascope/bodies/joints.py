@@ -23,18 +23,26 @@ Floats = NDArray[np.floating]
 
 def crop_of(box: Floats) -> tuple[Floats, Floats]:
     """Centre and size of what the network looks at: the box with a quarter around it, in the network's shape."""
-    centre, size = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * _PADDING
-    width = max(size[0], size[1] * WIDTH / HEIGHT)
-    return centre, np.array([width, width * HEIGHT / WIDTH], np.float32)
+    left_top, right_bottom = box.astype(np.float64).reshape(2, 2)
+    width, height = (right_bottom - left_top) * _PADDING
+    shape = WIDTH / HEIGHT
+    size = (width, width / shape) if width > height * shape else (height * shape, height)
+    return (left_top + right_bottom) / 2, np.array(size)
 
 
 def shown(picture: Pixels, centre: Floats, size: Floats) -> Floats:
     """The network's input. Shape: H W 3 to 1 3 384 288."""
-    scale = WIDTH / size[0]
-    shift = np.array([WIDTH, HEIGHT]) / 2 - scale * centre
-    to_crop = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    to_crop = cv2.getAffineTransform(
+        _corners(centre, size[0]), _corners(np.array([WIDTH, HEIGHT]) / 2, WIDTH)
+    )
     crop = cv2.warpAffine(picture, to_crop, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
     return np.ascontiguousarray(((crop - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None], np.float32)
+
+
+def _corners(centre: Floats, width: float) -> NDArray[np.float32]:
+    """Three points that say where a crop of this width lies; a triangle, as upstream takes it."""
+    half = width / 2
+    return np.array([centre, centre - (0, half), centre - (half, half)], np.float32)
 
 
 def joints_in(simcc_x: Floats, simcc_y: Floats, centre: Floats, size: Floats) -> NDArray[np.float64]:

@@ -43,7 +43,9 @@ def people_in(output: Floats, scale: float) -> Floats:
     cells = [np.mgrid[: SIDE // s, : SIDE // s][::-1].reshape(2, -1).T for s in STRIDES]
     grid = np.concatenate(cells)
     stride = np.concatenate([np.full((len(cell), 1), s) for cell, s in zip(cells, STRIDES, strict=True)])
-    centre, size = (output[:, :2] + grid) * stride, np.exp(output[:, 2:4]) * stride
+    centre, size = (
+        part.astype(np.float32) for part in ((output[:, :2] + grid) * stride, np.exp(output[:, 2:4]) * stride)
+    )
     boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1) / scale
     scores = output[:, 4] * output[:, 5 + PERSON]
     likely = scores > _LEAST

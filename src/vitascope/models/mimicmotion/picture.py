@@ -24,10 +24,11 @@ def native_size(width: int, height: int) -> tuple[int, int]:
 
 
 def covering_size(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int]:
-    """The size, of the picture's own shape, that just covers the wanted one."""
-    if height / width > to_height / to_width:
-        return to_width, math.ceil(height * to_width / width)
-    return math.ceil(width * to_height / height), to_height
+    """The size, of the picture's own shape, that just covers the wanted one; divided as upstream does."""
+    shape = height / width
+    if shape < to_height / to_width:
+        return math.ceil(to_height / shape), to_height
+    return to_width, math.ceil(to_width * shape)
 
 
 def _cut(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int]:
