@@ -164,6 +164,7 @@ def test_poses_come_with_the_request_and_move_a_picture(http):
     ):
         assert words in refused(asked(said), 400)["message"]
     assert "motion-to-video" in refused(asked(json.dumps(poses), model="sprout-i2v"), 400)["message"]
+    assert "mimicmotion-1.1" in refused(asked(json.dumps(poses), model=""), 400)["message"]
     reply = http.post("/v1/videos", json={"model": "mimicmotion-1.1", "poses": poses})
     assert "give the picture too" in refused(reply, 400)["message"]
 
