@@ -6,6 +6,7 @@ A field that is None is filled in by the generator's `complete`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Self
@@ -49,8 +50,20 @@ def _describe_clip(clip: Clip) -> dict[str, Any]:
     }
 
 
+def _describe_poses(poses: PoseSequence) -> dict[str, Any]:
+    said = {"path": str(poses.path)} if poses.path else {}
+    return {
+        **said,
+        "layout": poses.layout,
+        "num_frames": poses.num_frames,
+        "fps": poses.fps,
+        "sha256": hashlib.sha256(poses.model_dump_json().encode()).hexdigest(),
+    }
+
+
 ImageField = Annotated[Image, PlainSerializer(_describe_image)]
 ClipField = Annotated[Clip, PlainSerializer(_describe_clip)]
+PosesField = Annotated[PoseSequence, PlainSerializer(_describe_poses)]
 
 
 def _finite_rate(fps: Any) -> Any:
@@ -132,12 +145,16 @@ class VideoToVideo(Task):
 
 
 class MotionToVideo(Task):
-    """The person of a picture moves as a sequence of poses says."""
+    """The person of a picture moves as a sequence of poses says.
+
+    `image_pose`: where the picture's own person stands (its first frame counts), so that the poses can be moved there.
+    """
 
     kind: ClassVar[str] = "motion-to-video"
 
     image: ImageField
-    poses: PoseSequence
+    poses: PosesField
+    image_pose: PosesField | None = None
 
 
 class TrajectoryToVideo(Task):

@@ -17,6 +17,7 @@ import vitascope as package
 from tests.generators import tiny_cogvideox
 from vitascope.generators.colour_bars import ColourBars
 
+PICTURE = next((Path(package.__file__).parent / "evaluation/prompts/toyworld-images").glob("*.png"))
 BARS = ("--model", "colour-bars", "-q")
 
 
@@ -84,6 +85,16 @@ def test_several_clips_have_following_seeds(vitascope):
         (["generate", "a star", *BARS, "-o", "nowhere/star.mp4"], 2, "nowhere"),
         (["generate", "a star", *BARS, "-o", "star.docx"], 2, "docx"),
         (["generate", "a star", *BARS, "--image", "none.png"], 2, "none.png"),
+        (["generate", "", *BARS, "--poses", "none.json"], 2, "give the picture too"),
+        (
+            ["generate", "", *BARS, "--image", PICTURE, "--poses", "none.json"],
+            2,
+            "no pose file at 'none.json'",
+        ),
+        (["generate", "", *BARS, "--image", PICTURE, "--poses", PICTURE], 2, "is not a pose file"),
+        (["generate", "", "--image", PICTURE, "--poses", "x.json"], 2, "mimicmotion-1.1"),
+        (["generate", "", "-m", "mimicmotion-1.1", "--image", PICTURE], 2, "give a picture and the poses"),
+        (["poses", "none.mp4"], 2, "none.mp4"),
         (["info", "none.mp4"], 2, "none.mp4"),
         (["generate", "a star", "--frames", "many"], 2, "--frames"),
         (["generate"], 2, "prompt"),

@@ -16,7 +16,7 @@ def test_every_family_has_one() -> None:
     assert len({tiny.name for tiny in TINY}) == len(TINY)
 
 
-@pytest.mark.parametrize("name", ["exvideo", "animatediff-sparsectrl", "tora-image-to-video"])
+@pytest.mark.parametrize("name", ["exvideo", "mimicmotion", "animatediff-sparsectrl", "tora-image-to-video"])
 def test_the_printed_command_makes_a_clip(name, vitascope, tmp_path, monkeypatch, capfd) -> None:
     monkeypatch.setattr("sys.argv", ["tests.generators", str(tmp_path / "tiny"), name])
     main()

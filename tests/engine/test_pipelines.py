@@ -7,7 +7,7 @@ from tests.generators.families import FAMILIES
 from vitascope.engine.engine import Engine
 from vitascope.engine.pipelines import place
 from vitascope.engine.placement import Placement
-from vitascope.errors import VitascopeError
+from vitascope.errors import RequestError, VitascopeError
 from vitascope.generators import for_model
 
 
@@ -22,6 +22,14 @@ from vitascope.generators import for_model
 def test_a_switch_that_cannot_be_had_is_refused_before_the_download(model, switch, said):
     with pytest.raises(VitascopeError, match=said):
         for_model(model).load(Placement(device="cpu", dtype="float32", **switch))
+
+
+@pytest.mark.parametrize("switch", ["vae_tiling", "vae_slicing"])
+def test_a_vae_that_cannot_work_in_parts_says_so(switch):
+    """SVD's has the methods of all VAEs of diffusers, and they raise."""
+    (svd,) = (one for one in FAMILIES if one.name == "svd")
+    with pytest.raises(RequestError, match=f"AutoencoderKLTemporalDecoder has no .*leave {switch} off"):
+        Engine(Placement(device="cpu", dtype="float32", **{switch: True})).modules(svd.generator())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Write tiny random models of all families: `python -m tests.generators DIR`, from the checkout.
 
-Beside the folders lie a picture, a clip, a path and `commands.sh`, which makes a clip with each; with names after DIR
-only these folders are written. A model takes a second or two to write and needs no network; what it makes is noise.
+Beside the folders lie a picture, a clip, a path, poses and `commands.sh`, which makes a clip with each; with names
+after DIR only these folders are written. A model takes a second or two to write and needs no network; what it makes is
+noise.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from PIL.Image import fromarray
 
 from tests.generators import tiny_animatediff, tiny_cogvideox, tiny_svd
 from tests.generators.families import FAMILIES
-from tests.generators.family import Family, footage, picture
+from tests.generators.family import Family, footage, picture, walk
 from tests.generators.tiny_hunyuan import save_hunyuan_token_replace
 from tests.generators.tiny_wan import save_wan_text_and_image
-from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, MotionToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 
-PICTURE, CLIP, PATH = "picture.png", "clip.mp4", "path.txt"
+PICTURE, CLIP, PATH, POSES = "picture.png", "clip.mp4", "path.txt", "poses.json"
 CONTROLLED = ("animatediff-controlnet", "animatediff-sparsectrl")
 """Generators that run AnimateDiff's own folders, so that these do not tell which one is meant."""
 
@@ -50,9 +51,10 @@ class Tiny:
             words += ["--model", self.family, "--set", f"weights={model}"]
         else:
             words += ["--model", model]
-        from_picture = self.kind is ImageToVideo or self.with_picture
+        from_picture = self.kind in (ImageToVideo, MotionToVideo) or self.with_picture
         words += ["--image", str(root / PICTURE)] if from_picture else []
         words += ["--trajectory", str(root / PATH)] if self.kind is TrajectoryToVideo else []
+        words += ["--poses", str(root / POSES)] if self.kind is MotionToVideo else []
         words += ["--video", str(root / CLIP)] if self.kind is VideoToVideo else []
         words += ["--size", "{}x{}".format(*self.size), "--frames", str(self.num_frames), "--steps", "2"]
         for knob, build in self.parts.items():
@@ -103,6 +105,7 @@ def _of(family: Family) -> Tiny:
     return Tiny(
         name,
         *(family.name, family.build, family.kind, family.size, family.num_frames),
+        parts=family.parts,
         reads_prompt=family.reads_prompt,
         with_picture=family.with_picture,
     )
@@ -159,6 +162,7 @@ def main() -> None:
     fromarray(picture(0, 64, 64).pixels).save(root / PICTURE)
     footage(0, 24, 64, 64).save(root / CLIP)
     (root / PATH).write_text("64,128\n192,128\n", encoding="utf-8")
+    walk(24).write(root / POSES)
     chosen = [tiny for tiny in TINY if not arguments.names or tiny.name in arguments.names]
     for tiny in chosen:
         tiny.write(root)

@@ -19,8 +19,16 @@ from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.generators import GENERATORS, Generator
-from vitascope.task import ImageToVideo, Task, TrajectoryToVideo, VideoToVideo
+from vitascope.poses import PoseSequence
+from vitascope.task import ImageToVideo, MotionToVideo, Task, TrajectoryToVideo, VideoToVideo
 from vitascope.tracks import Trajectories
+
+# A person upright in the middle, in OpenPose's order.
+_STANDING = (
+    (0.50, 0.20), (0.50, 0.30), (0.42, 0.30), (0.38, 0.42), (0.36, 0.52), (0.58, 0.30), (0.62, 0.42), (0.64, 0.52),
+    (0.45, 0.55), (0.44, 0.70), (0.44, 0.85), (0.55, 0.55), (0.56, 0.70), (0.56, 0.85), (0.48, 0.18), (0.52, 0.18),
+    (0.46, 0.19), (0.54, 0.19),
+)  # fmt: skip
 
 STEPS = 2
 ENGINE = Engine(
@@ -53,6 +61,7 @@ class Family:
     knobs: dict[str, Any] = field(default_factory=dict, hash=False)
     reads_prompt: bool = True
     with_picture: bool = False  # where the kind of task leaves that open
+    parts: dict[str, Callable[[Path], Path]] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"{self.build.__name__.removeprefix('save_')}-{self.kind.kind}"
@@ -63,7 +72,8 @@ class Family:
 
     def generator(self, **knobs: Any) -> Generator:
         """The generator of the tiny model."""
-        given = {"model": str(built(self.build)), "num_inference_steps": STEPS, **self.knobs, **knobs}
+        given = {"model": str(built(self.build)), "num_inference_steps": STEPS, **self.knobs}
+        given |= {knob: str(built(build)) for knob, build in self.parts.items()} | knobs
         return GENERATORS[self.name].with_knobs(**given)
 
     def task(self, seed: int = 0, prompt: str = "a red ball", scene: int = 0, **said: Any) -> Task:
@@ -74,8 +84,10 @@ class Family:
             said["prompt"] = prompt
         if self.kind is TrajectoryToVideo:
             said["trajectories"] = drawn_path(scene)
-        if self.kind is ImageToVideo or self.with_picture:
+        if self.kind in (ImageToVideo, MotionToVideo) or self.with_picture:
             said["image"] = picture(scene, width, height)
+        if self.kind is MotionToVideo:
+            said = {"poses": walk(self.num_frames), **said}
         if self.kind is VideoToVideo:
             said = {"video": footage(scene, self.num_frames, width, height), "strength": 1.0, **said}
         return self.kind.of(**said)
@@ -112,3 +124,10 @@ def footage(seed: int, num_frames: int, width: int, height: int) -> Clip:
     """A clip of coloured noise."""
     rng = np.random.default_rng(seed)
     return Clip(rng.integers(0, 256, (num_frames, height, width, 3), np.uint8), Fraction(8))
+
+
+def walk(num_frames: int, fps: float = 15, sway: float = 0.05, score: float = 0.9) -> PoseSequence:
+    """A person who sways from side to side."""
+    shifts = sway * np.sin(np.arange(num_frames))
+    frames = tuple((tuple((x + shift, y, score) for x, y in _STANDING),) for shift in shifts)
+    return PoseSequence(fps=fps, frames=frames, width=64, height=64)

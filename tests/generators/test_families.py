@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from tests.generators.families import FAMILIES
-from tests.generators.family import ENGINE, STEPS, Family, drawn_path, footage, picture, plain_frames
+from tests.generators.family import ENGINE, STEPS, Family, drawn_path, footage, picture, plain_frames, walk
 from vitascope.context import Context, FolderCheckpoints, Progress
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import JobCancelled, UnsupportedTask
 from vitascope.generators import GENERATORS, for_model
-from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, MotionToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
@@ -121,6 +121,8 @@ def bare_task(kind: str, num_frames: int, with_picture: bool) -> Task:
     if kind == TrajectoryToVideo.kind:
         start = picture(0, 64, 64) if with_picture else None
         return TrajectoryToVideo.of(trajectories=drawn_path(0), image=start)
+    if kind == MotionToVideo.kind:
+        return MotionToVideo.of(image=picture(0, 64, 64), poses=walk(4))
     return VideoToVideo.of(prompt="a red ball", video=footage(0, num_frames, 64, 64))
 
 

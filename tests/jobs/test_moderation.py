@@ -27,8 +27,9 @@ from vitascope.jobs.office import Office, Submission
 from vitascope.jobs.order import Order
 from vitascope.jobs.rules import Rules
 from vitascope.labels.reading import found_in
+from vitascope.poses import PoseSequence
 from vitascope.settings import Settings
-from vitascope.task import ImageToVideo, TextToVideo, TrajectoryToVideo
+from vitascope.task import ImageToVideo, MotionToVideo, TextToVideo, TrajectoryToVideo
 
 BARS = Order(prompt="bars", model="colour-bars")
 
@@ -96,6 +97,8 @@ def test_words_and_pictures_are_both_shown_to_the_judge(kind, more):
     assert seen[1].pictures[0].width == 512
     moderator.check_start(Clip(np.zeros((30, 16, 16, 3), np.uint8), 8))
     assert seen[2].kind == "upload" and len(seen[2].pictures) == 8
+    moderator.check_start(MotionToVideo(image=picture, poses=PoseSequence(frames=((),))))
+    assert seen[3].kind == "upload" and len(seen[3].pictures) == 1
 
 
 @pytest.fixture

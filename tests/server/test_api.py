@@ -135,6 +135,40 @@ def test_a_picture_is_taken_and_a_model_without_pictures_says_so(http):
     assert refused(reply, 400)["code"] == "unsupported_task"
 
 
+PERSON = [[0.5, 0.1 + joint / 20, 0.9] for joint in range(18)]
+
+
+def test_poses_come_with_the_request_and_move_a_picture(http):
+    """Taken as far as the model's own limits are; a name would be read as a file of the server's."""
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "PNG")
+
+    def asked(poses, model="mimicmotion-1.1", **fields):
+        return http.post(
+            "/v1/videos",
+            data={"model": model, "poses": poses, **fields},
+            files={"input_reference": ("x.png", picture.getvalue(), "image/png")},
+        )
+
+    poses = {"frames": [[PERSON]] * 4, "fps": 15}
+    made = asked(json.dumps(poses), size="1024x576").json()
+    assert (made["status"], made["size"], made["seconds"]) == ("queued", "1024x576", "0.267")
+    assert made["params"]["poses"] == {"num_frames": 4}
+    http.post(f"/v1/videos/{made['id']}/cancel")
+    for said, words in (
+        ("/etc/passwd", "poses is an object"),
+        ("{", "not valid JSON"),
+        (json.dumps({"frames": [[PERSON[:3]]]}), "3 joints"),
+        (json.dumps({"frames": [[]]}), "show nobody"),
+        (json.dumps({**poses, "fps": -1}), "fps"),
+    ):
+        assert words in refused(asked(said), 400)["message"]
+    assert "motion-to-video" in refused(asked(json.dumps(poses), model="sprout-i2v"), 400)["message"]
+    assert "mimicmotion-1.1" in refused(asked(json.dumps(poses), model=""), 400)["message"]
+    reply = http.post("/v1/videos", json={"model": "mimicmotion-1.1", "poses": poses})
+    assert "give the picture too" in refused(reply, 400)["message"]
+
+
 def test_other_errors_have_the_same_shape(http):
     refused(http.get("/v1/nothing"), 404)
     refused(http.get("/v1/videos/video_none"), 404)

@@ -33,6 +33,12 @@ def generate(
         list[Path] | None,
         typer.Option(help="File with the path of a thing (JSON, or a line x,y a point); may be repeated."),
     ] = None,
+    poses: Annotated[
+        Path | None, typer.Option(help="With --image: its person moves as this pose file says.")
+    ] = None,
+    image_pose: Annotated[
+        Path | None, typer.Option(help="With --poses: how the person stands in the picture (a pose file).")
+    ] = None,
     strength: Annotated[float | None, typer.Option(help="With --video: 0 keeps it, 1 forgets it.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, e.g. 720x480.")] = None,
     frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,
@@ -69,6 +75,8 @@ def generate(
         "image": image,
         "video": video,
         "trajectories": trajectory or None,
+        "poses": poses,
+        "image_pose": image_pose,
         "strength": strength,
         "num_frames": frames,
         "fps": fps,

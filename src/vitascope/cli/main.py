@@ -23,6 +23,7 @@ from vitascope.cli import (
     lora,
     measure,
     plan,
+    poses,
     pull,
     run,
     serve,
@@ -60,6 +61,7 @@ app.command("list")(shelves.list_shelf)
 app.command("clean")(clean.clean)
 app.command("info")(info.info)
 app.command("plan")(plan.plan)
+app.command("poses")(poses.poses)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)

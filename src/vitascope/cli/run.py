@@ -24,6 +24,8 @@ def run(
     trajectory: Annotated[
         list[Path] | None, typer.Option(help="File with the path of a thing; may be repeated.")
     ] = None,
+    poses: Annotated[Path | None, typer.Option(help="With --image: its person moves so.")] = None,
+    image_pose: Annotated[Path | None, typer.Option(help="With --poses: how it stands there.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same frames.")] = None,
     negative: Annotated[str, typer.Option(help="What the clip shall not show.")] = "",
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
@@ -51,6 +53,8 @@ def run(
     options = {
         "negative_prompt": negative or None,
         "num_frames": frames,
+        "poses": poses,
+        "image_pose": image_pose,
         "device": device,
         "speed": speed,
         "memory_gib": parse_memory(memory),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -213,8 +213,7 @@ def place(pipeline: Any, placement: Placement) -> Any:
         (placement.vae_slicing, "enable_slicing", methodcaller("enable_slicing")),
     ):
         if wanted:
-            _check_there(pipeline.vae, method)
-            enable(pipeline.vae)
+            _enabled(pipeline.vae, method, enable)
     if placement.device == "cpu" and getattr(pipeline, "vae", None) is not None:
         use_onednn(pipeline.vae)
     return pipeline
@@ -232,10 +231,16 @@ def _never_layer_by_layer(pipeline: Any) -> list[str]:
     ]
 
 
-def _check_there(vae: Any, method: str) -> None:
+def _enabled(vae: Any, method: str, enable: Callable[[Any], object]) -> None:
+    """Have a VAE do what not all can: some lack the method, others of diffusers have it and refuse."""
+    option = f"vae_{method.removeprefix('enable_')}"
+    cannot = RequestError(f"{type(vae).__name__} has no {method}; leave {option} off", param=option)
     if not hasattr(vae, method):
-        option = f"vae_{method.removeprefix('enable_')}"
-        raise RequestError(f"{type(vae).__name__} has no {method}; leave {option} off", param=option)
+        raise cannot
+    try:
+        enable(vae)
+    except NotImplementedError as error:
+        raise cannot from error
 
 
 @contextmanager

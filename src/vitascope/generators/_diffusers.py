@@ -154,7 +154,7 @@ class DiffusersGenerator(Generator):
         if self.scheduler is not None and self.scheduler not in self.schedulers:
             raise UnknownName(f"scheduler of {self.name}", self.scheduler, self.schedulers, param="scheduler")
         self._lora_files()
-        check_named(self.source, self.model, self.base, self.revision)
+        self.check_base_and_revision()
         profile = self.profile()
         filled = profile.complete(task, self.model)
         if self._num_steps(profile) < profile.min_inference_steps:
@@ -170,6 +170,10 @@ class DiffusersGenerator(Generator):
                 param="strength",
             )
         return task.model_copy(update=filled)
+
+    def check_base_and_revision(self) -> None:
+        """Raises: RequestError for a `base` or `revision` that nothing would be read from."""
+        check_named(self.source, self.model, self.base, self.revision)
 
     def filled_in(self, profile: Profile) -> DiffusersGenerator:
         """This record with the model's own values where a knob is open: what a recipe must say."""

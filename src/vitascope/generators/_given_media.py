@@ -29,9 +29,14 @@ def fitted(pixels: Pixels, task: Task, context: Context) -> Any:
     size = (task.width or picture.width, task.height or picture.height)
     if picture.size == size:
         return picture
-    if abs(picture.width * size[1] / (picture.height * size[0]) - 1) > 0.01:
-        context.warn(
-            f"{picture.width}x{picture.height} was cut to the shape of {size[0]}x{size[1]}; "
-            "the step 'letterbox' keeps the whole picture"
-        )
+    hint = "; the step 'letterbox' keeps the whole picture"
+    warn_of_cut(pixels, task, context, hint)
     return ImageOps.fit(picture, size, method=Image.Resampling.LANCZOS)
+
+
+def warn_of_cut(pixels: Pixels, task: Task, context: Context, hint: str = "") -> None:
+    """Say that a picture is cut where its shape is not the task's."""
+    height, width = pixels.shape[:2]
+    wide, high = task.width or width, task.height or height
+    if abs(width * high / (height * wide) - 1) > 0.01:
+        context.warn(f"{width}x{height} was cut to the shape of {wide}x{high}{hint}")

@@ -37,6 +37,7 @@ from vitascope.workflows.generate import (
     DEFAULT_FROM_PICTURE,
     DEFAULT_MODEL,
     WHO_FOLLOWS_PATHS,
+    WHO_FOLLOWS_POSES,
     task_from,
     task_kind,
 )
@@ -126,6 +127,8 @@ def default_model(reference_kind: str, options: Mapping[str, Any]) -> str:
     """
     if "trajectories" in options:
         raise RequestError(WHO_FOLLOWS_PATHS, param="model")
+    if "poses" in options:
+        raise RequestError(WHO_FOLLOWS_POSES, param="model")
     return DEFAULT_FROM_PICTURE if reference_kind == "picture" else DEFAULT_MODEL
 
 
@@ -148,6 +151,7 @@ def prepare(order: Order, folder: Path) -> Prepared:
     """
     if order.model not in public_models():
         raise UnknownName("model", order.model, public_models(), param="model")
+    _check_poses(order.options)
     media = read_reference(folder / order.reference, whole=False).media if order.reference else None
     if order.step is not None or order.extends:
         if not isinstance(media, Clip):
@@ -218,6 +222,15 @@ def _going_on(order: Order, clip: Clip, folder: Path) -> Prepared:
     return Prepared(chain, task, before=clip)
 
 
+def _check_poses(options: Mapping[str, Any]) -> None:
+    """Poses come with the request: a name would be read as a file of this machine. Raises: RequestError."""
+    for name in ("poses", "image_pose"):
+        if options.get(name) is not None and not isinstance(options[name], Mapping):
+            raise RequestError(
+                f"{name} is an object, as in a pose file, not {options[name]!r:.60}", param=name
+            )
+
+
 def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Task:
     if isinstance(media, Image):
         return task_from(prompt, image=media, **fields)
@@ -227,7 +240,7 @@ def _task(prompt: str, media: Image | Clip | None, fields: dict[str, Any]) -> Ta
 def _chain(order: Order, media: Image | Clip | None, folder: Path) -> tuple[Chain, dict[str, Any]]:
     """The chain that is asked for, and those options that belong to the task."""
     image, video = (media, None) if isinstance(media, Image) else (None, media)
-    kind = task_kind(image, video, order.options.get("trajectories"))
+    kind = task_kind(image, video, order.options.get("trajectories"), order.options.get("poses"))
     task_fields = set(kind.model_fields) - {"prompt", "image", "video"}
     fields = {name: value for name, value in order.options.items() if name in task_fields}
     if "trajectories" in fields:  # a client names no file of ours

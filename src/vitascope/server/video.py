@@ -25,7 +25,7 @@ def video_object(job: Job) -> dict[str, Any]:
         "remixed_from_video_id": job.remixed_from,
         "error": error,
         "stage": job.stage or None,
-        "params": job.order.options,
+        "params": _params(job.order.options),
         "workflow": job.order.workflow,
         "applied_step": job.order.step,
         "loras": [lora.model_dump() for lora in job.order.loras],
@@ -35,6 +35,12 @@ def video_object(job: Job) -> dict[str, Any]:
         "warnings": job.result.get("warnings", []),
         "inference_time_s": job.result.get("inference_time_s"),
     }
+
+
+def _params(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as they were asked for; of poses, which are long, how many there are."""
+    poses = {name: options[name] for name in ("poses", "image_pose") if isinstance(options.get(name), dict)}
+    return {**options, **{name: {"num_frames": len(said.get("frames", ()))} for name, said in poses.items()}}
 
 
 def _whole(time_s: float | None) -> int | None:

@@ -40,6 +40,8 @@ _OBJECTS = (
     "loras",
     "video",
     "trajectories",
+    "poses",
+    "image_pose",
 )  # sent as JSON text by some clients
 _ONE_CLIP = ("n", "num_outputs_per_prompt")
 
@@ -48,10 +50,11 @@ class VideoRequest(BaseModel):
     """Body of `POST /v1/videos`, as JSON or multipart.
 
     `params` holds everything that the standard has no name for: `seed`, `width`, `height`, `num_frames`,
-    `fps`, `negative_prompt`, `strength`, `trajectories` (drawn paths as lists of points), and knobs of the model
-    such as `num_inference_steps`, `guidance_scale` and `scheduler`. The same names are taken beside `prompt` as
-    well. In multipart they are written `params[seed]`. `input_reference` is a picture or clip: a file, or an
-    object with `file_id` (an upload), or with `image_url` (a data: URL, or one of a host that this service may
+    `fps`, `negative_prompt`, `strength`, `trajectories` (drawn paths as lists of points), `poses` and `image_pose`
+    (objects as in a pose file: they move the person of a picture), and knobs of the model such as
+    `num_inference_steps`, `guidance_scale` and `scheduler`. The same names are taken beside `prompt` as well. In
+    multipart they are written `params[seed]`, objects as JSON text. `input_reference` is a picture or clip: a file,
+    or an object with `file_id` (an upload), or with `image_url` (a data: URL, or one of a host that this service may
     fetch from).
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +18,9 @@ from vitascope.errors import RequestError, UnknownName, invalid_value
 from vitascope.generators import Generator, for_model
 from vitascope.labels.policy import Labelling
 from vitascope.media import read, read_image
+from vitascope.poses import PoseSequence
 from vitascope.recipe import Stage
-from vitascope.task import ImageToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
+from vitascope.task import ImageToVideo, MotionToVideo, Task, TextToVideo, TrajectoryToVideo, VideoToVideo
 from vitascope.tracks import Trajectories
 from vitascope.workflows.chain import Chain
 
@@ -28,6 +30,7 @@ DEFAULT_FROM_PICTURE = "sprout-i2v"
 
 # Embedded models follow no paths, and tens of gigabytes are not fetched unasked.
 WHO_FOLLOWS_PATHS = "say which model follows the paths: tora from text, tora-i2v from a picture"
+WHO_FOLLOWS_POSES = "say which model follows the poses: mimicmotion-1.1"
 
 
 class GenerationRequest(BaseModel):
@@ -50,11 +53,23 @@ def clip_from(path: str | Path) -> Clip:
     return replace(clip, recipe=clip.recipe.then(stage))
 
 
-def task_kind(image: Any = None, video: Any = None, trajectories: Any = None) -> type[Task]:
+def task_kind(
+    image: Any = None, video: Any = None, trajectories: Any = None, poses: Any = None
+) -> type[Task]:
     """The kind of task that these ask for."""
     if trajectories is not None:
         return TrajectoryToVideo
+    if poses is not None:
+        return MotionToVideo
     return ImageToVideo if image is not None else VideoToVideo if video is not None else TextToVideo
+
+
+def _poses_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Poses that are named by their file, read. Raises: NotFound, InvalidMedia."""
+    named = {
+        name: fields[name] for name in ("poses", "image_pose") if isinstance(fields.get(name), str | Path)
+    }
+    return {name: PoseSequence.read(path) for name, path in named.items()}
 
 
 def task_from(
@@ -65,6 +80,8 @@ def task_from(
     **fields: Any,
 ) -> Task:
     """The task that a prompt, with a picture or a clip or neither, asks for; `trajectories` as `Trajectories.of` says.
+
+    With `poses` (and `image_pose`), how the picture's person moves: pose sequences, their files or their fields.
 
     Raises: RequestError for both at once or a field out of range, NotFound, InvalidMedia.
     """
@@ -78,6 +95,12 @@ def task_from(
             )
         paths = Trajectories.of(trajectories)
         return TrajectoryToVideo.of(prompt=prompt, trajectories=paths, image=picture, **fields)
+    if fields.get("poses") is not None:
+        if picture is None:
+            raise RequestError(
+                "poses move the person of a picture: give the picture too (image)", param="image"
+            )
+        return MotionToVideo.of(prompt=prompt, image=picture, **{**fields, **_poses_in(fields)})
     if picture is not None:
         return ImageToVideo.of(prompt=prompt, image=picture, **fields)
     if video is not None:
@@ -104,10 +127,12 @@ def order(
     """
     if trajectories is not None and model is None:
         raise RequestError(WHO_FOLLOWS_PATHS, param="model")
+    if options.get("poses") is not None and model is None:
+        raise RequestError(WHO_FOLLOWS_POSES, param="model")
     model = model or (DEFAULT_MODEL if image is None else DEFAULT_FROM_PICTURE)
     lender = {name: options[name] for name in ("base",) if name in options}  # may tell whose a single file is
     generator = for_model(model, **lender)
-    kind = task_kind(image, video, trajectories)
+    kind = task_kind(image, video, trajectories, options.get("poses"))
     owners: dict[str, dict[str, Any]] = {"task": {}, "placement": {}, "knobs": {}}
     for name, value in options.items():
         if name in kind.model_fields:
@@ -151,6 +176,9 @@ def generate(
     """Make a clip from a sentence; with `image`, from its first frame on; with `video`, from that clip.
 
     `trajectories`: paths that things follow, for a model that can: a file, several, or lists of points as fractions.
+    With `image` and `poses` (a PoseSequence or its file) the picture's person moves so; `image_pose` says where it
+    stands.
+
     `options` are fields of the task (`width`, `height`, `num_frames`, `fps`, `seed`, `negative_prompt`,
     `strength`), of the placement (`device`, `dtype`, `offload`, ...) and knobs of the model's generator
     (`num_inference_steps`, `guidance_scale`, `scheduler`, `loras`, ...). Models stay loaded between calls

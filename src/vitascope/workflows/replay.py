@@ -19,7 +19,10 @@ _TASK_FLAGS = {
     "fps": "--fps",
     "seed": "--seed",
     "strength": "--strength",
+    "poses": "--poses",
+    "image_pose": "--image-pose",
 }
+_POSES = ("poses", "image_pose")
 _KNOB_FLAGS = {
     "model": "--model",
     "num_inference_steps": "--steps",
@@ -70,7 +73,8 @@ def replay(recipe: Recipe) -> Replay:
         ("generate", _generator_knobs(start)),
         *after,
     ]
-    fields = {name: value for name, value in asked.items() if name not in ("kind", "image", "video")}
+    fields = {name: value for name, value in asked.items() if name not in ("kind", "image", "video", *_POSES)}
+    fields |= {name: _path(asked[name], "pose sequence") for name in _POSES if name in asked}
     fields["prompt"] = seen.get("prompt", "")
     return Replay(tuple(lines), fields, **_sources(asked))
 

@@ -76,6 +76,8 @@ _CHINESE = tuple((re.compile(pattern, re.DOTALL), text) for pattern, text in _SE
 
 # Phrases of the notes on models, longer ones first; what is left between them is numbers and names.
 _PHRASES: tuple[tuple[str, str], ...] = (
+    (r"a picture's person moves by poses: tiles of (\d+) frames", r"图中人物按姿态运动：每段 \1 帧"),
+    (r"(SVD-XT 1\.1) is downloaded beside it", r"另行下载 \1"),
     (r"tiny, of a procedural toy world", "小模型，学的是程序生成的玩具世界"),
     (r"Sprout that goes on from a picture", "从图片开始的 Sprout"),
     (r"comes with (\S+) and runs on a CPU", r"随 \1 提供，CPU 即可运行"),
