@@ -10,9 +10,10 @@ import pytest
 from tests.generators.family import built
 from tests.generators.tiny_tora import save_tora
 from tests.server.test_access import BARS, code, png
+from vitascope.clip import Audio, Clip
 from vitascope.engine import hub
 from vitascope.jobs.house import VIDEO
-from vitascope.media import read
+from vitascope.media import read, write
 
 
 def create(desk, path="/v1/videos", **fields):
@@ -116,6 +117,25 @@ def test_an_extension_goes_on_from_the_last_frame(desk, done):
         "/v1/videos/extensions", data={"prompt": "x", "seconds": "4"}, files={"video": ("x", png())}
     )
     assert code(reply, 400) == "request_error"
+
+
+def test_an_extension_keeps_the_sound_of_the_clip(desk, tmp_path):
+    sound = Audio(np.sin(np.arange(8000) / 9, dtype=np.float32)[None] / 2, 8000)
+    clip = Clip(np.full((9, 48, 64, 3), 90, np.uint8), 8, audio=sound)
+    file = {"video": ("x.mp4", write(clip, tmp_path / "x.mp4").read_bytes())}
+    asked = {"prompt": "x", "model": "colour-bars", "num_frames": "9"}
+    video = desk.http.post("/v1/videos/extensions", data=asked, files=file).json()
+    assert desk.work(video["id"]).status == "completed"
+    whole = read(desk.office.file(video["id"], VIDEO))
+    assert whole.num_frames == 17 and whole.audio is not None
+    heard = np.abs(np.asarray(whole.audio.samples)).mean(axis=0)
+    assert heard[: len(heard) // 3].mean() > 0.1
+
+
+def test_an_extension_that_would_not_fit_the_clip_is_refused_at_the_door(desk, done):
+    asked = {"prompt": "x", "model": "colour-bars", "workflow": "text-to-video-plus", "video": {"id": done}}
+    reply = desk.http.post("/v1/videos/extensions", json=asked)
+    assert reply.status_code == 400 and "go on first" in reply.json()["error"]["message"]
 
 
 def test_a_step_and_a_workflow_are_jobs(desk, done):

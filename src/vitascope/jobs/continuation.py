@@ -18,6 +18,7 @@ def last_frame(clip: Clip) -> Image:
 def joined(before: Clip, after: Clip) -> Clip:
     """Both clips as one; the first frame of `after` shows the last of `before` once more and is left out.
 
+    The sound is that of `before`, and ends with it.
     Raises: RunError if their sizes or rates differ.
     """
     here, there = ((clip.width, clip.height, clip.fps) for clip in (before, after))
@@ -25,4 +26,4 @@ def joined(before: Clip, after: Clip) -> Clip:
         raise RunError(f"the continuation came out as {there}, and the clip is {here}")
     frames = np.concatenate([before.array(), after.frames[1 : after.num_frames]])
     note = Stage(kind="file", name="extension", notes={"first_new_frame": before.num_frames})
-    return before.with_frames(frames, audio=None, recipe=after.recipe.then(note))
+    return before.with_frames(frames, recipe=after.recipe.then(note))

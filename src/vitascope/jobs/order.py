@@ -173,7 +173,7 @@ def prepare(order: Order, folder: Path) -> Prepared:
 
 
 def _bounded(prepared: Prepared) -> Prepared:
-    """What is asked, if its steps make no clip that is too large for a service: memory and time are shared.
+    """What is asked, if its steps make no clip that is too large for a service, or that fits no clip before it.
 
     Raises: RequestError.
     """
@@ -191,7 +191,19 @@ def _bounded(prepared: Prepared) -> Prepared:
                 f"{step.name} would make {extent.num_frames} frames of {extent.width}x{extent.height}; at most "
                 f"{MAX_SIDE} pixels a side and {MAX_RESULT_PIXELS} over all frames are made"
             )
+        before = prepared.before
+        if before is not None and (extent.fps, extent.width, extent.height) != _shape(before):
+            raise RequestError(
+                f"{step.name} would make {float(extent.fps):g} frames a second of {extent.width}x{extent.height} "
+                f"of what goes on, and the clip has {float(before.fps):g} of {before.width}x{before.height}; "
+                "go on first, then run the step on the whole",
+                param="workflow",
+            )
     return prepared
+
+
+def _shape(clip: Clip) -> tuple[Fraction, int, int]:
+    return clip.fps, clip.width, clip.height
 
 
 def _treating(order: Order, clip: Clip) -> Prepared:
