@@ -71,6 +71,8 @@ def test_files_that_hold_no_votes(tmp_path):
         ("a.jsonl", "", "holds no votes"),
         ("b.jsonl", "{", "line 1: not JSON"),
         ("c.csv", "colour\nred\n", "line 2"),
+        ("f.csv", 'item,rater\na,"bob\n', "line 2: unexpected end"),
+        ("g.csv", f'item,rater\na,"{"x" * 200_000}"\n', "field larger"),
         ("d.txt", "", "neither .jsonl nor .csv"),
         ("e.jsonl", "[1, 2]\n", "line 1"),
     ):

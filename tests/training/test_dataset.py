@@ -72,6 +72,27 @@ def test_captions_keep_their_words_whatever_file_and_language_they_are_in(folder
         captions(folder)
 
 
+def test_lists_that_other_systems_wrote_find_their_clips(folder):
+    (folder / "more").mkdir()
+    clip(folder / "more" / "3.mp4", seed=3)
+    rows = (r".\0.mp4,one", "./1.mp4,two", "2.mp4,three", r"more\3.mp4,four")
+    (folder / "captions.csv").write_text("\r\n".join(["file,caption", *rows]), encoding="utf-8-sig")
+    assert [s.caption for s in collect([DataSource(path=folder)]).samples] == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('file,caption\n0.mp4,"a ball\n1.mp4,a star\n2.mp4,a ring\n', "line 2: unexpected end"),
+        (f'file,caption\n0.mp4,"{"x" * 200_000}"\n', "line 2: field larger"),
+    ],
+)
+def test_a_quotation_mark_that_never_closes_swallows_no_captions(folder, text, complaint):
+    (folder / "captions.csv").write_text(text)
+    with pytest.raises(RequestError, match=complaint):
+        collect([DataSource(path=folder, missing="skip")])
+
+
 def test_the_trigger_word_stands_once_before_each_caption():
     assert with_trigger("a ball", "style0") == "style0, a ball"
     assert with_trigger("Style0 walks", "style0") == "Style0 walks"

@@ -80,14 +80,16 @@ def _rows(path: Path) -> list[tuple[int, Any]]:
     except UnicodeDecodeError as error:
         raise InvalidMedia(f"{str(path)!r} is not text in UTF-8") from error
     if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        # An empty cell is a field that was not given.
-        return [
-            (reader.line_num, {name: cell for name, cell in row.items() if cell not in ("", None)})
-            for row in reader
-        ]
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        try:  # An empty cell is a field that was not given.
+            return [
+                (reader.line_num, {name: cell for name, cell in row.items() if cell not in ("", None)})
+                for row in reader
+            ]
+        except csv.Error as error:
+            raise InvalidMedia(f"{str(path)!r}, line {reader.line_num + 1}: {error}") from error
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # other line ends may stand in a name
         if not line.strip():
             continue
         try:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -161,9 +161,13 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
     """The rows of a list of captions, each with its line number. Raises: RequestError."""
     text = _words(path)
     if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        for row in reader:
-            yield reader.line_num, row
+        # Not strict, a quotation mark that never closes takes the clips after it into one caption.
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        try:
+            for row in reader:
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise RequestError(f"{path}, line {reader.line_num + 1}: {error}", param="captions") from error
     elif path.suffix == ".jsonl":
         for number, line in enumerate(text.split("\n"), 1):  # other line ends may stand in a caption
             if not line.strip():
@@ -186,6 +190,8 @@ def _read_list(path: Path) -> dict[str, str]:
                 param="captions",
             )
         captions[str(file)] = str(caption)
+        plain = PureWindowsPath(str(file)).as_posix()  # ./a.mp4, and a list that was written on Windows
+        captions.setdefault(plain, str(caption))
     return captions
 
 
