@@ -5,11 +5,13 @@ import socket
 from types import SimpleNamespace
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.evaluation.arena import run_of
+from tests.server.browsing import served
 from vitascope.errors import RequestError
 from vitascope.evaluation.opinions import OpinionStore
 from vitascope.evaluation.stand import open_stands
@@ -63,6 +65,16 @@ def test_building_the_pages_connects_to_nobody(desk, monkeypatch):
     assert desk.http.get("/ui/zh").status_code == 200
     elsewhere = [address for address in asked if not str(address[0]).startswith(("127.", "/", "::1"))]
     assert elsewhere == []
+
+
+def test_a_service_whose_pages_were_open_ends_without_a_word(tmp_path, caplog):
+    office, told = Office(House(tmp_path / "house")), []
+    with served(create_app(office, Manners())) as address:
+        for language in LANGUAGES:
+            told.append(httpx.get(f"{address}/ui/{language}/", timeout=60).status_code)
+    office.close()
+    assert told == [200, 200]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(("accepted", "language"), [("zh-CN,zh;q=0.9", "zh"), ("de-DE", "en"), ("", "en")])

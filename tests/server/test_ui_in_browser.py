@@ -167,6 +167,21 @@ def test_a_picture_becomes_a_clip(open_page, tmp_path, drawn):
     photograph(page, "create-zh")
 
 
+def test_a_picture_becomes_a_clip_by_the_first_workflow_as_it_stands(open_page, tmp_path, drawn):
+    page = open_page("/ui/en", WIDE)
+    tab(page, "Workflows")
+    picture = write_image(Image(np.ascontiguousarray(drawn[1][0, 30:98])), tmp_path / "wide.png")
+    page.locator("#workflow-prompt textarea").fill("it moves")
+    page.locator("#workflow-input input[type=file]").set_input_files(picture)
+    page.get_by_text("wide.png").wait_for()
+    page.locator("#workflow-run").click()
+    playing(page, "#workflows-stage")
+    width, height = page.evaluate(
+        "(v => [v.videoWidth, v.videoHeight])(document.querySelector('#workflows-stage video'))"
+    )
+    assert width / height == pytest.approx(128 / 68, abs=0.06)
+
+
 def test_a_clip_drives_another(open_page, tmp_path, drawn):
     prompt, frames = drawn
     page = open_page("/ui/zh", WIDE)

@@ -212,7 +212,12 @@ class CreatePage:
             raise gr.Error(words[lack], duration=6, print_exception=False)
         used = secrets.randbelow(MAX_SEED) if new_seed or seed is None else int(seed)
         params: dict[str, Any] = {"seed": used, "negative_prompt": negative}
-        params |= {n: _number(n, v) for n, v in zip(self.numbers, numbers, strict=True)}
+        told = desks.defaults(model)
+        params |= {
+            name: _number(name, value)
+            for name, value in zip(self.numbers, numbers, strict=True)
+            if value or told.get(name) is not None  # a number field sends 0 where nothing is set
+        }
         if mode == VideoToVideo.kind:
             params["strength"] = strength
         params = {name: value for name, value in params.items() if value not in (None, "")}

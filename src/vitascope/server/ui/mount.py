@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
@@ -188,10 +188,13 @@ class _Door:
         self.app, self.identify, self.room = app, identify, room
         self._pages: dict[str, FastAPI] = {}
         self._building = asyncio.Lock()
-        self._lifespans = contextlib.AsyncExitStack()
+        self._lives: list[tuple[asyncio.Task[None], asyncio.Event]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request, or the service's whole life."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, partial(self._ending, send))
+            return
         language = _language_of(scope)
         if language is None:
             await self.app(scope, receive, send)
@@ -212,9 +215,33 @@ class _Door:
         async with self._building:
             if language not in self._pages:
                 pages = await asyncio.to_thread(_built, self.room(language))
-                await self._lifespans.enter_async_context(pages.router.lifespan_context(pages))
+                began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                ended = asyncio.Event()
+                self._lives.append((asyncio.create_task(_live(pages, began, ended)), ended))
+                await began
                 self._pages[language] = pages
         return self._pages[language]
+
+    async def _ending(self, send: Send, message: Message) -> None:
+        """Let the pages end before the service says that it has ended."""
+        if message["type"].startswith("lifespan.shutdown."):
+            for life, ended in self._lives:
+                ended.set()
+                if not life.done():
+                    await asyncio.wait([life])
+        await send(message)
+
+
+async def _live(pages: FastAPI, began: asyncio.Future[None], ended: asyncio.Event) -> None:
+    """The life of the pages of one language: begun and ended in one task, as its contexts ask."""
+    try:
+        async with pages.router.lifespan_context(pages):
+            began.set_result(None)
+            await ended.wait()
+    except Exception as error:
+        if began.done():
+            raise
+        began.set_exception(error)
 
 
 def _language_of(scope: Scope) -> str | None:

@@ -35,6 +35,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "strength": ("How much to change", "改动程度"),
     "strength_info": ("0 keeps the clip, 1 forgets it", "0 保留原片，1 完全重做"),
     "model": ("Model", "模型"),
+    "model_of_the_box": ("Sprout, for what is given", "Sprout（按所给内容选用）"),
     "not_here": ("not downloaded", "未下载"),
     "preset": ("Quality", "质量"),
     "draft": ("Draft", "草稿"),

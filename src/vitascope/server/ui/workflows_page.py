@@ -15,7 +15,6 @@ from vitascope.server.ui.create import MAX_SEED
 from vitascope.server.ui.desk import Knob
 from vitascope.server.ui.room import Room
 from vitascope.server.ui.stage_view import StageView
-from vitascope.task import TextToVideo
 
 MEDIA = [".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov", ".webm", ".mkv", ".gif"]
 
@@ -41,8 +40,8 @@ class WorkflowsPage:
                     interactive=True,
                 )
                 self.model = gr.Dropdown(
-                    [choice.name for choice in desks.choices() if TextToVideo.kind in choice.tasks],
-                    value="sprout",
+                    [(words["model_of_the_box"], ""), *(choice.name for choice in desks.choices())],
+                    value="",
                     label=words["model"],
                     elem_id="workflow-model",
                     interactive=True,
@@ -96,15 +95,12 @@ class WorkflowsPage:
             return gr.Dropdown(list(knob.kind), value=knob.default, label=label, info=info, interactive=True)
         if knob.kind is bool:
             return gr.Checkbox(bool(knob.default), label=label, info=info, interactive=True)
+        if knob.default is None:  # a number field shows and sends 0 where nothing is set
+            return gr.Textbox(
+                label=label, info=info, interactive=True, placeholder=self.room.words["default"]
+            )
         whole = 0 if knob.kind is int else None
-        return gr.Number(
-            knob.default,
-            label=label,
-            info=info,
-            interactive=True,
-            precision=whole,
-            placeholder=self.room.words["default"],
-        )
+        return gr.Number(knob.default, label=label, info=info, interactive=True, precision=whole)
 
     def _run(
         self,
@@ -118,7 +114,7 @@ class WorkflowsPage:
         changed = {
             knob.dotted: value
             for knob, value in zip(knobs, values, strict=True)
-            if value is not None and value != knob.default
+            if value not in (None, "") and value != knob.default
         }
         fields: dict[str, Any] = {"workflow": name, "params": changed}
         if self.found[name].chain.generator is not None:
