@@ -69,7 +69,7 @@ def test_building_the_pages_connects_to_nobody(desk, monkeypatch):
 
 def test_a_service_whose_pages_were_open_ends_without_a_word(tmp_path, caplog):
     office, told = Office(House(tmp_path / "house")), []
-    with served(create_app(office, Manners())) as address:
+    with served(create_app(office, ServicePolicy())) as address:
         for language in LANGUAGES:
             told.append(httpx.get(f"{address}/ui/{language}/", timeout=60).status_code)
     office.close()

@@ -98,8 +98,6 @@ def test_a_second_run_makes_nothing_again(tmp_path):
     [
         ({"speed": "turbo"}, True),
         ({"dtype": "bfloat16"}, True),
-        ({"text_encoder_precision": "int8"}, True),
-        ({"vae_tiling": True}, True),
         ({"memory_gib": 24.0}, False),
         ({"prompt_cache": False}, False),
     ],
@@ -109,6 +107,12 @@ def test_what_decides_the_frames_makes_the_clip_again(tmp_path, placed, again):
     RAN.clear()
     _, ran = run(tmp_path, Shift(by=3), **placed)
     assert ran == (["generate", "shift 3"] if again else [])
+
+
+@pytest.mark.parametrize("placed", [{"text_encoder_precision": "int8"}, {"vae_tiling": True}])
+def test_what_bars_have_not_decides_other_models_frames(placed):
+    as_it_is, changed = (Engine(Placement(device="cpu", **given)).asked for given in ({}, placed))
+    assert as_it_is.deciding() != changed.deciding()
 
 
 def test_a_file_with_other_content_makes_the_clip_again(tmp_path):
