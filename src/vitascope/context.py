@@ -59,7 +59,10 @@ class FolderCheckpoints:
     def load(self, name: str) -> bytes | None:
         """What was kept under `name`, or None."""
         path = self.folder / name
-        return path.read_bytes() if path.is_file() else None
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:  # or gone by now: another run of the same had done with it
+            return None
 
     def delete(self, name: str) -> None:
         """Forget `name`."""

@@ -15,7 +15,9 @@ import pytest
 
 import vitascope as package
 from tests.generators import tiny_cogvideox
+from vitascope.clip import Image
 from vitascope.generators.colour_bars import ColourBars
+from vitascope.media import write_image
 
 PICTURE = next((Path(package.__file__).parent / "evaluation/prompts/toyworld-images").glob("*.png"))
 BARS = ("--model", "colour-bars", "-q")
@@ -213,6 +215,15 @@ def test_a_clip_says_what_made_it_and_is_made_again_or_otherwise(vitascope):
     assert package.read("loop.mkv").num_frames == 16
     assert "MiB freed" in vitascope("clean").out
     assert not [path for path in map(Path, re.findall("kept: (.+)", done.out)) if path.exists()]
+
+
+def test_a_clip_made_again_says_if_its_picture_is_another_by_now(vitascope):
+    for value, changed in ((40, False), (90, True)):
+        write_image(Image(np.full((64, 64, 3), value, np.uint8)), "start.png")
+        if not changed:
+            assert vitascope("generate", "a star", "--image", "start.png", *BARS, "-o", "star.mkv").code == 0
+        done = vitascope("run", "star.mkv", "-q", "-o", "again.mkv")
+        assert done.code == 0 and ("'start.png' is not the picture any more" in done.err) == changed
 
 
 @pytest.mark.parametrize(

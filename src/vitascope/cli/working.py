@@ -11,19 +11,19 @@ from pydantic import ValidationError
 
 from vitascope.cli.display import print_json, progress_bar
 from vitascope.cli.making import cancelled_by_signals, parse_knobs, stopped_runs, written
-from vitascope.clip import Clip
+from vitascope.clip import Clip, Image
 from vitascope.context import Context
 from vitascope.engine.engine import Engine
 from vitascope.engine.placement import Placement
 from vitascope.errors import NotFound, RequestError, invalid_value
 from vitascope.labels.policy import Labelling
-from vitascope.media import check_target, read_recipe
+from vitascope.media import check_target, read_image, read_recipe
 from vitascope.recipe import Recipe
 from vitascope.settings import Settings
 from vitascope.steps import STEPS, Step
 from vitascope.workflows import Chain, ClipStore, load
 from vitascope.workflows.generate import clip_from, task_from
-from vitascope.workflows.replay import replay
+from vitascope.workflows.replay import Replay, replay
 from vitascope.workflows.workflow import Workflow, names, of_recipe
 
 
@@ -79,11 +79,22 @@ def run_workflow(
         placement = _placed({**recipe.placement, **where})
         options = {**made.task, **({"prompt": prompt} if prompt else {}), **options}
         if not any(inputs.values()):
-            inputs = {"image": made.image, "video": made.video}
+            inputs = {"image": made.image and _same_picture(made), "video": made.video}
     else:
         workflow, placement = load(name, settings), _placed(where)
         options = {"prompt": prompt or "", **options}
     _run(workflow, inputs, options, where, placement, output, Labelling.of(label, output), **display)
+
+
+def _same_picture(made: Replay) -> Image:
+    """The picture that a clip started from, with a word if another lies in its place by now."""
+    assert made.image is not None, "asked where there is one"
+    picture = read_image(made.image)
+    if picture.sha256 != made.image_sha256:
+        print(
+            f"warning: {made.image!r} is not the picture any more that the clip started from", file=sys.stderr
+        )
+    return picture
 
 
 def _run(

@@ -39,13 +39,14 @@ _WRITES_THE_PROMPT = "expand-prompt"
 class Replay:
     """What a recipe says: the lines of a workflow as (name, knobs), the task's fields, and what it starts from.
 
-    `image` and `video` are paths as they were given.
+    `image` and `video` are paths as they were given; `image_sha256` tells whether the picture is still the same.
     """
 
     lines: tuple[tuple[str, dict[str, Any]], ...]
     task: dict[str, Any]
     image: str | None = None
     video: str | None = None
+    image_sha256: str | None = None
 
 
 def replay(recipe: Recipe) -> Replay:
@@ -83,6 +84,7 @@ def _sources(task: dict[str, Any]) -> dict[str, str]:
     found = {}
     if "image" in task:
         found["image"] = _path(task["image"], "picture")
+        found["image_sha256"] = task["image"].get("sha256", "")
     if "video" in task:
         stages = task["video"].get("recipe", {}).get("stages") or [{}]
         found["video"] = _path(stages[-1].get("notes", {}), "clip")
