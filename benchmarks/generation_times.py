@@ -126,7 +126,7 @@ def measure(
     warm.add(key)
     said |= measured
     steps_s = measured["steps_s"][1:] or measured["steps_s"]
-    computed = [step for step in steps_s if step > max(steps_s) / 3]  # foretold ones take no time
+    computed = [step for step in steps_s if step > max(steps_s) / 3]  # extrapolated ones take no time
     said["seconds_per_step"] = round(statistics.median(computed), 4)
     if row.get("whole"):
         started = time.perf_counter()

@@ -58,7 +58,7 @@ def test_a_plan_says_what_has_no_hold_or_is_left_out(vitascope):
         in vitascope("plan", "mochi-1", "--on", "cpu", "--memory", "24GiB").out
     )
     few = vitascope("plan", "mochi-1", "--speed", "turbo", "--steps", 5, "--on", "H100").out
-    assert "5 steps are too few to skip any" in few and "foretold" not in few
+    assert "5 steps are too few to skip any" in few and "extrapolated" not in few
     tiled, plain = (
         vitascope("plan", "mochi-1", "--on", "H100", "--set", way).out
         for way in ("vae_tiling=true", "vae_streaming=false")
@@ -71,7 +71,7 @@ def test_a_plan_says_what_has_no_hold_or_is_left_out(vitascope):
 def test_memory_and_speed_change_the_plan(vitascope):
     told = vitascope("plan", "cogvideox-5b", "--speed", "turbo", "--memory", "16GiB", "--on", "H100")
     assert told.code == 0, told.err
-    assert "foretold" in told.out and "take turns" in told.out
+    assert "extrapolated" in told.out and "take turns" in told.out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Skipped steps are foretold in a straight line; the first and last ones are computed, and attend exactly."""
+"""Skipped steps are extrapolated in a straight line; the first and last ones are computed, and attend exactly."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _seconds(made: Estimate, steps: int) -> list[str]:
     computed = made.num_computed_steps
     notes = {
         "denoise": f"{computed} steps of {made.seconds_per_step:.3g} s"
-        + ("" if computed == steps else f", {steps - computed} foretold"),
+        + ("" if computed == steps else f", {steps - computed} extrapolated"),
         "pixels": "to 8 bits in main memory",
     }
     said = {part: "?" if value is None else f"{value:.1f}" for part, value in made.seconds.items()}

@@ -47,7 +47,7 @@ class Placement(BaseModel):
     compile: bool | None = Field(None, description="compile the transformer's blocks")
     quantize: Quantize = Field("auto", description="fp8: 8-bit linears, approximate")
     skip_interval: int | None = Field(
-        None, ge=1, le=10, description="compute every n-th step, foretell the others; 1 computes all"
+        None, ge=1, le=10, description="compute every n-th step, extrapolate the others; 1 computes all"
     )
     cache: Cache = Field("none", description="leave the network's blocks out on steps much like the last")
     cache_threshold: float | None = Field(None, gt=0, le=10, description="None: as calibrated on the model")

@@ -45,9 +45,9 @@ def reasons(run: PlannedRun, timed: bool) -> tuple[str, ...]:
     if levers.skip is not None and all(levers.skip.computed(steps)):
         lines.append(f"{steps} steps are too few to skip any: all are computed")
     elif levers.skip is not None:
-        lines.append("after the first steps only some are computed, the others foretold")
+        lines.append("after the first steps only some are computed, the others extrapolated")
     if levers.cache is not None and levers.cache.kind == "taylor":
-        lines.append("after the first steps the last block's output is foretold on some")
+        lines.append("after the first steps the last block's output is extrapolated on some")
     elif levers.cache is not None:
         lines.append(
             f"cache {levers.cache.kind}: how many steps it leaves out depends on the clip; the time is without"
