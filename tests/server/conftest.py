@@ -37,9 +37,10 @@ def free_port():
 
 @contextlib.contextmanager
 def serving(house, *flags):
-    """`vitascope serve` with one worker, for a block; gives its address."""
+    """`vitascope serve` for a block, with one worker unless `flags` say otherwise; gives its address."""
     port = free_port()
-    words = ["serve", "--port", str(port), "--house", str(house), "--device", "cpu", *flags]
+    device = () if "--workers" in flags else ("--device", "cpu")
+    words = ["serve", "--port", str(port), "--house", str(house), *device, *flags]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "vitascope", *words], env=environment)
     url = f"http://127.0.0.1:{port}"
