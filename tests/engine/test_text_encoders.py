@@ -107,7 +107,8 @@ def test_eight_bits_halve_the_encoder_and_change_little(tmp_path: Path) -> None:
     model = tiny_cogvideox.save(tmp_path / "cogvideox")
     full, small = (engine(prompt_cache=False, text_encoder_precision=p) for p in ("full", "int8"))
     tokens = torch.tensor([[3, 4, 5, 1]])
-    exact, rough = (encoder(model, one)(tokens).last_hidden_state for one in (full, small))
+    with torch.inference_mode():  # as pipelines call it: another clip of this process may have loaded it so
+        exact, rough = (encoder(model, one)(tokens).last_hidden_state for one in (full, small))
     assert 0 < float((exact - rough).norm() / exact.norm()) < 0.02
     linears = [m for m in encoder(model, small).encoder().modules() if isinstance(m, Int8Linear)]
     assert linears and all(layer.weight.dtype is torch.int8 for layer in linears)
